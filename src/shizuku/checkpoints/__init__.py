@@ -1,0 +1,1 @@
+"""Models on disk: our directory, Hugging Face directories, GGUF; fetching by name."""

@@ -1,0 +1,1 @@
+"""The town, cleaning, splitting, token shards and packing."""

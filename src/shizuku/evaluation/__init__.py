@@ -1,0 +1,1 @@
+"""Perplexity and the baselines it stands beside."""

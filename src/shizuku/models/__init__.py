@@ -1,0 +1,1 @@
+"""Every module and nothing else: the decoder, its state and its hooks."""

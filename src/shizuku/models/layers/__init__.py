@@ -1,0 +1,1 @@
+"""The small layers that architectures share."""

@@ -1,0 +1,1 @@
+"""From a compute budget to a model size and a number of tokens."""

@@ -1,0 +1,1 @@
+"""Documents in and out, tokenizers, control tokens and chat templates."""

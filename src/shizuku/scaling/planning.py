@@ -65,11 +65,13 @@ class Plan:
         best = self.chosen
         passes = best.tokens / max(self.unique_tokens, 1)
         return (
-            f"In {self.seconds:.0f} s this machine trains a {best.shape.name} model ({best.parameters:,} "
-            f"parameters) on {best.tokens:,} tokens at {best.tokens_per_second:,.0f} tokens/s: {passes:.2f} "
-            f"passes over {self.unique_tokens:,} tokens, {best.tokens / best.parameters:.1f} tokens a parameter. "
-            f"Of {len(self.candidates)} shapes it has the lowest loss by the compute law ({self.law}; repeated "
-            "passes counted at their lower worth)."
+            f"In {self.seconds:.0f} s this machine trains a {best.shape.name} model "
+            f"({best.parameters:,} parameters) on {best.tokens:,} tokens "
+            f"at {best.tokens_per_second:,.0f} tokens/s: "
+            f"{passes:.2f} passes over {self.unique_tokens:,} tokens, "
+            f"{best.tokens / best.parameters:.1f} tokens a parameter. "
+            f"Of {len(self.candidates)} shapes it has the lowest loss by the compute law "
+            f"({self.law}; repeated passes counted at their lower worth)."
         )
 
 

@@ -1,0 +1,102 @@
+"""Training a byte-level BPE vocabulary on a stream of texts, in bounded memory and always with the same
+result."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, trainers
+
+from shizuku.errors import TokenizerError
+from shizuku.text.byte_alphabet import byte_characters
+from shizuku.text.pretokenizers import LONGEST_PIECES, OWN, PATTERNS, byte_level, byte_level_decoder
+
+PIECE_CHARACTERS = 65_536
+"""Texts are handed to the trainer in parts of about this size: it keeps some 50 bytes for each character of a
+part."""
+
+
+def train_byte_level(
+    texts: Iterable[str], vocab_size: int, *, special: Sequence[str], min_frequency: int, max_bytes: int
+) -> Tokenizer:
+    """Learn merges until the vocabulary has `vocab_size` entries: `special` first, then 256 bytes, then the
+    merges.
+
+    The most frequent pair is merged first; among equals the one whose left part, then right part, has the
+    lower id, so the result depends on the texts alone. Reading stops after `max_bytes` of UTF-8. Raises
+    TokenizerError if `vocab_size` is too small for bytes and control tokens, or larger than the texts allow.
+    """
+    smallest = 256 + len(special)
+    if vocab_size < smallest:
+        raise TokenizerError(
+            f"a vocabulary of {vocab_size:,} was asked for, but 256 bytes and {len(special)} control tokens "
+            f"already make {smallest:,}. Raise --vocab-size to {smallest:,} or more."
+        )
+    if len(set(special)) != len(special) or not all(special):
+        raise TokenizerError(
+            f"control tokens must be different and not empty; seen: {', '.join(map(repr, special))}."
+        )
+    backend = Tokenizer(models.BPE())
+    own = byte_level(PATTERNS[OWN])
+    backend.pre_tokenizer = pre_tokenizers.Sequence([*_splits(OWN), byte_level(())])
+    backend.decoder = byte_level_decoder()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=min_frequency,
+        special_tokens=[AddedToken(name, special=True, normalized=False) for name in special],
+        initial_alphabet=list(byte_characters()),
+        show_progress=False,
+    )
+    meter = _Meter(max_bytes)
+    backend.train_from_iterator(meter.read(texts), trainer)
+    backend.pre_tokenizer = own
+    reached = backend.get_vocab_size()
+    if meter.bytes == 0:
+        raise TokenizerError("there is no text to train a tokenizer on. Give --text files that hold some.")
+    if reached < vocab_size:
+        raise TokenizerError(
+            f"a vocabulary of {vocab_size:,} was asked for, but {meter.bytes:,} bytes of text allow only "
+            f"{reached:,} "
+            f"(no further pair occurs {min_frequency} times). Lower --vocab-size to {reached:,} or give "
+            "more text."
+        )
+    return backend
+
+
+def _splits(name: str) -> list[pre_tokenizers.PreTokenizer]:
+    patterns = (*PATTERNS[name], LONGEST_PIECES)
+    return [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in patterns]
+
+
+class _Meter:
+    """Hands on texts in parts, counts their bytes, and ends the stream when the limit is reached."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.bytes = 0
+
+    def read(self, texts: Iterable[str]) -> Iterator[str]:
+        for text in texts:
+            for part in parts(text):
+                if self.bytes >= self.limit:
+                    return
+                self.bytes += len(part.encode("utf-8", "surrogatepass"))
+                yield part
+
+
+def parts(text: str, size: int = PIECE_CHARACTERS) -> Iterator[str]:
+    """Cut `text` into parts of about `size` characters, where a line ends and the next begins with no blank.
+
+    There a piece of every pattern in `pretokenizers` ends too, so the cut changes nothing; only a line longer
+    than four times `size` is cut inside.
+    """
+    start = 0
+    while len(text) - start > size:
+        end = start + size
+        last = min(len(text), start + 4 * size)
+        while (end := text.find("\n", end, last) + 1) and end < len(text) and text[end].isspace():
+            pass
+        if end == 0:
+            end = last
+        yield text[start:end]
+        start = end
+    if start < len(text):
+        yield text[start:]

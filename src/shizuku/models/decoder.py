@@ -333,7 +333,7 @@ class Decoder(nn.Module):
             if low < 0 or high >= self.config.vocab_size:
                 raise ModelError(
                     f"token ids run from {low} to {high}, but the vocabulary has {self.config.vocab_size} "
-                    "(ids 0 and up): is this the model's own tokenizer? Padding takes any valid id and segment -1"
+                    "(ids 0 and up): is this the model's own tokenizer? Padding is any valid id, segment -1"
                 )
         return self.embedding(ids_BT)
 

@@ -1,0 +1,132 @@
+"""Foreign architectures: one file each, found by its name, which is the `model_type` of their config.json.
+
+A file defines `FAMILY`: which foreign keys it translates, which are neutral, and the names of the weights.
+Any other key must have the family's default, or the config is refused: a mechanism that we don't have has to
+fail, not run wrong.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from shizuku.checkpoints.translations import Translation
+from shizuku.config import from_dict
+from shizuku.errors import CheckpointError, ConfigError
+from shizuku.models.decoder import DecoderConfig
+
+_NEUTRAL = """
+_name_or_path architectures attn_implementation bos_token_id chunk_size_feed_forward dtype eos_token_id
+id2label initializer_range is_encoder_decoder label2id model_type output_attentions output_hidden_states
+pad_token_id problem_type return_dict task_specific_params tokenizer_class torch_dtype transformers_version
+transformers.js_config unsloth_fixed unsloth_version use_cache attention_dropout hidden_dropout
+"""
+NEUTRAL = frozenset(_NEUTRAL.split())
+"""Keys that don't change what a decoder computes (dropout acts in training only, and is not ours)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Weight:
+    """One foreign tensor and the tensors here that it is made of; `{n}` stands for the layer."""
+
+    theirs: str
+    """Its name, without the family's prefix."""
+    ours: tuple[str, ...]
+    """Our names; several are stacked along the first dimension."""
+    transposed: bool = False
+    """Whether a matrix is stored as [inputs, outputs]."""
+
+
+def weight(theirs: str, *ours: str, transposed: bool = False) -> tuple[Weight, ...]:
+    """Return the entries of a module: its weight and its bias, where it has one."""
+    return tuple(
+        Weight(
+            theirs=f"{theirs}.{part}",
+            ours=tuple(f"{name}.{part}" for name in ours),
+            transposed=transposed and part == "weight",
+        )
+        for part in ("weight", "bias")
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Family:
+    """All that is known of one foreign architecture."""
+
+    model_type: str
+    """The `model_type` in config.json, which is also the file's name."""
+    architecture: str
+    """The class that transformers opens it with."""
+    fixed: Mapping[str, Any]
+    """Fields of DecoderConfig that every member has."""
+    translations: tuple[Translation, ...]
+    """What the config says, there and here."""
+    defaults: Mapping[str, Any]
+    """Foreign defaults: of translated keys that are absent, and of the others, which must not differ."""
+    neutral: frozenset[str] = frozenset()
+    """Keys that this family may have and that change nothing, besides NEUTRAL."""
+    prefix: str
+    """Before every weight's name but the output matrix's; checkpoints of the bare model lack it."""
+    weights: tuple[Weight, ...]
+    """Every tensor that a member may have; which it has follows from its config."""
+    ignored: str | None = None
+    """Pattern of tensors that old checkpoints carry and that are no weights."""
+    gguf_architecture: str
+    """The name of the architecture inside GGUF files."""
+    gguf_permuted: bool = False
+    """Whether GGUF keeps query and key rows in the interleaved rotary order."""
+    gguf_fused: bool = False
+    """Whether GGUF keeps query, key and value in one tensor."""
+
+    def read(self, foreign: Mapping[str, Any]) -> DecoderConfig:
+        """Return our config; a key that is not understood raises CheckpointError with its value."""
+        known = {key for translation in self.translations for key in translation.keys}
+        for key, value in foreign.items():
+            if key in known or key in NEUTRAL or key in self.neutral:
+                continue
+            if key not in self.defaults or self.defaults[key] != value:
+                only = f" (only {self.defaults[key]!r} is)" if key in self.defaults else ""
+                raise CheckpointError(
+                    f"config key {key!r} = {value!r} is not understood for {self.model_type!r}{only}: "
+                    "the model may have a mechanism that is missing here, so it is refused"
+                )
+        filled = {**self.defaults, **foreign}
+        fields = dict(self.fixed)
+        try:
+            for translation in self.translations:
+                fields.update(translation.read(filled))
+            return from_dict(DecoderConfig, fields)
+        except KeyError as error:
+            raise CheckpointError(
+                f"config key {error} is missing for model_type {self.model_type!r}"
+            ) from error
+        except (ConfigError, TypeError) as error:
+            raise CheckpointError(f"the {self.model_type} config does not hold together: {error}") from error
+
+    def write(self, config: DecoderConfig) -> dict[str, Any] | None:
+        """Return the foreign config in its newest spelling, or None if the family cannot express ours."""
+        foreign: dict[str, Any] = {"architectures": [self.architecture], "model_type": self.model_type}
+        for translation in self.translations:
+            foreign.update(translation.write(config))
+        try:
+            return foreign if self.read(foreign) == config else None
+        except CheckpointError:
+            return None
+
+
+@cache
+def families() -> Mapping[str, Family]:
+    """Return every family here by its model_type, in alphabetical order."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return {name: importlib.import_module(f"{__name__}.{name}").FAMILY for name in names}
+
+
+def family_of(model_type: object) -> Family:
+    """Return the family of a config.json's `model_type`; an unknown one raises CheckpointError."""
+    if not isinstance(model_type, str) or model_type not in families():
+        raise CheckpointError(
+            f"model_type {model_type!r} is not known here; known are {', '.join(families())}"
+        )
+    return families()[model_type]

@@ -1,0 +1,79 @@
+"""GPT-2: layer norms, learned positions, biases everywhere, matrices stored as [inputs, outputs]."""
+
+from shizuku.checkpoints.families import Family, weight
+from shizuku.checkpoints.translations import Translation, activation, same
+
+_QKV = ("blocks.{n}.attention.query", "blocks.{n}.attention.key", "blocks.{n}.attention.value")
+_FOUR_TIMES = Translation(
+    keys=("n_inner",),
+    read=lambda foreign: {"ffn_width": foreign.get("n_inner") or 4 * foreign["n_embd"]},
+    write=lambda config: {"n_inner": config.ffn_width},
+)
+
+FAMILY = Family(
+    model_type="gpt2",
+    architecture="GPT2LMHeadModel",
+    fixed={
+        "norm": "layernorm",
+        "norm_bias": True,
+        "positions": "learned",
+        "gated": False,
+        "attention_bias": True,
+        "attention_output_bias": True,
+        "mlp_bias": True,
+    },
+    translations=(
+        same("vocab_size", "vocab_size"),
+        same("n_positions", "context"),
+        same("n_embd", "width"),
+        same("n_layer", "layers"),
+        same("n_head", "heads"),
+        same("layer_norm_epsilon", "norm_eps"),
+        same("tie_word_embeddings", "tie_embeddings"),
+        activation("activation_function"),
+        _FOUR_TIMES,
+    ),
+    defaults={
+        "vocab_size": 50_257,
+        "n_positions": 1024,
+        "n_embd": 768,
+        "n_layer": 12,
+        "n_head": 12,
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5,
+        "tie_word_embeddings": True,
+        "scale_attn_weights": True,
+        "scale_attn_by_inverse_layer_idx": False,
+        "add_cross_attention": False,
+    },
+    neutral=frozenset(
+        {
+            "n_ctx",
+            "resid_pdrop",
+            "embd_pdrop",
+            "attn_pdrop",
+            "reorder_and_upcast_attn",
+            "summary_type",
+            "summary_use_proj",
+            "summary_activation",
+            "summary_proj_to_labels",
+            "summary_first_dropout",
+        }
+    ),
+    prefix="transformer.",
+    weights=(
+        *weight("wte", "embedding"),
+        *weight("wpe", "position_embedding"),
+        *weight("h.{n}.ln_1", "blocks.{n}.attention_norm"),
+        *weight("h.{n}.attn.c_attn", *_QKV, transposed=True),
+        *weight("h.{n}.attn.c_proj", "blocks.{n}.attention.output", transposed=True),
+        *weight("h.{n}.ln_2", "blocks.{n}.feedforward_norm"),
+        *weight("h.{n}.mlp.c_fc", "blocks.{n}.feedforward.up", transposed=True),
+        *weight("h.{n}.mlp.c_proj", "blocks.{n}.feedforward.down", transposed=True),
+        *weight("ln_f", "final_norm"),
+        *weight("lm_head", "unembedding"),
+    ),
+    ignored=r"h\.\d+\.attn\.(bias|masked_bias)",
+    gguf_architecture="gpt2",
+    gguf_fused=True,
+)

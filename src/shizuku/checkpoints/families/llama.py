@@ -1,0 +1,55 @@
+"""Llama, and what shares its architecture: SmolLM2, TinyLlama and others."""
+
+from shizuku.checkpoints.families import Family, weight
+from shizuku.checkpoints.translations import activation, rotary, same
+
+FAMILY = Family(
+    model_type="llama",
+    architecture="LlamaForCausalLM",
+    fixed={"norm": "rmsnorm", "positions": "rotary", "gated": True},
+    translations=(
+        same("vocab_size", "vocab_size"),
+        same("max_position_embeddings", "context"),
+        same("hidden_size", "width"),
+        same("num_hidden_layers", "layers"),
+        same("num_attention_heads", "heads"),
+        same("num_key_value_heads", "kv_heads"),
+        same("head_dim", "head_width"),
+        same("intermediate_size", "ffn_width"),
+        same("rms_norm_eps", "norm_eps"),
+        same("attention_bias", "attention_bias", "attention_output_bias"),
+        same("mlp_bias", "mlp_bias"),
+        same("tie_word_embeddings", "tie_embeddings"),
+        activation("hidden_act"),
+        rotary(theta=10_000.0),
+    ),
+    defaults={
+        "max_position_embeddings": 2048,
+        "rms_norm_eps": 1e-6,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "tie_word_embeddings": False,
+        "pretraining_tp": 1,
+        "rope_interleaved": False,
+    },
+    neutral=frozenset({"is_llama_config"}),
+    prefix="model.",
+    weights=(
+        *weight("embed_tokens", "embedding"),
+        *weight("layers.{n}.input_layernorm", "blocks.{n}.attention_norm"),
+        *weight("layers.{n}.self_attn.q_proj", "blocks.{n}.attention.query"),
+        *weight("layers.{n}.self_attn.k_proj", "blocks.{n}.attention.key"),
+        *weight("layers.{n}.self_attn.v_proj", "blocks.{n}.attention.value"),
+        *weight("layers.{n}.self_attn.o_proj", "blocks.{n}.attention.output"),
+        *weight("layers.{n}.post_attention_layernorm", "blocks.{n}.feedforward_norm"),
+        *weight("layers.{n}.mlp.gate_proj", "blocks.{n}.feedforward.gate"),
+        *weight("layers.{n}.mlp.up_proj", "blocks.{n}.feedforward.up"),
+        *weight("layers.{n}.mlp.down_proj", "blocks.{n}.feedforward.down"),
+        *weight("norm", "final_norm"),
+        *weight("lm_head", "unembedding"),
+    ),
+    ignored=r"layers\.\d+\.self_attn\.rotary_emb\.inv_freq",
+    gguf_architecture="llama",
+    gguf_permuted=True,
+)

@@ -227,3 +227,14 @@ def test_plans_of_many_documents_are_cheap(tmp_path: Path) -> None:
     source.next()
     assert planned - began < 10
     assert time.perf_counter() - planned < 0.5
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+def test_the_pieces_seen_are_the_inputs_of_the_rows_given_out(tmp_path: Path, rows: int) -> None:
+    source = PackedBatches(corpus(tmp_path / "s"), context=CONTEXT, batch_size=1, seed=5)
+    rows = min(rows, source.rows_per_epoch)
+    inputs = np.concatenate([source.next().ids_BT[0] for _ in range(rows)])
+    pieces = list(source.pieces_seen(rows))
+    assert np.array_equal(np.sort(np.concatenate(pieces)), np.sort(inputs))
+    start = source.shards.document_start_id
+    assert all(start not in piece[1:] for piece in pieces), "a piece never crosses into the next document"

@@ -132,6 +132,23 @@ class PackedBatches:
             self.shards.record_of(int(plan.documents[number])) for number in np.unique(ordinal_BT[:, :-1])
         ]
 
+    def pieces_seen(self, rows: int) -> Iterator[np.ndarray]:
+        """The tokens that the first `rows` rows are made of, in whole pieces of documents, each token once.
+
+        What a baseline has to be given to have read what the model has read: rows that touch are joined.
+        """
+        plan = self._plan(0)
+        windows = np.arange(self.rows_per_epoch) if plan.windows is None else plan.windows
+        taken = np.sort(windows[:rows])
+        for run in np.split(taken, np.flatnonzero(np.diff(taken) != 1) + 1):
+            start, end = int(run[0]) * self.context, (int(run[-1]) + 1) * self.context
+            first = int(np.searchsorted(plan.starts, start, side="right")) - 1
+            last = int(np.searchsorted(plan.starts, end, side="left"))
+            for number in range(first, last):
+                begins = int(plan.starts[number])
+                document = self.shards.document(int(plan.documents[number]))
+                yield document[max(start - begins, 0) : end - begins]
+
     def state_dict(self) -> dict[str, int]:
         """All that decides what comes next, as a few integers for JSON."""
         return {

@@ -1,0 +1,22 @@
+"""`shizuku life`: the whole life of a small model."""
+
+from shizuku.life.settings import LifeConfig as Config
+
+__all__ = ["Config", "run", "show"]
+
+
+def run(config: Config) -> dict[str, object]:
+    """Live the life and return the keys of the contract."""
+    from shizuku.life.life import live
+
+    return live(config)
+
+
+def show(result: dict[str, object]) -> None:
+    """What came of it, in a few lines, and what to do next."""
+    bits = result["bits_per_byte"]
+    assert isinstance(bits, dict)
+    print(f"{result['parameters']:,} parameters, {result['tokens_seen']:,} tokens, {result['seconds']:.0f} s")
+    print("bits per byte on held-out text:", ", ".join(f"{name} {value:.3f}" for name, value in bits.items()))
+    print(f"report: {result['report']}")
+    print(f'next:   shizuku generate {result["checkpoint"]} --prompt "…"')

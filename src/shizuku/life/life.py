@@ -1,0 +1,78 @@
+"""A life, stage by stage: what `shizuku life` runs."""
+
+from typing import Any
+
+import torch
+
+from shizuku.config import to_dict
+from shizuku.life.corpus import gather, prepare
+from shizuku.life.making import choose_size, train_model, write_tokens
+from shizuku.life.measuring import measure, sample
+from shizuku.life.page import write_page
+from shizuku.life.settings import LifeConfig
+from shizuku.life.stages import Stages
+from shizuku.progress import say
+
+# How a resumed life may differ from what it was begun with.
+FREE_TO_CHANGE = ("json", "resume", "threads", "watts", "price_per_hour", "out")
+
+# Shares of the whole time, as measured on two cores for the default of five minutes; training gets what is left.
+SHARES = {
+    "gather": 0.09,
+    "clean": 0.05,
+    "tokens": 0.07,
+    "plan": 0.04,
+    "measure": 0.15,
+    "sample": 0.04,
+    "report": 0.02,
+}
+
+
+def live(config: LifeConfig) -> dict[str, object]:
+    """Go through every stage and return the result's keys (see `shizuku life --json`)."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    settings = {key: value for key, value in to_dict(config).items() if key not in FREE_TO_CHANGE}
+    stages = Stages(config.out, settings, resume=config.resume)
+    total = 60.0 * config.minutes
+    budget = {name: share * total for name, share in SHARES.items()}
+    data = config.out / "data"
+    say(f"{config.minutes:g} minutes for a whole life in {config.out}/, on {torch.get_num_threads()} threads")
+
+    def run(name: str, work: Any, seconds: float | None = None) -> dict[str, Any]:
+        return stages.run(name, budget[name] if seconds is None else seconds, work)
+
+    gathered = run("gather", lambda: gather(config.text, data, minutes=config.minutes, seed=config.seed))
+    heldout_bytes = int(config.heldout_megabytes * 1e6)
+    cleaned = run("clean", lambda: prepare(config.text, data, heldout_bytes=heldout_bytes, seed=config.seed))
+    tokens = run("tokens", lambda: write_tokens(config.out, config.vocab_size))
+    rest = sum(budget[name] for name in ("measure", "sample", "report"))
+    plan = run("plan", lambda: choose_size(config, tokens, seconds=total - stages.elapsed - rest - budget["plan"]))
+    trained = run("train", lambda: train_model(config, plan), seconds=plan["seconds"])
+    measured = run("measure", lambda: measure(config, trained))
+    samples = run("sample", lambda: sample(config))
+    facts = {
+        "gather": gathered,
+        "clean": cleaned,
+        "tokens": tokens,
+        "plan": plan,
+        "train": trained,
+        "measure": measured,
+        "sample": samples,
+    }
+    page = run("report", lambda: write_page(config, facts, stages.times))
+    result = {
+        "checkpoint": trained["checkpoint"],
+        "seconds": stages.elapsed,
+        "parameters": plan["parameters"],
+        "tokens_seen": trained["tokens_seen"],
+        "tokens_per_second": trained["tokens_per_second"],
+        "flops": trained["flops"],
+        "bits_per_byte": measured["bits_per_byte"],
+        "heldout_bytes": measured["heldout_bytes"],
+        "overlap": cleaned["overlap"],
+        "sample": samples["first"],
+        "report": page["report"],
+    }
+    say(f"done in {stages.elapsed:.0f} s of {total:.0f} s")
+    return result

@@ -1,0 +1,133 @@
+"""The third part of a life: bits per byte beside the baselines, samples, and the town's own truth."""
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+import pyarrow.parquet as parquet
+
+from shizuku.data.shards import ShardSet
+from shizuku.data.town import Judge, build_town
+from shizuku.evaluation.baselines import order5_bits_per_byte, xz_bits_per_byte
+from shizuku.evaluation.perplexity import evaluate_text
+from shizuku.language_model import LanguageModel, load
+from shizuku.life.corpus import HELDOUT, TOWN, TRAIN, documents_of
+from shizuku.life.making import CHECKPOINT, SHARDS, batches
+from shizuku.life.settings import LifeConfig
+from shizuku.text.documents import Document
+
+MEASURED_BYTES = 1_500_000
+"""Held-out text is scored up to about this size, in whole documents."""
+SAMPLES, SAMPLE_TOKENS, TEMPERATURE = 6, 160, 0.8
+JUDGED_SAMPLES = 48
+
+
+def measure(config: LifeConfig, trained: dict[str, Any]) -> dict[str, Any]:
+    """Bits per byte of the model and of three baselines on the same held-out documents.
+
+    The baselines learn from the bytes that the model was trained on, no more and no less.
+    """
+    lm = load(config.out / CHECKPOINT)
+    documents = _first(list(documents_of(config.out / "data" / HELDOUT)), MEASURED_BYTES)
+    heldout = [document.text.encode() for document in documents]
+    seen = seen_text(config, lm, trained["tokens_seen"])
+    # The two compressions each take as long as the n-gram model, and use one core each.
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        primed = pool.submit(xz_bits_per_byte, heldout, b"\n\n".join(seen))
+        plain = pool.submit(xz_bits_per_byte, heldout)
+        ngram = order5_bits_per_byte(seen, heldout)
+        bits = {"ngram": ngram, "xz": plain.result(), "xz_primed": primed.result()}
+    scored = evaluate_text(lm, documents, window=config.context, stride=config.context // 2)
+    result: dict[str, Any] = {
+        "bits_per_byte": {"model": scored.bits_per_byte, **bits},
+        "perplexity": scored.perplexity,
+        "heldout_bytes": scored.bytes,
+        "seen_bytes": sum(map(len, seen)),
+    }
+    if _is_town(config):
+        result["town"] = _town_measures(config, lm, documents)
+    return result
+
+
+def sample(config: LifeConfig) -> dict[str, Any]:
+    """Texts that the model writes from nothing and from the beginnings of held-out documents."""
+    lm = load(config.out / CHECKPOINT)
+    heldout = list(documents_of(config.out / "data" / HELDOUT))
+    every = max(len(heldout) // SAMPLES, 1)
+    openings = [_opening(document.text) for document in heldout[::every][:SAMPLES]]
+    prompts = [""] * SAMPLES + openings
+    written = lm.generate(
+        prompts, max_new_tokens=SAMPLE_TOKENS, temperature=TEMPERATURE, top_p=0.95, seed=config.seed
+    )
+    samples = [{"prompt": p, "text": t} for p, t in zip(prompts, written, strict=True)]
+    result: dict[str, Any] = {"samples": samples, "first": written[0], "temperature": TEMPERATURE}
+    if _is_town(config):
+        texts = lm.generate(
+            [""] * JUDGED_SAMPLES, max_new_tokens=256, temperature=TEMPERATURE, seed=config.seed + 1
+        )
+        result["truth"] = judge_samples(config, texts)
+    return result
+
+
+def seen_text(config: LifeConfig, lm: LanguageModel, tokens_seen: int) -> list[bytes]:
+    """The documents that training went through, as bytes: the whole text after one pass, else what was read of it."""
+    shards = ShardSet.open(config.out / SHARDS / "train", tokenizer=lm.tokenizer)
+    if tokens_seen >= shards.tokens:
+        return [document.text.encode() for document in documents_of(config.out / "data" / TRAIN)]
+    pieces = batches(config, shards).pieces_seen(tokens_seen // config.context)
+    return [lm.tokenizer.decode_bytes(piece) for piece in pieces]
+
+
+def judge_samples(config: LifeConfig, texts: Sequence[str]) -> dict[str, Any]:
+    """How many generated sentences the grammar accepts, and how many statements the facts support."""
+    judge = Judge(build_town(config.seed))
+    counts = {"sentences": 0, "accepted": 0, "statements": 0, "supported": 0}
+    for text in texts:
+        verdicts = judge.check(text, "ja" if is_japanese(text) else "en")
+        for sentence in verdicts.sentences[:-1]:  # the last one may have been cut off
+            counts["sentences"] += 1
+            counts["accepted"] += sentence.accepted
+            counts["statements"] += sentence.supported is not None
+            counts["supported"] += sentence.supported is True
+    return counts
+
+
+def is_japanese(text: str) -> bool:
+    """Whether kana and kanji make up at least a fifth of a text."""
+    return sum("぀" <= c <= "ヿ" or "一" <= c <= "鿿" for c in text) * 5 >= max(len(text), 1)
+
+
+def _town_measures(config: LifeConfig, lm: LanguageModel, documents: Sequence[Document]) -> dict[str, Any]:
+    """Bits per byte by language, and what the writer's own choices come to: the floor."""
+    rows = parquet.read_table(
+        config.out / "data" / "documents.parquet", columns=["id", "language", "choice_bits"]
+    ).to_pylist()
+    of = {row["id"]: row for row in rows}
+    result: dict[str, Any] = {}
+    for language in ("en", "ja"):
+        mine = [d for d in documents if of[d.id]["language"] == language]
+        size = sum(len(d.text.encode()) for d in mine)
+        result[language] = {
+            "bits_per_byte": evaluate_text(lm, mine, window=config.context, stride=config.context).bits_per_byte,
+            "floor": sum(of[d.id]["choice_bits"] for d in mine) / size,
+            "bytes": size,
+        }
+    return result
+
+
+def _is_town(config: LifeConfig) -> bool:
+    return tuple(config.text) == (TOWN,)
+
+
+def _first(documents: list[Document], size: int) -> list[Document]:
+    """Documents from all over the list, up to `size` bytes."""
+    total = sum(len(document.text.encode()) for document in documents)
+    return documents[:: max(-(-total // size), 1)]
+
+
+def _opening(text: str) -> str:
+    """The first words of a document, cut at a word in English and anywhere in Japanese."""
+    if is_japanese(text):
+        return text[:16]
+    return " ".join(text.split(" ")[:8])

@@ -1,0 +1,53 @@
+"""What one may set of a life."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from shizuku.config import VerbConfig
+from shizuku.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LifeConfig(VerbConfig):
+    """The whole life of a small model: text, tokens, training, measures, samples, a report."""
+
+    text: tuple[str, ...] = ("town",)
+    """`town` (a simulated town, in English and Japanese), `python` (the prose of this Python installation),
+    or files and folders of your own (txt, md, JSONL, Parquet)."""
+    minutes: float = 5.0
+    """Minutes from start to report; the model's size and its tokens are chosen to fit."""
+    out: Path = Path("life")
+    """Folder to write: the checkpoint, report.html, and the stages' files."""
+    seed: int = 0
+    """Seed of the town, the split, the weights, the order of the text and the samples."""
+    vocab_size: int = 4096
+    """Tokens in the vocabulary; lowered, and said so, where the text is too short for it."""
+    context: int = 256
+    """Tokens in the model's window."""
+    heldout_megabytes: float = 1.0
+    """Text kept away from training (MB), at most a tenth of it; the town decides its own."""
+    threads: int | None = None
+    """Processor threads (default: all cores)."""
+    watts: float | None = None
+    """Power draw in watts, to state the energy."""
+    price_per_hour: float | None = None
+    """Price of an hour of this machine, to state the cost."""
+    resume: bool = False
+    """Go on with the life that is in --out, if there is one."""
+
+    def __post_init__(self) -> None:
+        if not 0.2 <= self.minutes <= 10_000:
+            raise ConfigError(f"--minutes {self.minutes}: expected 0.2 to 10000")
+        if not self.text:
+            raise ConfigError("--text: give `town`, `python`, or at least one path")
+        special = {"town", "python"} & set(self.text)
+        if special and len(self.text) > 1:
+            raise ConfigError(f"--text {' '.join(self.text)}: {special.pop()} stands alone, without paths beside it")
+        if self.vocab_size < 300:
+            raise ConfigError(f"--vocab-size {self.vocab_size}: expected at least 300 (256 bytes and the control tokens)")
+        if self.context < 16:
+            raise ConfigError(f"--context {self.context}: expected at least 16")
+        if self.heldout_megabytes <= 0:
+            raise ConfigError(f"--heldout-megabytes {self.heldout_megabytes}: expected a positive number")
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError(f"--threads {self.threads}: expected at least 1")

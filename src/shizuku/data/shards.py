@@ -1,9 +1,9 @@
 """Token shards: a corpus as memory-mapped token files, with an index that leads each token to its record.
 
-A shard directory holds `tokens-00000.bin`, … (raw little-endian uint16, or uint32 from a vocabulary of 65,536
-on; a document never straddles two files), `offsets.npy` (int64 [documents + 1], where each document starts,
-counted over all files), `records.npy` (uint64 [documents], 16 hexadecimal digits for each record's id) and
-`index.json` (format, sizes, tokenizer digest, and the size and digest of every file).
+A shard directory holds `tokens-00000.bin`, … (raw little-endian uint16, or uint32 from a vocabulary of
+65,536 on; a document never straddles two files), `offsets.npy` (int64 [documents + 1], where each document
+starts, counted over all files), `records.npy` (uint64 [documents], 16 hexadecimal digits for each record's
+id) and `index.json` (format, sizes, tokenizer digest, and the size and digest of every file).
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class ShardSet:
         """Opens a directory that `write_shards` wrote.
 
         With `tokenizer`, shards that another tokenizer made are refused; `verify=False` leaves out the
-        digests (sizes are always checked). Raises DocumentError naming the file that is missing, cut short or
-        changed.
+        digests (sizes are always checked). Raises DocumentError naming the file that is missing, cut short
+        or changed.
         """
         directory = Path(directory)
         index = _read_index(directory)
@@ -145,7 +145,7 @@ class ShardSet:
 
 
 def record_key(record_id: str) -> str:
-    """What the index keeps of a record's id: itself if it is 16 hexadecimal digits, else its BLAKE2b in 16."""
+    """What the index keeps of an id: itself if it is 16 hexadecimal digits, else its BLAKE2b in 16."""
     if len(record_id) == 16 and set(record_id) <= set("0123456789abcdef"):
         return record_id
     return hashlib.blake2b(record_id.encode(), digest_size=8).hexdigest()

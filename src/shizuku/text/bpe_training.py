@@ -3,7 +3,7 @@ result."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, models, trainers
 
 from shizuku.errors import TokenizerError
 from shizuku.text.byte_alphabet import byte_characters
@@ -35,8 +35,7 @@ def train_byte_level(
             f"control tokens must be different and not empty; seen: {', '.join(map(repr, special))}."
         )
     backend = Tokenizer(models.BPE())
-    own = byte_level(PATTERNS[OWN])
-    backend.pre_tokenizer = pre_tokenizers.Sequence([*_splits(OWN), byte_level(())])
+    backend.pre_tokenizer = byte_level((*PATTERNS[OWN], LONGEST_PIECES))
     backend.decoder = byte_level_decoder()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
@@ -47,7 +46,7 @@ def train_byte_level(
     )
     meter = _Meter(max_bytes)
     backend.train_from_iterator(meter.read(texts), trainer)
-    backend.pre_tokenizer = own
+    backend.pre_tokenizer = byte_level(PATTERNS[OWN])
     reached = backend.get_vocab_size()
     if meter.bytes == 0:
         raise TokenizerError("there is no text to train a tokenizer on. Give --text files that hold some.")
@@ -59,11 +58,6 @@ def train_byte_level(
             "more text."
         )
     return backend
-
-
-def _splits(name: str) -> list[pre_tokenizers.PreTokenizer]:
-    patterns = (*PATTERNS[name], LONGEST_PIECES)
-    return [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in patterns]
 
 
 class _Meter:

@@ -231,8 +231,8 @@ class Tokenizer:
         """
         from shizuku.text.chat_ids import encode_unforgeable
 
-        names = {**self.special.named(), **(variables or {})}
-        return encode_unforgeable(self, self._template(tools), messages, tools, add_generation_prompt, names)
+        conversation = (messages, tools, variables or {})
+        return encode_unforgeable(self, self._template(tools), conversation, add_generation_prompt)
 
     def _template(self, tools: Sequence[Mapping[str, Any]] | None) -> str:
         template = self.chat_templates.get("tool_use") if tools else None

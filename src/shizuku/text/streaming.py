@@ -41,7 +41,9 @@ class StopStrings:
         if isinstance(stops, str):
             stops = [stops]
         if not all(stops):
-            raise TokenizerError("a stop string is empty, so it would end every text at once. Leave it out of --stop.")
+            raise TokenizerError(
+                "a stop string is empty, so it would end every text at once. Leave it out of --stop."
+            )
         self._stops = tuple(stops)
         self._longest = max(map(len, self._stops), default=0)
         self._held = ""

@@ -11,15 +11,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from shizuku.checkpoints.families import Family, Weight, families, family_of
+from shizuku.checkpoints.families import Family, families, family_of
+from shizuku.checkpoints.weights import Weight, expected_shapes, few, to_ours, to_theirs, written_out
 from shizuku.config import from_dict, to_dict
 from shizuku.errors import CheckpointError, ConfigError
-from shizuku.models.decoder import Decoder, DecoderConfig
+from shizuku.models.decoder import DecoderConfig
 
 OWN_MODEL_TYPE = "shizuku-decoder"
 """The model_type of decoders that no Hugging Face architecture can express; AutoModel refuses it."""
 
-_FLOATS = {torch.float32, torch.float16, torch.bfloat16, torch.float64}
 _OUTPUT = "lm_head.weight"
 
 
@@ -60,12 +60,6 @@ def config_from_huggingface(foreign: Mapping[str, Any]) -> DecoderConfig:
         return from_dict(DecoderConfig, {key: value for key, value in foreign.items() if key not in neutral})
     except ConfigError as error:
         raise CheckpointError(str(error)) from error
-
-
-def expected_shapes(config: DecoderConfig) -> dict[str, torch.Size]:
-    """Return the name and shape of every parameter that a decoder of this config has."""
-    with torch.device("meta"):
-        return {name: tensor.shape for name, tensor in Decoder(config).state_dict().items()}
 
 
 def load_weights(directory: str | Path, config: DecoderConfig | None = None) -> dict[str, Tensor]:
@@ -123,82 +117,39 @@ def _read_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
         raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from error
 
 
-def expand(
-    weights: tuple[Weight, ...], config: DecoderConfig, expected: Mapping[str, object]
-) -> Iterator[tuple[Weight, str, tuple[str, ...]]]:
-    """Yield every entry that a config has, with its foreign name and our names written out."""
-    for entry in weights:
-        for n in range(config.layers) if "{n}" in entry.theirs else (0,):
-            ours = tuple(name.format(n=n) for name in entry.ours)
-            if ours[0] in expected:
-                yield entry, entry.theirs.format(n=n), ours
-
-
 def from_huggingface_tensors(
     family: Family | None, config: DecoderConfig, tensors: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """Return foreign tensors under our names in float32; None as family means that they are ours already."""
-    expected = expected_shapes(config)
-    found: dict[str, Tensor] = {}
-    used, missing = set(), []
     if family is None:
-        entries: list[tuple[Weight, str, tuple[str, ...]]] = [
-            (Weight(theirs=name, ours=(name,)), name, (name,)) for name in expected
-        ]
+        own = tuple(Weight(theirs=name, ours=(name,)) for name in expected_shapes(config))
+        found, strangers = to_ours(own, config, tensors, lambda name: (name,))
     else:
-        entries = list(expand(family.weights, config, expected))
-    for entry, bare, ours in entries:
-        named = [f"{'' if family is None else family.prefix}{bare}", bare]
-        name = next((candidate for candidate in named if candidate in tensors), None)
-        if name is None:
-            missing.append(_written(family, bare))
-            continue
-        used.add(name)
-        shapes = [expected[our_name] for our_name in ours]
-        found.update(zip(ours, _split(name, tensors[name], shapes, entry.transposed), strict=True))
-    if missing:
-        raise CheckpointError(f"{len(missing)} tensors are missing: {_few(missing)}")
-    _refuse_strangers(family, config, tensors, used)
+        prefixed = partial(_written, family)
+        found, strangers = to_ours(family.weights, config, tensors, lambda bare: (prefixed(bare), bare))
+        strangers = _without_harmless(family, config, tensors, strangers)
+    if strangers:
+        raise CheckpointError(f"{len(strangers)} tensors are not part of the model: {few(strangers)}")
     return found
 
 
-def _split(name: str, tensor: Tensor, shapes: list[torch.Size], transposed: bool) -> list[Tensor]:
-    if tensor.dtype not in _FLOATS:
-        raise CheckpointError(f"tensor {name} is of type {tensor.dtype}; expected floating-point weights")
-    stacked = torch.Size((sum(shape[0] for shape in shapes), *shapes[0][1:]))
-    wanted = torch.Size(reversed(stacked)) if transposed else stacked
-    if tensor.shape != wanted:
-        raise CheckpointError(f"tensor {name} has shape {list(tensor.shape)}; the config says {list(wanted)}")
-    tensor = tensor.to(torch.float32)
-    parts = (tensor.t() if transposed else tensor).split([shape[0] for shape in shapes])
-    return [part.contiguous() for part in parts]
-
-
-def _refuse_strangers(
-    family: Family | None, config: DecoderConfig, tensors: Mapping[str, Tensor], used: set[str]
-) -> None:
-    prefix = "" if family is None else family.prefix
-    strangers = sorted(set(tensors) - used)
-    if family is not None and family.ignored is not None:
-        strangers = [
-            name for name in strangers if not re.fullmatch(family.ignored, name.removeprefix(prefix))
-        ]
-    if family is not None and config.tie_embeddings and _OUTPUT in strangers:
-        tied_to = next(entry.theirs for entry in family.weights if entry.ours == ("embedding.weight",))
-        embedding = tensors.get(prefix + tied_to, tensors.get(tied_to))
+def _without_harmless(
+    family: Family, config: DecoderConfig, tensors: Mapping[str, Tensor], strangers: list[str]
+) -> list[str]:
+    if family.ignored is not None:
+        ignored = re.compile(family.ignored)
+        strangers = [name for name in strangers if not ignored.fullmatch(name.removeprefix(family.prefix))]
+    if config.tie_embeddings and _OUTPUT in strangers:
+        bare = next(entry.theirs for entry in family.weights if entry.ours == ("embedding.weight",))
+        embedding = tensors.get(family.prefix + bare, tensors.get(bare))
         if embedding is None or not torch.equal(embedding, tensors[_OUTPUT]):
             raise CheckpointError(f"the config ties the embeddings, but {_OUTPUT} differs from the embedding")
         strangers.remove(_OUTPUT)
-    if strangers:
-        raise CheckpointError(f"{len(strangers)} tensors are not part of the model: {_few(strangers)}")
+    return strangers
 
 
-def _written(family: Family | None, bare: str) -> str:
-    return bare if family is None or bare == _OUTPUT else f"{family.prefix}{bare}"
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+def _written(family: Family, bare: str) -> str:
+    return bare if bare == _OUTPUT else f"{family.prefix}{bare}"
 
 
 def huggingface_family(config: DecoderConfig) -> Family | None:
@@ -222,9 +173,8 @@ def to_huggingface(
         )
     foreign = family.write(config)
     assert foreign is not None, "the family was chosen because it can write this config"
-    name_of = partial(_written, family)
-    tensors = {}
-    for entry, bare, ours in expand(family.weights, config, state_dict):
-        stacked = torch.cat([state_dict[name].detach() for name in ours])
-        tensors[name_of(bare)] = (stacked.t() if entry.transposed else stacked).contiguous()
+    tensors = {
+        _written(family, entry.theirs): to_theirs(entry, state_dict)
+        for entry in written_out(family.weights, config, state_dict)
+    }
     return {**foreign, "dtype": dtype}, tensors

@@ -23,22 +23,26 @@ def read_gguf_header(path: Path) -> dict[str, Any]:
         if path.stat().st_size < 24:
             raise ValueError("it is shorter than a header")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _Header(data).read()
+            return HeaderReader(data).read()
 
 
-class _Header:
+class HeaderReader:
+    """Reads forward through a mapped GGUF file, every length checked against its end (ValueError)."""
+
     def __init__(self, data: mmap.mmap) -> None:
         self.data = data
         self.offset = 0
+        self.tensor_count = 0
 
     def read(self) -> dict[str, Any]:
+        """Every key with its value; `offset` is then where the list of `tensor_count` tensors begins."""
         if self.data[:4] != b"GGUF":
             raise ValueError(f"it begins with {self.data[:4]!r}, not with b'GGUF'")
         self.offset = 4
         version = self.scalar("I")
         if version not in (2, 3):
             raise ValueError(f"its version is {version}; 2 and 3 can be read")
-        self.scalar("Q")
+        self.tensor_count = self.scalar("Q")
         count = self.scalar("Q")
         return {self.string(): self.value(self.scalar("I")) for _ in range(self.bounded(count, 12))}
 
@@ -51,6 +55,7 @@ class _Header:
         return count
 
     def scalar(self, form: str) -> Any:
+        """One number of struct's form, little-endian."""
         size = struct.calcsize(f"<{form}")
         self.bounded(1, size)
         (value,) = struct.unpack_from(f"<{form}", self.data, self.offset)
@@ -58,12 +63,14 @@ class _Header:
         return value
 
     def string(self) -> str:
+        """One string."""
         length = self.bounded(self.scalar("Q"), 1)
         start = self.offset
         self.offset = start + length
         return self.data[start : self.offset].decode("utf-8")
 
     def value(self, kind: int, depth: int = 0) -> Any:
+        """One value of a type number."""
         if kind == _STRING:
             return self.string()
         if kind == _ARRAY and depth < _DEEPEST:
@@ -73,6 +80,7 @@ class _Header:
         raise ValueError(f"it holds a value of unknown type {kind}")
 
     def array(self, kind: int, count: int, depth: int) -> list[Any]:
+        """One list of a type number."""
         if kind in _SCALARS:
             form = f"<{self.bounded(count, struct.calcsize(_SCALARS[kind]))}{_SCALARS[kind]}"
             values = struct.unpack_from(form, self.data, self.offset)

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from shizuku.checkpoints.translations import Translation
+from shizuku.checkpoints.weights import Weight
 from shizuku.config import from_dict
 from shizuku.errors import CheckpointError, ConfigError
 from shizuku.models.decoder import DecoderConfig
@@ -25,30 +26,6 @@ transformers.js_config unsloth_fixed unsloth_version use_cache attention_dropout
 """
 NEUTRAL = frozenset(_NEUTRAL.split())
 """Keys that don't change what a decoder computes (dropout acts in training only, and is not ours)."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Weight:
-    """One foreign tensor and the tensors here that it is made of; `{n}` stands for the layer."""
-
-    theirs: str
-    """Its name, without the family's prefix."""
-    ours: tuple[str, ...]
-    """Our names; several are stacked along the first dimension."""
-    transposed: bool = False
-    """Whether a matrix is stored as [inputs, outputs]."""
-
-
-def weight(theirs: str, *ours: str, transposed: bool = False) -> tuple[Weight, ...]:
-    """Return the entries of a module: its weight and its bias, where it has one."""
-    return tuple(
-        Weight(
-            theirs=f"{theirs}.{part}",
-            ours=tuple(f"{name}.{part}" for name in ours),
-            transposed=transposed and part == "weight",
-        )
-        for part in ("weight", "bias")
-    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +52,8 @@ class Family:
     """Pattern of tensors that old checkpoints carry and that are no weights."""
     gguf_architecture: str
     """The name of the architecture inside GGUF files."""
+    gguf_fixed: Mapping[str, Any]
+    """Fields of DecoderConfig that GGUF metadata leaves to the architecture, besides `fixed`."""
     gguf_permuted: bool = False
     """Whether GGUF keeps query and key rows in the interleaved rotary order."""
     gguf_fused: bool = False

@@ -1,7 +1,8 @@
 """GPT-2: layer norms, learned positions, biases everywhere, matrices stored as [inputs, outputs]."""
 
-from shizuku.checkpoints.families import Family, weight
+from shizuku.checkpoints.families import Family
 from shizuku.checkpoints.translations import Translation, activation, same
+from shizuku.checkpoints.weights import weight
 
 _QKV = ("blocks.{n}.attention.query", "blocks.{n}.attention.key", "blocks.{n}.attention.value")
 _FOUR_TIMES = Translation(
@@ -75,5 +76,6 @@ FAMILY = Family(
     ),
     ignored=r"h\.\d+\.attn\.(bias|masked_bias)",
     gguf_architecture="gpt2",
+    gguf_fixed={"activation": "gelu_tanh"},
     gguf_fused=True,
 )

@@ -1,7 +1,8 @@
 """Llama, and what shares its architecture: SmolLM2, TinyLlama and others."""
 
-from shizuku.checkpoints.families import Family, weight
+from shizuku.checkpoints.families import Family
 from shizuku.checkpoints.translations import activation, rotary, same
+from shizuku.checkpoints.weights import weight
 
 FAMILY = Family(
     model_type="llama",
@@ -51,5 +52,6 @@ FAMILY = Family(
     ),
     ignored=r"layers\.\d+\.self_attn\.rotary_emb\.inv_freq",
     gguf_architecture="llama",
+    gguf_fixed={"activation": "silu"},
     gguf_permuted=True,
 )

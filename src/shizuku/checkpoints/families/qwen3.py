@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from shizuku.checkpoints.families import weight
 from shizuku.checkpoints.families.llama import FAMILY as LLAMA
 from shizuku.checkpoints.translations import window_pattern
+from shizuku.checkpoints.weights import weight
 
 FAMILY = replace(
     LLAMA,

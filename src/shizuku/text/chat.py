@@ -23,6 +23,8 @@ CHATML = (
 )
 """The template of tokenizers trained here: ChatML, one turn after another."""
 
+_REASONING = ("reasoning_content", "thinking", "reasoning")
+
 Clock = Callable[[], datetime]
 
 
@@ -42,14 +44,14 @@ def render(
     """
     if not messages:
         raise TokenizerError("the conversation is empty. Give at least one message.")
-    given = [{key: value for key, value in message.items() if value is not None} for message in messages]
+    given = [_message(message) for message in messages]
     try:
         return _compile(template).render(
             {
-                **variables,
+                **_plain(variables),
                 "messages": given,
-                "tools": list(tools) if tools else None,
-                "documents": variables.get("documents"),
+                "tools": _plain(tools) if tools else None,
+                "documents": _plain(variables.get("documents")),
                 "add_generation_prompt": add_generation_prompt,
                 "strftime_now": lambda form: clock().strftime(form),
             }
@@ -62,6 +64,35 @@ def render(
         raise TokenizerError(
             f"the chat template failed on these messages: {type(error).__name__}: {error}"
         ) from error
+
+
+def _message(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message as templates expect it: no key with None, its reasoning under each name in use."""
+    if not isinstance(message, Mapping):
+        raise TokenizerError(
+            f"a message must be a mapping with role and content, not {type(message).__name__}"
+        )
+    given: dict[str, Any] = {key: _plain(value) for key, value in message.items() if value is not None}
+    reasoning = next((given[name] for name in _REASONING if name in given), None)
+    if reasoning is None:
+        return given
+    return {"thinking": reasoning, **given, "reasoning_content": reasoning}
+
+
+def _plain(value: Any) -> Any:
+    """A copy in plain JSON types: other objects have methods that the sandbox does not know to be harmful."""
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if value is None or isinstance(value, bool):
+        return value
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    raise TokenizerError(
+        f"a conversation holds text, numbers, lists and mappings; found a {type(value).__name__}."
+    )
 
 
 def parse(template: str) -> nodes.Template:

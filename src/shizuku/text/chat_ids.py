@@ -22,12 +22,20 @@ _FIRST_MASK = 0xF0000
 """Masks are taken from the private-use plane from here on, leaving out characters that the conversation
 holds."""
 
-_KEYS_OF_PLAIN_WORDS = frozenset({"role", "type"})
-_PLAIN_WORDS = frozenset(
-    "system user assistant tool developer function model ipython environment observation tool_call "
-    "tool_response "
-    "text image audio video image_url input_audio string number integer boolean object array null".split()
+_KEYS_OF_ROLES = (
+    "system",
+    "user",
+    "assistant",
+    "tool",
+    "developer",
+    "function",
+    "model",
+    "ipython",
+    "environment",
 )
+_KINDS = ("text", "image", "audio", "video", "image_url", "input_audio", "tool_call", "tool_response")
+_SCHEMA = ("string", "number", "integer", "boolean", "object", "array", "null")
+_PLAIN_WORDS = frozenset({*_ROLES, "observation", *_KINDS, *_SCHEMA})
 """Words under `role` and `type` from which templates may build a control token (`<|user|>`), as they are
 meant to."""
 
@@ -119,7 +127,7 @@ class _Mask:
 
     def _mask(self, text: str, visible: Sequence[str], whole: bool = False) -> str:
         kept = _places(text, visible)
-        hidden = (whole and not character.isspace() or character in self.edges for character in text)
+        hidden = ((whole and not character.isspace()) or character in self.edges for character in text)
         return "".join(
             self._stand_in(character) if hide and place not in kept else character
             for place, (character, hide) in enumerate(zip(text, hidden, strict=True))

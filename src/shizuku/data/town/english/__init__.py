@@ -1,0 +1,1 @@
+"""The town in plain English: its words, and the productions of each register."""

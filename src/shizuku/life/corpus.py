@@ -1,4 +1,4 @@
-"""The first part of a life: gather documents, clean and split them, drop held-out text that training has seen."""
+"""The first part of a life: gather documents, clean and split them, drop held-out text seen in training."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -54,7 +54,7 @@ def gather(text: Sequence[str], directory: Path, *, minutes: float, seed: int) -
 
 
 def prepare(text: Sequence[str], directory: Path, *, heldout_bytes: int, seed: int) -> dict[str, Any]:
-    """Clean, drop exact duplicates, split by source, drop overlapping held-out text; two Parquet files and counts."""
+    """Clean, drop duplicates, split by source, drop overlapping held-out text; writes both parts."""
     ledger = Ledger()
     if tuple(text) == (TOWN,):
         train, heldout = _town_split(directory)
@@ -65,12 +65,12 @@ def prepare(text: Sequence[str], directory: Path, *, heldout_bytes: int, seed: i
         size = sum(len(document.text.encode()) for document in documents)
         # A small text gives at most a tenth away.
         split = split_by_source(documents, heldout_bytes=min(heldout_bytes, size // 10), seed=seed)
-        train, heldout, how = split.train, split.heldout, split.how
-    checked = drop_overlapping(train, heldout)
+        train, heldout, how = split.train, split.heldout, split.note
+    checked = drop_overlapping(train, heldout, ledger=ledger)
     if not train or not checked.kept:
         raise DocumentError(
-            f"--text: {len(train)} training and {len(checked.kept)} held-out documents are left after cleaning, "
-            "too few for a life; give more text"
+            f"--text: {len(train)} training and {len(checked.kept)} held-out documents are left after "
+            "cleaning, too few for a life; give more text"
         )
     write_documents(train, directory / TRAIN)
     write_documents(checked.kept, directory / HELDOUT)
@@ -81,8 +81,10 @@ def prepare(text: Sequence[str], directory: Path, *, heldout_bytes: int, seed: i
         "heldout_bytes": _bytes(checked.kept),
         "split": how,
         "dropped": ledger.counts(),
-        "overlap": checked.overlap,
-        "overlapping_dropped": checked.dropped,
+        "mended": dict(ledger.changes),
+        "overlap": checked.after,
+        "overlap_before": checked.before,
+        "overlapping_documents": checked.dropped,
     }
 
 

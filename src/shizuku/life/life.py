@@ -16,7 +16,7 @@ from shizuku.progress import say
 # How a resumed life may differ from what it was begun with.
 FREE_TO_CHANGE = ("json", "resume", "threads", "watts", "price_per_hour", "out")
 
-# Shares of the whole time, as measured on two cores for the default of five minutes; training gets what is left.
+# Shares of the whole time, from the default of five minutes on two cores; training gets what is left.
 SHARES = {
     "gather": 0.09,
     "clean": 0.05,
@@ -47,7 +47,9 @@ def live(config: LifeConfig) -> dict[str, object]:
     cleaned = run("clean", lambda: prepare(config.text, data, heldout_bytes=heldout_bytes, seed=config.seed))
     tokens = run("tokens", lambda: write_tokens(config.out, config.vocab_size))
     rest = sum(budget[name] for name in ("measure", "sample", "report"))
-    plan = run("plan", lambda: choose_size(config, tokens, seconds=total - stages.elapsed - rest - budget["plan"]))
+    plan = run(
+        "plan", lambda: choose_size(config, tokens, seconds=total - stages.elapsed - rest - budget["plan"])
+    )
     trained = run("train", lambda: train_model(config, plan), seconds=plan["seconds"])
     measured = run("measure", lambda: measure(config, trained))
     samples = run("sample", lambda: sample(config))

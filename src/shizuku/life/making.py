@@ -2,23 +2,21 @@
 
 import itertools
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from shizuku.config import to_dict
-from shizuku.data.packing import PackedBatches, ValidationBatches
+from shizuku.data.packing import Batch, PackedBatches, ValidationBatches
 from shizuku.data.shards import ShardSet, write_shards
 from shizuku.life.corpus import HELDOUT, TRAIN, documents_of
 from shizuku.life.settings import LifeConfig
-from shizuku.models.decoder import Decoder, DecoderConfig, initialise, parameter_count
+from shizuku.models.decoder import Decoder, DecoderConfig, initialise
 from shizuku.progress import say
 from shizuku.scaling.planning import Shape, make_plan
 from shizuku.text.tokenizer import Tokenizer
-from shizuku.training.cost import flops_per_token
-from shizuku.training.loop import LoopConfig, TrainingConfig, train
+from shizuku.training.config import LoopConfig
+from shizuku.training.cost import parameter_total, token_cost
+from shizuku.training.loop import train
 from shizuku.training.objectives import NextToken
 from shizuku.training.speed import measure_speed
 
@@ -26,7 +24,7 @@ CHECKPOINT, TOKENIZER, SHARDS = "model", "tokenizer", "shards"
 HEAD_WIDTH = 32
 TOKENS_PER_BATCH = 8192
 TOKENIZER_SAMPLE_BYTES = 6_000_000
-"""Text that the merges are counted on, taken evenly from the whole; more hardly changes a small vocabulary."""
+"""Text that the merges are counted on, from all over; more hardly changes a small vocabulary."""
 VALIDATION_TOKENS = 40_000
 
 
@@ -47,7 +45,7 @@ def write_tokens(out: Path, vocab_size: int) -> dict[str, Any]:
 
 
 def choose_size(config: LifeConfig, tokens: dict[str, Any], *, seconds: float) -> dict[str, Any]:
-    """The plan: shape and tokens for the seconds left, each candidate weighed, speed measured on this machine."""
+    """The plan: shape and tokens for the seconds left, with every candidate that was weighed."""
 
     def measured(shape: Shape) -> float:
         return measure_speed(_decoder(shape, config, tokens), batch=_rows(config), context=config.context)
@@ -55,8 +53,8 @@ def choose_size(config: LifeConfig, tokens: dict[str, Any], *, seconds: float) -
     plan = make_plan(
         seconds=max(seconds, 5.0),
         unique_tokens=tokens["train_tokens"],
-        parameters=lambda shape: _count(_decoder(shape, config, tokens)),
-        flops_per_token=lambda shape: flops_per_token(_decoder(shape, config, tokens), context=config.context),
+        parameters=lambda shape: parameter_total(_decoder(shape, config, tokens)),
+        flops_per_token=lambda shape: token_cost(_decoder(shape, config, tokens), config.context).training,
         measure=measured,
     )
     say(plan.explain())
@@ -81,16 +79,38 @@ def train_model(config: LifeConfig, plan: dict[str, Any]) -> dict[str, Any]:
     heldout = ShardSet.open(config.out / SHARDS / "heldout", tokenizer=tokenizer)
     model = Decoder(DecoderConfig(**plan["model"]))
     initialise(model, config.seed)
+    loop = LoopConfig(
+        steps=plan["steps"],
+        seed=config.seed,
+        resume=True,
+        evaluate_every=max(plan["steps"] // 10, 1),
+        log_every=max(plan["steps"] // 200, 1),
+        save_minutes=1.0,
+        watts=config.watts,
+        price_per_hour=config.price_per_hour,
+    )
     result = train(
         model,
         NextToken(),
         batches(config, shards),
-        TrainingConfig(loop=LoopConfig(steps=plan["steps"], resume=True)),
+        loop,
         out=config.out / CHECKPOINT,
         tokenizer=tokenizer,
-        validation=_Head(ValidationBatches(heldout, context=config.context, batch_size=_rows(config))),
+        validation=_Few(ValidationBatches(heldout, context=config.context, batch_size=_rows(config))),
     )
-    return {**to_dict(result)}
+    return to_dict(result)
+
+
+class _Few:
+    """Batches from all over the held-out text, about VALIDATION_TOKENS, for the curve in the report."""
+
+    def __init__(self, whole: ValidationBatches) -> None:
+        self.whole = whole
+
+    def __iter__(self) -> Iterator[Batch]:
+        tokens = self.whole.batch_size * self.whole.context
+        every = max(len(self.whole) * tokens // VALIDATION_TOKENS, 1)
+        return itertools.islice(iter(self.whole), 0, None, every)
 
 
 def batches(config: LifeConfig, shards: ShardSet) -> PackedBatches:
@@ -103,7 +123,7 @@ def _rows(config: LifeConfig) -> int:
 
 
 def _decoder(shape: Shape, config: LifeConfig, tokens: dict[str, Any]) -> DecoderConfig:
-    """A Qwen3-shaped decoder, so that others open it: RMS norms, SwiGLU, rotary positions, query and key norms."""
+    """A Qwen3-shaped decoder, which others open: RMS norms, SwiGLU, rotary positions, QK norms."""
     return DecoderConfig(
         vocab_size=tokens["vocab_size"],
         context=config.context,
@@ -115,12 +135,6 @@ def _decoder(shape: Shape, config: LifeConfig, tokens: dict[str, Any]) -> Decode
         qk_norm=True,
         tie_embeddings=True,
     )
-
-
-@lru_cache(maxsize=64)
-def _count(config: DecoderConfig) -> int:
-    with torch.device("meta"):
-        return parameter_count(Decoder(config))
 
 
 def _sample(path: Path) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as parquet
 
+from shizuku.data.overlap import is_spaceless
 from shizuku.data.shards import ShardSet
 from shizuku.data.town import Judge, build_town
 from shizuku.evaluation.baselines import order5_bits_per_byte, xz_bits_per_byte
@@ -71,7 +72,7 @@ def sample(config: LifeConfig) -> dict[str, Any]:
 
 
 def seen_text(config: LifeConfig, lm: LanguageModel, tokens_seen: int) -> list[bytes]:
-    """The documents that training went through, as bytes: the whole text after one pass, else what was read of it."""
+    """The documents that training went through, as bytes: all of them after one pass, else what was read."""
     shards = ShardSet.open(config.out / SHARDS / "train", tokenizer=lm.tokenizer)
     if tokens_seen >= shards.tokens:
         return [document.text.encode() for document in documents_of(config.out / "data" / TRAIN)]
@@ -84,18 +85,13 @@ def judge_samples(config: LifeConfig, texts: Sequence[str]) -> dict[str, Any]:
     judge = Judge(build_town(config.seed))
     counts = {"sentences": 0, "accepted": 0, "statements": 0, "supported": 0}
     for text in texts:
-        verdicts = judge.check(text, "ja" if is_japanese(text) else "en")
+        verdicts = judge.check(text, "ja" if is_spaceless(text) else "en")
         for sentence in verdicts.sentences[:-1]:  # the last one may have been cut off
             counts["sentences"] += 1
             counts["accepted"] += sentence.accepted
             counts["statements"] += sentence.supported is not None
             counts["supported"] += sentence.supported is True
     return counts
-
-
-def is_japanese(text: str) -> bool:
-    """Whether kana and kanji make up at least a fifth of a text."""
-    return sum("぀" <= c <= "ヿ" or "一" <= c <= "鿿" for c in text) * 5 >= max(len(text), 1)
 
 
 def _town_measures(config: LifeConfig, lm: LanguageModel, documents: Sequence[Document]) -> dict[str, Any]:
@@ -109,7 +105,9 @@ def _town_measures(config: LifeConfig, lm: LanguageModel, documents: Sequence[Do
         mine = [d for d in documents if of[d.id]["language"] == language]
         size = sum(len(d.text.encode()) for d in mine)
         result[language] = {
-            "bits_per_byte": evaluate_text(lm, mine, window=config.context, stride=config.context).bits_per_byte,
+            "bits_per_byte": evaluate_text(
+                lm, mine, window=config.context, stride=config.context
+            ).bits_per_byte,
             "floor": sum(of[d.id]["choice_bits"] for d in mine) / size,
             "bytes": size,
         }
@@ -128,6 +126,6 @@ def _first(documents: list[Document], size: int) -> list[Document]:
 
 def _opening(text: str) -> str:
     """The first words of a document, cut at a word in English and anywhere in Japanese."""
-    if is_japanese(text):
+    if is_spaceless(text):
         return text[:16]
     return " ".join(text.split(" ")[:8])

@@ -42,9 +42,13 @@ class LifeConfig(VerbConfig):
             raise ConfigError("--text: give `town`, `python`, or at least one path")
         special = {"town", "python"} & set(self.text)
         if special and len(self.text) > 1:
-            raise ConfigError(f"--text {' '.join(self.text)}: {special.pop()} stands alone, without paths beside it")
+            raise ConfigError(
+                f"--text {' '.join(self.text)}: {special.pop()} stands alone, without paths beside it"
+            )
         if self.vocab_size < 300:
-            raise ConfigError(f"--vocab-size {self.vocab_size}: expected at least 300 (256 bytes and the control tokens)")
+            raise ConfigError(
+                f"--vocab-size {self.vocab_size}: expected at least 300 (256 bytes and the control tokens)"
+            )
         if self.context < 16:
             raise ConfigError(f"--context {self.context}: expected at least 16")
         if self.heldout_megabytes <= 0:

@@ -1,7 +1,6 @@
 """Stages of a life: each has a budget, is timed, and once done is not done again by a resumed run."""
 
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ RECORD = "life.json"
 
 
 class Stages:
-    """Runs stages in order and keeps their results in `life.json`, so that a killed life goes on where it was.
+    """Runs stages in order and keeps their results in `life.json`: a killed life goes on where it was.
 
     A stage's function returns plain JSON values; whatever else it makes, it leaves in files.
     """
@@ -63,7 +62,9 @@ class Stages:
         try:
             earlier = json.loads(self._path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ConfigError(f"{self._path}: damaged ({error}); choose another --out or remove it") from error
+            raise ConfigError(
+                f"{self._path}: damaged ({error}); choose another --out or remove it"
+            ) from error
         if not resume:
             raise ConfigError(f"--out {self.directory}: a life is there already; --resume goes on with it")
         changed = [key for key in config if earlier["config"].get(key) != config[key]]
@@ -77,4 +78,4 @@ class Stages:
     def _write(self) -> None:
         temporary = self._path.with_suffix(".tmp")
         temporary.write_text(json.dumps(self.record, ensure_ascii=False, indent=1), encoding="utf-8")
-        os.replace(temporary, self._path)
+        temporary.replace(self._path)

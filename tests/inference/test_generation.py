@@ -74,7 +74,7 @@ def test_any_batch_gives_what_each_prompt_gives_alone(
     for sampling in (GREEDY, SAMPLED):
         together = tokens(list(generate(model, batch, sampling=sampling, max_new_tokens=16)))
         for index, prompt in enumerate(batch):
-            alone = generate(model, [prompt], sampling=sampling, max_new_tokens=16, first_index=index)
+            alone = generate(model, [prompt], sampling=sampling, max_new_tokens=16, indices=[index])
             assert tokens(list(alone))[index] == together[index]
 
 
@@ -189,9 +189,9 @@ def test_generating_leaves_the_model_trainable_and_the_mode_off() -> None:
 def test_the_whole_context_can_be_used_and_not_one_token_more() -> None:
     model, prompt = tiny(context=16), prompts([6])[0]
     assert len(list(generate(model, [prompt], sampling=GREEDY, max_new_tokens=10))) == 10
-    with pytest.raises(ConfigError, match=r"--max-new-tokens 11.*context length 16; at most 10 fit"):
+    with pytest.raises(ConfigError, match=r"--max-new-tokens 11: .*context length 16; at most 10 fit"):
         generate(model, [prompt], sampling=GREEDY, max_new_tokens=11)
-    with pytest.raises(ModelError, match=r"prompt 1 has 17 tokens.*context length is 16.*--prompt"):
+    with pytest.raises(ModelError, match=r"prompt 1 has 17 tokens, the context length is 16.*--prompt"):
         generate(model, [prompt, prompts([17])[0]], sampling=GREEDY, max_new_tokens=0)
 
 

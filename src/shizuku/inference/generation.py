@@ -200,29 +200,30 @@ def generate(
     prompts: Sequence[Sequence[int]],
     *,
     sampling: SamplingConfig,
-    max_new_tokens: int,
+    max_new_tokens: int | Sequence[int],
     stop_ids: frozenset[int] = frozenset(),
     processors: Sequence[Processor] = (),
     logprobs: int | None = None,
-    first_index: int = 0,
+    indices: Sequence[int] | None = None,
 ) -> Generation:
-    """Continue every prompt (token ids) by at most `max_new_tokens` tokens, or up to a stop token.
+    """Continue every prompt (token ids) by at most `max_new_tokens` tokens (one limit, or one for each
+    prompt), or up to a stop token.
 
-    `logprobs=n` adds log-probabilities of the token and of the n best. `first_index` numbers the prompts
-    on from an earlier call, so that draws don't depend on how a long list was cut into batches.
-    Raises ModelError for an empty prompt, an unknown id, or one that doesn't fit the context;
+    `logprobs=n` adds log-probabilities of the token and of the n best. `indices` are the numbers that steps
+    and draws know the prompts by (0, 1, … if left out), so that nothing depends on how a long list is cut
+    into batches. Raises ModelError for an empty prompt, an unknown id, or one that doesn't fit the context;
     ConfigError for a limit that is negative or longer than the context has room for.
     """
-    if not isinstance(max_new_tokens, int) or isinstance(max_new_tokens, bool) or max_new_tokens < 0:
-        raise ConfigError(f"--max-new-tokens {max_new_tokens!r}: expected a whole number >= 0")
-    if logprobs is not None and not 0 <= logprobs <= model.config.vocab_size:
-        raise ConfigError(f"--logprobs {logprobs}: expected 0 to {model.config.vocab_size} (the vocabulary)")
-    for number, prompt in enumerate(prompts):
-        _check_prompt(model.config, prompt, max_new_tokens, f"prompt {first_index + number}")
-    sequences = [
-        _Sequence(index, list(prompt), max_new_tokens, sample.generator_for(sampling.seed, index))
-        for index, prompt in enumerate(prompts, start=first_index)
-    ]
+    indices = range(len(prompts)) if indices is None else indices
+    limits = [max_new_tokens] * len(prompts) if isinstance(max_new_tokens, int) else max_new_tokens
+    context, vocabulary = model.config.context, model.config.vocab_size
+    if logprobs is not None and not 0 <= logprobs <= vocabulary:
+        raise ConfigError(f"--logprobs {logprobs}: expected 0 to {vocabulary} (the vocabulary)")
+    sequences = []
+    for index, prompt, limit in zip(indices, prompts, limits, strict=True):
+        check_prompt(prompt, limit, context=context, vocab_size=vocabulary, name=f"prompt {index}")
+        generator = sample.generator_for(sampling.seed, index)
+        sequences.append(_Sequence(index, list(prompt), limit, generator))
     return Generation(
         model, sequences, sampling=sampling, stop_ids=stop_ids, processors=processors, logprobs=logprobs
     )
@@ -238,21 +239,28 @@ def best_tokens(logprobs_V: Tensor, count: int) -> tuple[tuple[int, float], ...]
     return tuple(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
 
 
-def _check_prompt(shape: DecoderShape, prompt: Sequence[int], new_tokens: int, name: str) -> None:
+def check_prompt(
+    prompt: Sequence[int], new_tokens: int, *, context: int, vocab_size: int, name: str = "the prompt"
+) -> None:
+    """Refuse a prompt that a model of this `context` and vocabulary can't continue by `new_tokens`.
+
+    Raises ModelError for the prompt's faults, ConfigError for those of the limit.
+    """
+    if new_tokens < 0:
+        raise ConfigError(f"--max-new-tokens {new_tokens}: expected a whole number >= 0")
     if len(prompt) == 0:
         raise ModelError(f"{name} is empty: a model needs at least one token to continue from")
-    if min(prompt) < 0 or max(prompt) >= shape.vocab_size:
-        bad = next(token for token in prompt if not 0 <= token < shape.vocab_size)
-        raise ModelError(f"{name}: token id {bad} is not one of the model's 0 to {shape.vocab_size - 1}")
-    if len(prompt) > shape.context:
+    if min(prompt) < 0 or max(prompt) >= vocab_size:
+        bad = next(token for token in prompt if not 0 <= token < vocab_size)
+        raise ModelError(f"{name}: token id {bad} is not one of the model's 0 to {vocab_size - 1}")
+    if len(prompt) > context:
         raise ModelError(
-            f"{name} has {len(prompt)} tokens, the model's context length is {shape.context}: "
-            "shorten --prompt"
+            f"{name} has {len(prompt)} tokens, the context length is {context}: shorten --prompt"
         )
-    if len(prompt) + new_tokens > shape.context:
+    if len(prompt) + new_tokens > context:
         raise ConfigError(
             f"--max-new-tokens {new_tokens}: with the {len(prompt)} tokens of {name} that is more than the "
-            f"model's context length {shape.context}; at most {shape.context - len(prompt)} fit"
+            f"context length {context}; at most {context - len(prompt)} fit"
         )
 
 

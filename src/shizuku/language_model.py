@@ -1,0 +1,354 @@
+"""`LanguageModel`: a model, its tokenizer and its window, as a thin face over the functions below it.
+
+B sequences, T tokens, V vocabulary.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from shizuku import config as configs
+from shizuku.checkpoints.directory import load_checkpoint, resolve, save_checkpoint
+from shizuku.errors import CheckpointError, ConfigError, ModelError
+from shizuku.inference.generation import Generation, Processor, check_prompt, generate
+from shizuku.inference.scoring import Score, one_sequence, score_sequences
+from shizuku.inference.settings import DEFAULT_NEW_TOKENS, GenerationSettings, settings_from
+from shizuku.models.decoder import Decoder
+from shizuku.progress import warn_once
+from shizuku.text.conversation import Message, Usage, fit_conversation, take_tool_calls
+from shizuku.text.reading import TextReader
+from shizuku.text.tokenizer import Tokenizer
+
+
+class LanguageModel:
+    """A model that continues, answers and scores text.
+
+    `model` and `tokenizer` are the parts themselves; `context` is the window in tokens, `generation` what
+    the checkpoint's generation_config.json says, `run` its run record, `path` where it was loaded from.
+    """
+
+    def __init__(
+        self,
+        model: Decoder,
+        tokenizer: Tokenizer,
+        *,
+        context: int | None = None,
+        generation: Mapping[str, Any] | None = None,
+        run: Mapping[str, Any] | None = None,
+        path: Path | None = None,
+    ) -> None:
+        """Put the parts together; ConfigError if `context` is longer than the model's own."""
+        if tokenizer.vocab_size > model.config.vocab_size:
+            raise ModelError(
+                f"the tokenizer has {tokenizer.vocab_size} ids, but the model only "
+                f"{model.config.vocab_size}: they do not belong together"
+            )
+        longest = model.config.context
+        if context is not None and not 1 <= context <= longest:
+            raise ConfigError(
+                f"--context {context}: the model's context length is {longest}; give 1 to {longest}"
+            )
+        self.model, self.tokenizer = model.eval(), tokenizer
+        self.context = context or longest
+        self.generation, self.run, self.path = dict(generation or {}), dict(run or {}), path
+        self._defaults = settings_from(self.generation, path)
+
+    # ---- from disk and to it
+
+    @classmethod
+    def load(cls, name_or_path: str | Path, *, context: int | None = None) -> "LanguageModel":
+        """Load a model by name, checkpoint directory, Hugging Face directory or `.gguf` file.
+
+        A path never touches the network; a name is pulled if it is not here yet. Raises CheckpointError or
+        FetchError saying what is wrong, ConfigError for a `context` longer than the model's.
+        """
+        found = load_checkpoint(resolve(name_or_path))
+        if found.tokenizer is None:
+            raise CheckpointError(
+                f"{found.path} has no tokenizer: put its tokenizer.json there, or load the weights alone "
+                "with shizuku.checkpoints.directory.load_model"
+            )
+        return cls(
+            found.model,
+            found.tokenizer,
+            context=context,
+            generation=found.generation,
+            run=found.run,
+            path=found.path,
+        )
+
+    from_pretrained = load
+
+    def save(self, directory: str | Path) -> Path:
+        """Write a checkpoint directory that Hugging Face's classes open too; returns its path."""
+        return save_checkpoint(
+            directory, model=self.model, tokenizer=self.tokenizer, run=self.run, generation=self.generation
+        )
+
+    save_pretrained = save
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What it can do: "generate" and "score" always, "chat" and "tools" if its chat template does."""
+        found = {"generate", "score"}
+        templates = self.tokenizer.chat_templates
+        if self.tokenizer.chat_template is not None:
+            found.add("chat")
+            if "tool_use" in templates or "tools" in templates["default"]:
+                found.add("tools")
+        return frozenset(found)
+
+    # ---- text from text
+
+    def generate(
+        self,
+        prompt: str | Sequence[str],
+        *,
+        batch_size: int = 8,
+        processors: Sequence[Processor] = (),
+        **settings: Any,
+    ) -> Any:
+        """Continue a prompt (-> str) or each of a list of prompts (-> list of str, in their order).
+
+        `settings` are those of `GenerationSettings`: max_new_tokens, temperature, top_k, top_p, min_p,
+        repetition_penalty, seed, stop. What is left out comes from the checkpoint's generation_config.json,
+        then from `DEFAULTS`. A text does not depend on the other prompts or on `batch_size`: draws are
+        seeded by `seed` and the prompt's place in the list. Raises ConfigError for unknown or impossible
+        settings, ModelError for a prompt that is empty or doesn't fit the window.
+        """
+        asked = self.settings(**settings)
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ConfigError(f"batch_size {batch_size!r}: expected a whole number >= 1")
+        ids = [self.prompt_ids(text) for text in prompts]
+        limits = [self._limit(prompt_ids, asked) for prompt_ids in ids]
+        readers = [TextReader(self.tokenizer, asked.stop) for _ in prompts]
+        by_length = sorted(range(len(ids)), key=lambda n: len(ids[n]))
+        for start in range(0, len(ids), batch_size):
+            rows = by_length[start : start + batch_size]
+            steps = self._start([ids[n] for n in rows], [limits[n] for n in rows], asked, processors, rows)
+            for step in steps:
+                readers[step.index].push(step.token_id, step.finish)
+                if readers[step.index].finish:
+                    steps.finish(step.index)
+        return readers[0].text if isinstance(prompt, str) else [reader.text for reader in readers]
+
+    def stream(self, prompt: str, *, processors: Sequence[Processor] = (), **settings: Any) -> "Pieces":
+        """Continue one prompt, giving the text in pieces of whole characters as it is made.
+
+        Joined, they are what `generate` returns. Closing the iterator stops the model. Raises as `generate`.
+        """
+        asked = self.settings(**settings)
+        ids = self.prompt_ids(prompt)
+        steps = self._start([ids], [self._limit(ids, asked)], asked, processors, [0])
+        return Pieces(steps, TextReader(self.tokenizer, asked.stop), len(ids))
+
+    def chat(self, messages: Sequence[Mapping[str, Any]], **settings: Any) -> str:
+        """The text of the model's answer to a conversation; see `respond`."""
+        return self.respond(messages, **settings).content
+
+    def respond(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        **settings: Any,
+    ) -> Message:
+        """The model's answer to a conversation, with tool calls, token counts and dropped turns.
+
+        A conversation longer than the window loses its oldest whole turns (never the system prompt), with a
+        warning. Raises TokenizerError without a chat template, ModelError if the last turn doesn't fit.
+        """
+        pieces = self.stream_chat(messages, tools, **settings)
+        for _ in pieces:
+            pass
+        return pieces.message()
+
+    def stream_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        **settings: Any,
+    ) -> "Pieces":
+        """The answer as `respond` gives it, in pieces as it is made; its `message()` is the whole."""
+        _check_messages(messages)
+        asked = self.settings(**settings)
+        reserve = asked.max_new_tokens
+        if reserve is None:
+            reserve = min(DEFAULT_NEW_TOKENS, self.context // 4)
+        fitted = fit_conversation(
+            messages,
+            count=lambda some: len(self.tokenizer.encode_chat(some, tools=tools)),
+            window=self.context,
+            reserve=reserve,
+        )
+        if fitted.dropped_turns:
+            warn_once(
+                f"the conversation is longer than the window of {self.context} tokens: the oldest "
+                f"{fitted.dropped_turns} of its {fitted.turns} turns were left out"
+            )
+        ids = self.tokenizer.encode_chat(fitted.messages, tools=tools)
+        steps = self._start([ids], [self._limit(ids, asked)], asked, (), [0])
+        reader = TextReader(self.tokenizer, asked.stop, skip_control=tools is None)
+        return Pieces(steps, reader, len(ids), dropped_turns=fitted.dropped_turns)
+
+    # ---- numbers from text
+
+    def score(
+        self, texts: Sequence[str | Sequence[int]], contexts: Sequence[str | Sequence[int]] | None = None
+    ) -> list[Score]:
+        """How probable each text is, behind its context if there are `contexts` (one for each text).
+
+        Texts and contexts (strings, or their token ids) are encoded separately and stand behind the document
+        start token, so log p(a) + log p(b | a) = log p(ab) for the same tokens. A tokenizer without such a
+        token leaves the first token of a text without context unscored, with a warning. The result of a text
+        doesn't depend on the others. Raises ModelError for a text that is empty or longer than the window.
+        """
+        if isinstance(texts, str) or isinstance(contexts, str):
+            raise ConfigError("score takes a list of texts, and contexts as a list: got one string")
+        sequences = [self._encode(text, "text") for text in texts]
+        before = [self._encode(text, "context") for text in contexts or [[]] * len(sequences)]
+        if len(before) != len(sequences):
+            raise ConfigError(f"{len(sequences)} texts, but {len(before)} contexts: give one for each text")
+        start = self.tokenizer.document_start_id
+        prefixes = [[*([] if start is None else [start]), *ids] for ids in before]
+        if not all(prefixes):
+            warn_once(
+                "this tokenizer has no token that starts a document: "
+                "the first token of a text without context is not scored"
+            )
+        return score_sequences(self.model, sequences, prefixes=prefixes, context=self.context)
+
+    @torch.no_grad()
+    def logits(self, token_ids: Sequence[int] | Tensor) -> Tensor:
+        """Logits float32 [T, V] of what comes after each of `token_ids`, computed without a cache.
+
+        ModelError for ids that are padded or batched: padding can't be told from text by its id.
+        """
+        ids = one_sequence(token_ids)
+        check_prompt(ids, 0, context=self.context, vocab_size=self.model.config.vocab_size, name="token_ids")
+        device = self.model.unembedding_weight_VD.device
+        logits_BTV: Tensor = self.model(torch.tensor([ids], device=device))
+        return logits_BTV[0].float()
+
+    # ---- how it is done
+
+    def settings(self, **settings: Any) -> GenerationSettings:
+        """The complete settings: what is given here, else the checkpoint's, else `DEFAULTS`.
+
+        ConfigError for an unknown name (with the nearest known one), a wrong type or an impossible value.
+        """
+        if isinstance(settings.get("stop"), str):
+            settings["stop"] = (settings["stop"],)
+        return configs.from_dict(GenerationSettings, {**self._defaults, **settings})
+
+    def prompt_ids(self, prompt: str) -> list[int]:
+        """Ids of a prompt as generation reads them.
+
+        They begin with the tokens that the tokenizer's own files put before a text (as `transformers` does);
+        an empty prompt is the document start token alone, ModelError if there is none.
+        """
+        if not isinstance(prompt, str):
+            raise ModelError(f"a prompt is a string, got {type(prompt).__name__} {prompt!r:.60}")
+        ids = [*self._prompt_start(), *self.tokenizer.encode(prompt)]
+        start = self.tokenizer.document_start_id
+        if not ids and start is None:
+            raise ModelError(
+                "the prompt is empty, and this tokenizer has no token that starts a document: give --prompt"
+            )
+        return ids or [start]  # type: ignore[list-item]  # not None: checked above
+
+    def _prompt_start(self) -> list[int]:
+        tokenizer = self.tokenizer
+        if tokenizer.bos_id is None:
+            return []
+        added = list(tokenizer.backend.encode("").ids) == [tokenizer.bos_id]
+        return [tokenizer.bos_id] if added or tokenizer.settings.get("add_bos_token") else []
+
+    def _encode(self, text: str | Sequence[int], what: str) -> list[int]:
+        return self.tokenizer.encode(text) if isinstance(text, str) else one_sequence(text, what)
+
+    def _limit(self, ids: Sequence[int], asked: GenerationSettings) -> int:
+        room = self.context - len(ids)
+        limit = asked.max_new_tokens
+        if limit is None:
+            limit = max(min(DEFAULT_NEW_TOKENS, room), 1)
+        check_prompt(ids, limit, context=self.context, vocab_size=self.model.config.vocab_size)
+        return limit
+
+    def _start(
+        self,
+        prompts: Sequence[Sequence[int]],
+        limits: Sequence[int],
+        asked: GenerationSettings,
+        processors: Sequence[Processor],
+        indices: Sequence[int],
+    ) -> Generation:
+        return generate(
+            self.model,
+            prompts,
+            sampling=asked,
+            max_new_tokens=limits,
+            stop_ids=self.tokenizer.stop_ids,
+            processors=processors,
+            indices=indices,
+        )
+
+
+load = LanguageModel.load
+
+
+class Pieces(Iterator[str]):
+    """The pieces of one text as they are made; `close()` stops the model."""
+
+    def __init__(
+        self, steps: Generation, reader: TextReader, prompt_tokens: int, *, dropped_turns: int = 0
+    ) -> None:
+        self._steps, self._reader = steps, reader
+        self._prompt_tokens, self._dropped_turns = prompt_tokens, dropped_turns
+
+    def __next__(self) -> str:
+        while not self._reader.finish:
+            step = next(self._steps)
+            piece = self._reader.push(step.token_id, step.finish)
+            if self._reader.finish:
+                self.close()
+            if piece:
+                return piece
+        raise StopIteration
+
+    def close(self) -> None:
+        """Make no further tokens."""
+        self._steps.close()
+
+    @property
+    def text(self) -> str:
+        """What has been made so far."""
+        return self._reader.text
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens read and made so far."""
+        return Usage(self._prompt_tokens, self._reader.tokens)
+
+    def message(self) -> Message:
+        """What has been made so far as an answer; `finish` is "length" where it was cut short."""
+        content, calls = take_tool_calls(self.text)
+        return Message(
+            content=content,
+            tool_calls=calls,
+            usage=self.usage,
+            finish=self._reader.finish or "length",
+            dropped_turns=self._dropped_turns,
+        )
+
+
+def _check_messages(messages: Sequence[Mapping[str, Any]]) -> None:
+    expected = 'expected a list such as [{"role": "user", "content": "Hello"}]'
+    if isinstance(messages, str | Mapping):
+        raise ModelError(f"a conversation is a list of messages, got {type(messages).__name__}: {expected}")
+    for number, message in enumerate(messages):
+        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+            raise ModelError(f"message {number} has no role: {expected}")

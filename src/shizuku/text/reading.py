@@ -1,0 +1,31 @@
+"""From the tokens of one continuation to its text, up to a stop string."""
+
+from collections.abc import Sequence
+
+from shizuku.text.streaming import StopStrings, TextStream
+from shizuku.text.tokenizer import Tokenizer
+
+
+class TextReader:
+    """Reads tokens one by one; knows the text so far, the tokens read, and why the text has ended."""
+
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str], *, skip_control: bool = True) -> None:
+        """Read until one of the strings `stop`, or until a token comes with a reason to end."""
+        self.text, self.tokens, self.finish = "", 0, ""
+        self._characters = TextStream(tokenizer, skip_control=skip_control)
+        self._stops = StopStrings(stop)
+
+    def push(self, token_id: int, finish: str | None) -> str:
+        """The text that this token makes certain; the token of a `finish` "stop" is not part of it."""
+        if self.finish:
+            return ""
+        self.tokens += 1
+        piece, stopped = "", False
+        if finish != "stop":
+            piece, stopped = self._stops.push(self._characters.push(token_id))
+        if finish and not stopped:
+            rest, stopped = self._stops.push(self._characters.finish())
+            piece += rest if stopped else rest + self._stops.finish()
+        self.finish = "stop" if stopped else finish or ""
+        self.text += piece
+        return piece

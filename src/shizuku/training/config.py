@@ -1,0 +1,139 @@
+"""Settings of the loop, the optimizer and the schedule; nothing here needs torch."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import tyro
+
+from shizuku.errors import ConfigError
+
+
+def _at_least(config: object, prefix: str, **lowest: float) -> None:
+    for name, bound in lowest.items():
+        value = getattr(config, name)
+        if value is not None and not value >= bound:
+            flag = f"--{prefix}{name.replace('_', '-')}"
+            raise ConfigError(f"{flag}: expected at least {bound}, found {value}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimizerConfig:
+    """How parameters move: one kind for the matrices of the blocks, AdamW for everything else."""
+
+    kind: Literal["muon", "adamw"] = "muon"
+    """What moves the matrices of the blocks; embeddings, norms and biases are always moved by AdamW."""
+    learning_rate: float = 0.003
+    """Peak learning rate of AdamW (of everything with kind adamw)."""
+    embedding_learning_rate: float | None = None
+    """Peak learning rate of embeddings and the output matrix; none given: learning_rate."""
+    muon_learning_rate: float = 0.02
+    """Peak learning rate of Muon; an update has a spectral norm near one, times sqrt(rows / columns) if
+    tall.
+    """
+    weight_decay: float = 0.1
+    """Decoupled decay of the blocks' matrices, multiplied by their learning rate; norms and biases never
+    decay.
+    """
+    decay_embeddings: bool = False
+    """Whether embeddings and the output matrix decay too."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's two averaging factors."""
+    eps: float = 1e-8
+    """Added to AdamW's denominator."""
+    muon_momentum: float = 0.95
+    """Muon's (Nesterov) momentum."""
+    muon_iterations: int = 5
+    """Newton-Schulz iterations that orthogonalise a Muon update."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, "optimizer.", learning_rate=0, embedding_learning_rate=0, muon_learning_rate=0)
+        _at_least(self, "optimizer.", weight_decay=0, eps=0, muon_momentum=0, muon_iterations=1)
+        for beta in (*self.betas, self.muon_momentum):
+            if not 0 <= beta < 1:
+                raise ConfigError(
+                    f"--optimizer.betas and --optimizer.muon-momentum: expected 0 <= x < 1, found {beta}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScheduleConfig:
+    """How the learning rates move over a run, as fractions of its steps."""
+
+    kind: Literal["wsd", "cosine", "constant"] = "wsd"
+    """Warm-up, stable, decay; or warm-up and a half cosine; or warm-up and constant."""
+    warmup: float = 0.02
+    """Share of the steps in which the rate rises linearly from nothing."""
+    decay: float = 0.5
+    """Share of the steps, at the end, in which wsd falls linearly."""
+    final: float = 0.0
+    """What is left of the peak rate after the last step (wsd and cosine)."""
+
+    def __post_init__(self) -> None:
+        for name in ("warmup", "decay", "final"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"--schedule.{name}: expected 0 to 1, found {getattr(self, name)}")
+        if self.kind == "wsd" and self.warmup + self.decay > 1:
+            raise ConfigError(
+                f"--schedule.warmup {self.warmup} and --schedule.decay {self.decay} pass 1: lower one"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoopConfig:
+    """When things happen in a training run."""
+
+    steps: Annotated[int | None, tyro.conf.arg(aliases=["--steps"])] = None
+    """Optimizer steps of the whole run (500 where neither steps nor max_seconds is given)."""
+    max_seconds: float | None = None
+    """In place of steps: as many steps as this time is enough for, measured once before the first."""
+    accumulate: int = 1
+    """Batches from the source whose gradients make one step."""
+    clip: float | None = 1.0
+    """Largest norm of the whole gradient; a longer one is shortened to it."""
+    seed: Annotated[int, tyro.conf.arg(aliases=["--seed"])] = 0
+    """Seed of the weights, the data order and all else that is random."""
+    resume: Annotated[bool, tyro.conf.arg(aliases=["--resume"])] = False
+    """Go on with the run in --out; start one where there is none."""
+    log_every: int = 10
+    """Steps between lines of metrics.jsonl."""
+    evaluate_every: int | None = None
+    """Steps between evaluations on the validation text; it is always evaluated after the last step."""
+    save_every: int | None = None
+    """Steps between checkpoints; one is always written at the end and on Ctrl-C."""
+    save_minutes: float | None = 10.0
+    """Minutes between checkpoints."""
+    keep_log_spaced: bool = False
+    """Keep the checkpoints of steps 1, 2, 4, 8, … and the last in steps/."""
+    tensorboard: bool = False
+    """Write TensorBoard events beside metrics.jsonl (extra: tensorboard)."""
+    compile: bool = False
+    """Run the blocks through torch.compile: a minute or so of warm-up, worth it for hours of training."""
+    check_memory: bool = True
+    """Estimate the memory before the first step and refuse a run that won't fit."""
+    watts: float | None = None
+    """Power that the machine draws under load, for the energy in run.json."""
+    price_per_hour: float | None = None
+    """What the machine costs an hour, in any currency, for the price in run.json."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """What moves the parameters."""
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    """How the learning rates move."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, "loop.", steps=1, accumulate=1, log_every=1, evaluate_every=1, save_every=1, seed=0)
+        _at_least(self, "loop.", watts=0, price_per_hour=0, save_minutes=0)
+        if self.clip is not None and not self.clip > 0:
+            raise ConfigError(f"--loop.clip: expected a norm above 0, found {self.clip}")
+        if self.max_seconds is not None and not self.max_seconds > 0:
+            raise ConfigError(f"--loop.max-seconds: expected more than 0, found {self.max_seconds}")
+        if self.steps is not None and self.max_seconds is not None:
+            raise ConfigError("--steps and --loop.max-seconds both say how long to train: give one")
+
+
+MAY_CHANGE = frozenset(
+    {
+        "max_seconds", "resume", "log_every", "evaluate_every", "save_every", "save_minutes",
+        "keep_log_spaced", "tensorboard", "check_memory", "watts", "price_per_hour",
+    }
+)  # fmt: skip
+"""Fields of LoopConfig that a resumed run may set differently; the others decide what is learned."""

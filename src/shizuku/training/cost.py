@@ -1,0 +1,103 @@
+"""What training costs: operations counted from the structure, the machine's own peak, energy and price.
+
+A multiply-add counts as 2 operations. Only matrix products are counted, as everywhere in the literature:
+norms, activations, softmax and the optimizer come on top and are small (Muon's own products are counted
+apart).
+"""
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from shizuku.models.decoder import DecoderConfig
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCost:
+    """Operations of a forward pass for one token; a backward pass takes twice as many."""
+
+    blocks: int
+    """The projections of all blocks: 2 for each of their weights."""
+    attention: int
+    """Queries against keys and pattern against values, over the full context: 4 · layers · heads · head
+    width · context. A causal kernel may skip half of them; like torch's FlopCounterMode, this counts them
+    all."""
+    unembedding: int
+    """The output matrix, 2 · vocabulary · width; the embedding is a look-up and costs nothing."""
+
+    @property
+    def forward(self) -> int:
+        """All of them."""
+        return self.blocks + self.attention + self.unembedding
+
+    @property
+    def training(self) -> int:
+        """Forward and backward: three times the forward pass."""
+        return 3 * self.forward
+
+
+def token_cost(config: DecoderConfig, tokens: int) -> TokenCost:
+    """The cost of one token in rows of `tokens` tokens; biases and norms have no matrix products."""
+    inner, shared = config.heads * config.head_width, config.kv_heads * config.head_width
+    attention_weights = config.width * (2 * inner + 2 * shared)
+    feedforward_weights = (3 if config.gated else 2) * config.width * config.ffn_width
+    return TokenCost(
+        blocks=2 * config.layers * (attention_weights + feedforward_weights),
+        attention=4 * config.layers * inner * tokens,
+        unembedding=2 * config.vocab_size * config.width,
+    )
+
+
+def parameter_total(config: DecoderConfig, *, embeddings: bool = True) -> int:
+    """Parameters of a model that has not been made; tied embeddings count once."""
+    from shizuku.models.decoder import Decoder, parameter_count
+
+    with torch.device("meta"):
+        return parameter_count(Decoder(config), embeddings=embeddings)
+
+
+@lru_cache
+def matmul_peak(seconds: float = 0.5) -> float:
+    """The fastest matrix product seen in about `seconds`, in operations a second; measured once a process."""
+    side = 1024
+    a, b = torch.randn(side, side), torch.randn(side, side)
+    out = torch.empty(side, side)
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        torch.mm(a, b, out=out)
+        best = min(best, time.perf_counter() - start)
+    return 2 * side**3 / best
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a run has cost so far."""
+
+    seconds: float
+    flops: float
+    kilowatt_hours: float | None
+    price: float | None
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain values; what was not asked for is left out."""
+        values = {
+            "seconds": self.seconds,
+            "flops": self.flops,
+            "kilowatt_hours": self.kilowatt_hours,
+            "price": self.price,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def bill(seconds: float, flops: float, *, watts: float | None, price_per_hour: float | None) -> Bill:
+    """The bill for `seconds` of work: energy from the power drawn, price from the hourly rate."""
+    hours = seconds / 3600
+    return Bill(
+        seconds=seconds,
+        flops=flops,
+        kilowatt_hours=None if watts is None else watts * hours / 1000,
+        price=None if price_per_hour is None else price_per_hour * hours,
+    )

@@ -1,0 +1,47 @@
+"""The loss on validation batches: terms that measure the data, and nothing that only training adds."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from shizuku.data.packing import Batch
+from shizuku.errors import TrainingError
+from shizuku.training.batches import DeviceBatch, on_device
+from shizuku.training.distribution import place, sum_over_ranks
+from shizuku.training.objectives import Objective
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, objective: Objective, batches: Iterable[Batch | DeviceBatch], device: torch.device
+) -> dict[str, float]:
+    """Each data term's mean over all batches, and under `loss` their sum weighted by coefficient.
+
+    The processes of a job share the batches. Raises TrainingError when nothing in them counts.
+    """
+    names = [name for name, term in objective.terms.items() if term.data]
+    sums, counts = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
+    rank, world = place()
+    training = model.training
+    model.eval()
+    try:
+        for number, batch in enumerate(batches):
+            if number % world != rank:
+                continue
+            moved = on_device(batch, device)
+            here = objective.counts(moved)
+            values = objective.loss(model, moved)
+            for name in names:
+                counts[name] += here.get(name, 0)
+                sums[name] += float(values[name]) if name in values else 0.0
+    finally:
+        model.train(training)
+    totals = sum_over_ranks([*sums.values(), *map(float, counts.values())])
+    if not any(totals[len(names) :]):
+        raise TrainingError("nothing in the validation batches counts for the loss: give more held-out text")
+    means = {
+        name: total / max(count, 1)
+        for name, total, count in zip(names, totals, totals[len(names) :], strict=False)
+    }
+    return {"loss": sum(objective.terms[name].coefficient * mean for name, mean in means.items())} | means

@@ -1,0 +1,313 @@
+"""The one training loop: it decides when to step, log, evaluate and save; an objective decides what is
+learned.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shizuku.checkpoints.directory import check_state, load_model, save_checkpoint
+from shizuku.config import to_dict
+from shizuku.data.packing import Batch
+from shizuku.errors import CheckpointError, ConfigError
+from shizuku.models.decoder import Decoder
+from shizuku.progress import bar, say
+from shizuku.text.tokenizer import Tokenizer
+from shizuku.training.batches import BatchSource, DeviceBatch, on_device, peek
+from shizuku.training.config import LoopConfig
+from shizuku.training.cost import bill, token_cost
+from shizuku.training.distribution import place, wait_for_all
+from shizuku.training.evaluation import evaluate
+from shizuku.training.memory import check_memory, estimate_memory
+from shizuku.training.metrics import FILE, Meter, Metrics
+from shizuku.training.objectives import Objective
+from shizuku.training.optimizers import Optimizers
+from shizuku.training.resume import STATE, Progress, check_same_run, has_state, read_state, write_state
+from shizuku.training.schedules import rate_factor
+from shizuku.training.signals import stop_on_signals
+from shizuku.training.speed import seconds_per_step
+from shizuku.training.step import StepLoss, accumulate_gradients, check_finite_step, clip_gradients
+
+DEFAULT_STEPS = 500
+KEPT_STEPS = "steps"
+"""Folder of the checkpoints that are kept."""
+SPARE = 0.97
+"""Share of `max_seconds` that steps are planned for."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a finished run came to."""
+
+    loss: float
+    """Mean training loss (nats a unit) over the last tenth of the logged steps."""
+    validation_loss: float | None
+    """Loss on the validation batches after the last step; None without them."""
+    tokens_seen: int
+    """Tokens that went through the model, of all sittings and processes."""
+    seconds: float
+    """Time in training steps, of all sittings."""
+    tokens_per_second: float
+    """Over all steps."""
+    flops: float
+    """Operations of the model's matrix products (see cost.py)."""
+    checkpoint: Path
+    """Where the model is."""
+    history: list[dict[str, Any]] = field(repr=False)
+    """The records of metrics.jsonl."""
+
+
+def train(
+    model: Decoder,
+    objective: Objective,
+    source: BatchSource,
+    config: LoopConfig,
+    *,
+    out: str | Path,
+    tokenizer: Tokenizer | None = None,
+    validation: Iterable[Batch | DeviceBatch] | None = None,
+    run: Mapping[str, Any] | None = None,
+    on_log: Callable[[Mapping[str, Any]], None] | None = None,
+) -> TrainResult:
+    """Train `model` in place and leave a checkpoint, with all that is needed to go on, in `out`.
+
+    `validation` is gone through anew at each evaluation; `run` is a `run_record` for run.json; `on_log` sees
+    each record of metrics.jsonl. Ctrl-C and SIGTERM finish the step, save, and raise KeyboardInterrupt or
+    SystemExit. Raises ConfigError for a run that is already there or was begun otherwise, TrainingError for
+    one that does not fit into memory or whose loss stops being finite, CheckpointError for a disk that can't
+    take it.
+    """
+    training = _Training(model, objective, source, config, Path(out))
+    training.tokenizer, training.run, training.validation = tokenizer, dict(run or {}), validation
+    progress = training.start()
+    saved = time.monotonic()
+    with stop_on_signals() as stop, bar("training", progress.steps, "steps") as line:
+        line.update(completed=progress.step)
+        while progress.step < progress.steps:
+            loss = training.step()
+            last = progress.step == progress.steps
+            record = training.record(loss)
+            if record is not None and on_log is not None:
+                on_log(record)
+            line.update(completed=progress.step, note=training.meter.note(loss.loss, progress))
+            stopping = not last and stop.agreed()
+            if last or stopping or training.is_time_to_save(time.monotonic() - saved):
+                training.save()
+                saved = time.monotonic()
+            if config.keep_log_spaced and (last or progress.step & (progress.step - 1) == 0):
+                training.keep()
+            if stopping:
+                say(
+                    f"saved {out} after step {progress.step:,} of {progress.steps:,}; "
+                    "to go on: the same again with --resume"
+                )
+                stop.raise_again()
+    training.metrics.close()
+    return training.result()
+
+
+class _Training:
+    """What a run consists of, and what can happen to it; `train` decides when."""
+
+    tokenizer: Tokenizer | None = None
+    validation: Iterable[Batch | DeviceBatch] | None = None
+
+    def __init__(
+        self, model: Decoder, objective: Objective, source: BatchSource, config: LoopConfig, out: Path
+    ) -> None:
+        self.model, self.objective, self.source, self.config, self.out = model, objective, source, config, out
+        self.run: dict[str, Any] = {}
+        self.history: list[dict[str, Any]] = []
+        self.device = next(model.parameters()).device
+        self.rank, self.world = place()
+        task = {
+            "model": to_dict(model.config),
+            "terms": {name: [term.coefficient, term.data] for name, term in objective.terms.items()},
+        }
+        # Through JSON, so that it compares equal with what a resumed run reads.
+        self.progress = Progress(
+            **json.loads(json.dumps({"config": to_dict(config), "task": task, "steps": 0}))
+        )
+
+    def start(self) -> Progress:
+        """Begin the run, or take up the one in `out`; returns its progress."""
+        config, progress = self.config, self.progress
+        resuming = config.resume and has_state(self.out)
+        self._check_place(resuming)
+        if config.check_memory:
+            self._check_memory()
+        self.optimizers = Optimizers(self.model, config.optimizer)
+        self.metrics = Metrics(self.out, tensorboard=config.tensorboard and self.rank == 0)
+        if resuming:
+            self._take_up()
+        else:
+            torch.manual_seed(config.seed)
+            progress.steps = self._planned_steps()
+            if self.rank == 0:
+                self.metrics.rewind(0)
+        if config.compile:
+            for block in self.model.blocks:
+                block.compile()
+        self.model.train()
+        self.meter = Meter(progress)
+        return progress
+
+    def step(self) -> StepLoss:
+        """Take one optimizer step."""
+        config, progress = self.config, self.progress
+        start = time.perf_counter()
+        batches = [on_device(self.source.next(), self.device) for _ in range(config.accumulate)]
+        loss = accumulate_gradients(self.model, self.objective, batches)
+        check_finite_step(loss, progress.step + 1, batches, self.out)
+        clip_gradients(self.model, loss.grad_norm, config.clip)
+        self.rate = rate_factor(config.schedule, progress.step, progress.steps)
+        self.optimizers.set_rates(self.rate)
+        self.optimizers.step()
+        self.optimizers.zero_grad()
+        progress.step += 1
+        progress.seconds += time.perf_counter() - start
+        for batch in batches:
+            rows, length = batch.shape
+            tokens = rows * length * self.world
+            progress.tokens += tokens
+            progress.flops += token_cost(self.model.config, length).training * tokens
+        return loss
+
+    def record(self, loss: StepLoss) -> dict[str, Any] | None:
+        """Evaluate if it is time to, and log if it is time to; returns what was logged."""
+        config, step = self.config, self.progress.step
+        last = step == self.progress.steps
+        evaluating = self.validation is not None and (
+            last or (config.evaluate_every is not None and step % config.evaluate_every == 0)
+        )
+        if not (evaluating or last or step == 1 or step % config.log_every == 0):
+            return None
+        record = {
+            "step": step,
+            "tokens": self.progress.tokens,
+            "seconds": self.progress.seconds,
+            "loss": loss.loss,
+            **({f"term/{name}": mean for name, mean in loss.means.items()} if len(loss.means) > 1 else {}),
+            "grad_norm": loss.grad_norm,
+            "rate": self.rate,
+            **self.meter.speed(self.progress),
+        }
+        if evaluating and self.validation is not None:
+            means = evaluate(self.model, self.objective, self.validation, self.device)
+            record["validation_loss"] = means["loss"]
+        self.history.append(record)
+        if self.rank == 0:
+            self.metrics.add(record)
+        return record
+
+    def is_time_to_save(self, since: float) -> bool:
+        """Whether a checkpoint is due, `since` seconds after the last."""
+        config, step = self.config, self.progress.step
+        by_steps = config.save_every is not None and step % config.save_every == 0
+        return by_steps or (
+            config.save_minutes is not None and self.world == 1 and since >= 60 * config.save_minutes
+        )
+
+    def save(self) -> None:
+        """Write the checkpoint with everything that the run needs to go on."""
+        tensors = self.optimizers.tensors()
+        self._write(
+            self.out, lambda made: write_state(made, self.progress, self.source.state_dict(), tensors)
+        )
+
+    def keep(self) -> None:
+        """Keep a checkpoint of this step, for looking at later."""
+        self._write(self.out / KEPT_STEPS / f"{self.progress.step:07d}", None)
+
+    def _write(self, place: Path, extra: Callable[[Path], None] | None) -> None:
+        if self.rank == 0:
+            run = {**self.run, "metrics": {**self.run.get("metrics", {}), **self._metrics()}}
+            run["training"] = {**self.progress.config, "terms": self.progress.task["terms"]}
+            save_checkpoint(place, model=self.model, tokenizer=self.tokenizer, run=run, extra=extra)
+        wait_for_all()
+
+    def _metrics(self) -> dict[str, Any]:
+        progress, config = self.progress, self.config
+        cost = bill(
+            progress.seconds, progress.flops, watts=config.watts, price_per_hour=config.price_per_hour
+        )
+        figures: dict[str, Any] = {
+            "step": progress.step,
+            "steps": progress.steps,
+            "tokens_seen": progress.tokens,
+        }
+        if self.history:
+            figures["loss"] = self._loss()
+            figures["validation_loss"] = self._validation_loss()
+        return {**figures, "cost": cost.to_dict()}
+
+    def _loss(self) -> float:
+        tail = self.history[-max(1, len(self.history) // 10) :]
+        return sum(record["loss"] for record in tail) / len(tail)
+
+    def _validation_loss(self) -> float | None:
+        losses = [record["validation_loss"] for record in self.history if "validation_loss" in record]
+        return losses[-1] if losses else None
+
+    def result(self) -> TrainResult:
+        """What the run came to."""
+        progress = self.progress
+        return TrainResult(
+            loss=self._loss(),
+            validation_loss=self._validation_loss(),
+            tokens_seen=progress.tokens,
+            seconds=progress.seconds,
+            tokens_per_second=progress.tokens / max(progress.seconds, 1e-9),
+            flops=progress.flops,
+            checkpoint=self.out,
+            history=self.history,
+        )
+
+    def _check_place(self, resuming: bool) -> None:
+        """ConfigError or CheckpointError if `out` holds something that this run may not replace or go on
+        with.
+        """
+        found = [name for name in ("model.safetensors", STATE, FILE) if (self.out / name).exists()]
+        if found and not self.config.resume:
+            raise ConfigError(
+                f"--out {self.out} holds a run already ({', '.join(found)}): go on with it (--resume), "
+                "or give another --out"
+            )
+        if self.config.resume and not resuming and "model.safetensors" in found:
+            raise CheckpointError(
+                f"--resume: {self.out} holds a model, but not the {STATE}/ that training needs to go on; "
+                "give another --out"
+            )
+
+    def _check_memory(self) -> None:
+        rows, length = on_device(peek(self.source, 1)[0], torch.device("cpu")).shape
+        check_memory(estimate_memory(self.model, self.config.optimizer, rows, length))
+
+    def _planned_steps(self) -> int:
+        config = self.config
+        if config.max_seconds is None:
+            return config.steps or DEFAULT_STEPS
+        batches = [on_device(batch, self.device) for batch in peek(self.source, config.accumulate)]
+        each = seconds_per_step(self.model, self.objective, batches, config.optimizer)
+        return max(1, int(SPARE * config.max_seconds / each))
+
+    def _take_up(self) -> None:
+        check_state(self.out)
+        saved = read_state(self.out)
+        asked = self.config.steps if self.config.max_seconds is None else None
+        self.progress.steps = asked or saved.progress.steps
+        check_same_run(saved.progress, self.progress, self.config)
+        self.model.load_state_dict(load_model(self.out).state_dict())
+        self.optimizers.load_tensors(saved.optimizer)
+        self.source.load_state_dict(saved.source)
+        for name in ("step", "tokens", "seconds", "flops"):
+            setattr(self.progress, name, getattr(saved.progress, name))
+        saved.restore_random()
+        if self.rank == 0:
+            self.history = self.metrics.rewind(self.progress.step)
+        say(f"going on in {self.out} after step {self.progress.step:,} of {self.progress.steps:,}")

@@ -1,0 +1,135 @@
+"""What a run needs besides the weights to go on bit for bit: `<checkpoint>/state/`, safetensors and JSON."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from shizuku.errors import CheckpointError, ConfigError
+from shizuku.training.config import MAY_CHANGE, LoopConfig, ScheduleConfig
+from shizuku.training.schedules import rate_factor
+
+STATE = "state"
+PROGRESS, OPTIMIZER, RANDOM = "loop.json", "optimizer.safetensors", "random.safetensors"
+FORMAT = 1
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is, and what it was begun with."""
+
+    config: dict[str, Any]
+    """The resolved LoopConfig."""
+    task: dict[str, Any]
+    """What else decides the result: the model's config and the objective's terms."""
+    steps: int
+    """Optimizer steps of the whole run."""
+    step: int = 0
+    """Steps done."""
+    tokens: int = 0
+    """Tokens that went through the model."""
+    seconds: float = 0.0
+    """Time in steps, without evaluation and saving, over all sittings."""
+    flops: float = 0.0
+    """Operations of the matrix products so far, over all processes."""
+
+
+def write_state(
+    directory: Path, progress: Progress, source: Mapping[str, Any], optimizer: dict[str, Tensor]
+) -> None:
+    """Write `directory`/state: progress, the source's state, the optimizer's tensors and the random state."""
+    state = directory / STATE
+    state.mkdir(exist_ok=True)
+    record = {"format": FORMAT, "source": dict(source)}
+    record |= {field.name: getattr(progress, field.name) for field in fields(progress)}
+    (state / PROGRESS).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    random = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        random["cuda"] = torch.cuda.get_rng_state()
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in optimizer.items()}, state / OPTIMIZER)
+        save_file(random, state / RANDOM)
+    except SafetensorError as error:
+        raise OSError(f"{STATE}: {error}") from error  # a full disk, which the checkpoint's writer explains
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What `write_state` wrote."""
+
+    progress: Progress
+    source: dict[str, Any]
+    optimizer: dict[str, Tensor]
+    random: dict[str, Tensor]
+
+    def restore_random(self) -> None:
+        """Set torch's random generators to where they were."""
+        torch.set_rng_state(self.random["cpu"])
+        if "cuda" in self.random and torch.cuda.is_available():
+            torch.cuda.set_rng_state(self.random["cuda"])
+
+
+def has_state(directory: Path) -> bool:
+    """Whether there is a run in `directory` to go on with."""
+    return (directory / STATE / PROGRESS).is_file()
+
+
+def read_state(directory: Path) -> Saved:
+    """Read what `write_state` wrote; CheckpointError names the file that is damaged or of another version."""
+    state = directory / STATE
+    place = state / PROGRESS
+    try:
+        record = json.loads(place.read_text(encoding="utf-8"))
+        if record.pop("format", None) != FORMAT:
+            raise CheckpointError(
+                f"{place}: written by another version of Shizuku; start anew with another --out"
+            )
+        source = record.pop("source")
+        progress = Progress(**record)
+        place = state / OPTIMIZER
+        optimizer = load_file(place)
+        place = state / RANDOM
+        return Saved(progress, source, optimizer, load_file(place))
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(
+            f"{place}: damaged, the run can't go on from it ({error}); start anew with another --out"
+        ) from error
+
+
+def check_same_run(saved: Progress, now: Progress, config: LoopConfig) -> None:
+    """ConfigError if a setting that decides the result differs between the saved run and this one.
+
+    The number of steps may differ while the learning rate stands at its peak under both plans.
+    """
+    changed = [
+        f"loop.{key} was {saved.config.get(key)!r}, is {value!r}"
+        for key, value in now.config.items()
+        if key not in MAY_CHANGE | {"steps"} and saved.config.get(key) != value
+    ]
+    changed += [
+        f"{key} was {saved.task.get(key)!r}, is {value!r}"
+        for key, value in now.task.items()
+        if saved.task.get(key) != value
+    ]
+    if changed:
+        raise ConfigError(
+            "--resume: this run was begun with other settings: " + "; ".join(changed) + ". "
+            "Give the same ones, or start a new run with another --out"
+        )
+    if now.steps != saved.steps and not _same_rate(config.schedule, saved.step, saved.steps, now.steps):
+        raise ConfigError(
+            f"--steps {now.steps}: the run was planned for {saved.steps} and its learning rate "
+            f"at step {saved.step} depends on that; give the same number, or start anew with another --out"
+        )
+
+
+def _same_rate(schedule: ScheduleConfig, step: int, *plans: int) -> bool:
+    return all(step < steps and rate_factor(schedule, step, steps) == 1.0 for steps in plans)

@@ -1,0 +1,83 @@
+"""How fast this machine trains a model, measured by a few real steps."""
+
+import copy
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from shizuku.models.decoder import Decoder, DecoderConfig, initialise
+from shizuku.training.batches import DeviceBatch, TensorBatch
+from shizuku.training.config import OptimizerConfig
+from shizuku.training.objectives import NextToken, Objective
+from shizuku.training.optimizers import Optimizers
+from shizuku.training.step import accumulate_gradients, clip_gradients
+
+
+def measure_speed(
+    config: DecoderConfig,
+    batch: int,
+    context: int,
+    *,
+    optimizer: OptimizerConfig | None = None,
+    seconds: float = 2.0,
+    documents: int = 4,
+) -> float:
+    """Tokens a second of training steps on `batch` rows of `context` random tokens, optimizer included.
+
+    Each row holds `documents` documents (1: attention without a mask). Takes about `seconds`, at least two
+    steps.
+    """
+    model = Decoder(config)
+    initialise(model, 0)
+    generator = torch.Generator().manual_seed(0)
+    ids_BT = torch.randint(config.vocab_size, (batch, context), generator=generator)
+    segments_BT = positions_BT = None
+    if documents > 1:
+        place_T = torch.arange(context)
+        length = -(-context // documents)
+        segments_BT = (place_T // length).expand(batch, context).contiguous()
+        positions_BT = (place_T % length).expand(batch, context).contiguous()
+    made = TensorBatch(
+        ids_BT, ids_BT.roll(-1, 1), torch.ones_like(ids_BT, dtype=torch.bool), segments_BT, positions_BT
+    )
+    chosen = optimizer or OptimizerConfig()
+    return batch * context / _seconds(model, NextToken(), [made], chosen, seconds)
+
+
+def seconds_per_step(
+    model: nn.Module,
+    objective: Objective,
+    batches: Sequence[DeviceBatch],
+    optimizer: OptimizerConfig,
+    *,
+    seconds: float = 3.0,
+) -> float:
+    """Seconds that one step on `batches` takes, measured on a copy of the model."""
+    return _seconds(copy.deepcopy(model), objective, batches, optimizer, seconds)
+
+
+def _seconds(
+    model: nn.Module,
+    objective: Objective,
+    batches: Sequence[DeviceBatch],
+    optimizer: OptimizerConfig,
+    seconds: float,
+) -> float:
+    """The median, as another program may take the processor for one of the steps."""
+    optimizers = Optimizers(model, optimizer)
+    model.train()
+    times: list[float] = []
+    start = time.perf_counter()
+    while len(times) < 3 or time.perf_counter() - start < seconds:
+        before = time.perf_counter()
+        result = accumulate_gradients(model, objective, batches)
+        clip_gradients(model, result.grad_norm, 1.0)
+        optimizers.step()
+        optimizers.zero_grad()
+        times.append(time.perf_counter() - before)
+        if len(times) == 2 and times[1] > seconds:
+            break
+    warm = sorted(times[1:])
+    return warm[len(warm) // 2]

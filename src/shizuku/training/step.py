@@ -1,0 +1,95 @@
+"""One optimizer step: count, sum, divide by the global counts, check, clip, move."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from shizuku.errors import TrainingError
+from shizuku.training.batches import DeviceBatch
+from shizuku.training.distribution import place, sum_gradients, sum_over_ranks
+from shizuku.training.objectives import Objective
+
+
+@dataclass(frozen=True, slots=True)
+class StepLoss:
+    """What one step's batches say."""
+
+    loss: float
+    """Sum of the data terms' means, each times its coefficient."""
+    means: dict[str, float]
+    """Every term's mean."""
+    grad_norm: float
+    """Norm of the whole gradient before clipping."""
+
+
+def accumulate_gradients(model: nn.Module, objective: Objective, batches: Sequence[DeviceBatch]) -> StepLoss:
+    """Add the gradient of the step's loss to the parameters.
+
+    Counts are summed over all batches and processes before the first forward pass, so that every unit weighs
+    the same, however units are spread over batches. TrainingError if nothing counts for a term that measures
+    the data.
+    """
+    terms = objective.terms
+    counts = dict.fromkeys(terms, 0)
+    for batch in batches:
+        for name, count in objective.counts(batch).items():
+            counts[name] += count
+    totals = dict(zip(counts, sum_over_ranks(map(float, counts.values())), strict=True))
+    if not any(totals[name] for name, term in terms.items() if term.data):
+        raise TrainingError("nothing in this step's batches counts for the loss: every token is masked")
+    sums = dict.fromkeys(terms, 0.0)
+    for batch in batches:
+        weighted: list[Tensor] = []
+        for name, value in objective.loss(model, batch).items():
+            sums[name] += float(value.detach())
+            if totals[name]:
+                weighted.append(value * (terms[name].coefficient / totals[name]))
+        total = torch.stack(weighted).sum() if weighted else None
+        if total is not None and total.requires_grad:
+            total.backward()
+    sum_gradients(_gradients(model))
+    summed = dict(zip(sums, sum_over_ranks(sums.values()), strict=True))
+    means = {name: summed[name] / totals[name] if totals[name] else 0.0 for name in terms}
+    return StepLoss(
+        loss=sum(terms[name].coefficient * mean for name, mean in means.items() if terms[name].data),
+        means=means,
+        grad_norm=float(torch.nn.utils.get_total_norm(_gradients(model))),
+    )
+
+
+def clip_gradients(model: nn.Module, norm: float, largest: float | None) -> None:
+    """Shorten the whole gradient, whose norm is `norm`, to `largest`."""
+    if largest is not None and norm > largest:
+        torch._foreach_mul_(_gradients(model), largest / norm)
+
+
+def check_finite_step(result: StepLoss, step: int, batches: Sequence[DeviceBatch], out: Path) -> None:
+    """Save the batches and raise TrainingError naming the file if a loss or the gradient is not finite."""
+    values = {**result.means, "gradient norm": result.grad_norm}
+    bad = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
+    if not bad:
+        return
+    rank, world = place()
+    suffix = f"-rank-{rank}" if world > 1 else ""
+    path = out / f"bad-batch-step-{step}{suffix}.safetensors"
+    tensors = {
+        f"{number}.{name}": tensor.contiguous().cpu()
+        for number, batch in enumerate(batches)
+        for name, tensor in batch.tensors().items()
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path)
+    raise TrainingError(
+        f"step {step}: {' and '.join(bad)}; the weights were not moved. The batch is in {path}. "
+        "Lower --optimizer.learning-rate or --optimizer.muon-learning-rate, or set --loop.clip, "
+        "and go on from the last checkpoint with another --out"
+    )
+
+
+def _gradients(model: nn.Module) -> list[Tensor]:
+    return [parameter.grad for parameter in model.parameters() if parameter.grad is not None]

@@ -1,0 +1,344 @@
+"""Checkpoints: a directory that is a Hugging Face directory and a little more, saved whole and loaded whole.
+
+Beside Hugging Face's files stand `run.json` (how it came to be, and the digest of every file) and `state/`
+(what training needs to go on). `.gguf` files and foreign Hugging Face directories are loaded too.
+"""
+
+import errno
+import math
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from shizuku.checkpoints.digests import check_files, digest_files
+from shizuku.checkpoints.gguf import open_gguf
+from shizuku.checkpoints.gguf_tensors import GGUFTensors
+from shizuku.checkpoints.home import check_pulled
+from shizuku.checkpoints.huggingface import load_weights, read_config, read_json, to_huggingface, weight_files
+from shizuku.checkpoints.kinds import Kind, kind_of
+from shizuku.checkpoints.memory import check_fits, readable
+from shizuku.checkpoints.names import resolve
+from shizuku.checkpoints.replacing import (
+    carry_over,
+    check_replaceable,
+    put_in_place,
+    recover,
+    replaced,
+    workspace,
+)
+from shizuku.checkpoints.run_record import RUN_FILE, checkpoint_digest, json_text, run_record
+from shizuku.checkpoints.weights import expected_shapes
+from shizuku.errors import CheckpointError, TokenizerError
+from shizuku.models.decoder import Decoder, DecoderConfig
+from shizuku.text.tokenizer import Tokenizer
+
+__all__ = [
+    "Checkpoint",
+    "checkpoint_digest",
+    "load_checkpoint",
+    "load_model",
+    "load_run",
+    "load_tokenizer",
+    "resolve",
+    "run_record",
+    "save_checkpoint",
+]
+
+T = TypeVar("T")
+
+STATE = "state"
+"""The folder with what training needs to go on; it is checked by who reads it, with `check_state`."""
+OWN_NAMES = frozenset(
+    {
+        "config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json",
+        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+        "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
+        "additional_chat_templates", RUN_FILE, STATE,
+    }
+)  # fmt: skip
+"""What a save replaces or drops; everything else in the directory is left as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model and what belongs to it, as loaded from disk."""
+
+    model: Decoder
+    """The model, float32 on the CPU, in evaluation mode."""
+    tokenizer: Tokenizer | None
+    """Its tokenizer, or None where the checkpoint has none."""
+    run: dict[str, Any]
+    """The run record; empty for models from elsewhere."""
+    generation: dict[str, Any]
+    """What generation_config.json says; empty where there is none."""
+    path: Path
+    """Where it was loaded from."""
+    kind: Kind
+    """shizuku, huggingface or gguf."""
+
+
+def save_checkpoint(
+    directory: str | Path,
+    *,
+    model: Decoder,
+    tokenizer: Tokenizer | None = None,
+    run: Mapping[str, Any] | None = None,
+    generation: Mapping[str, Any] | None = None,
+    extra: Callable[[Path], None] | None = None,
+) -> Path:
+    """Write a checkpoint and return its path; whatever happens, the directory holds the old or the new one.
+
+    `run` is a `run_record`; `extra` writes further files, such as `state/`, into the folder that it is given,
+    and they change together with the weights. Files in the directory that are no part of a checkpoint stay.
+    A full disk, an unwritable place, weights that are not finite or a tokenizer with more ids than the model
+    raise CheckpointError and leave what was there.
+    """
+    target = Path(os.path.realpath(directory))
+    check_replaceable(target, ("config.json", RUN_FILE))
+    if tokenizer is not None and tokenizer.vocab_size > model.config.vocab_size:
+        raise CheckpointError(
+            f"the tokenizer has {tokenizer.vocab_size} ids, but the model only {model.config.vocab_size}: "
+            "save the model with the tokenizer that it was trained with"
+        )
+    weights = model.state_dict()
+    check_finite(weights, f"the model to be saved in {target}")
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _check_space(target, needed)
+        with workspace(target) as made:
+            _write_model(made, model.config, weights, tokenizer, generation)
+            if extra is not None:
+                extra(made)
+            record = {**run_record(), **(run or {}), "files": digest_files(made, _files(made))}
+            (made / RUN_FILE).write_text(json_text(record), encoding="utf-8")
+            if target.is_dir():
+                _carry_over(target, made)
+            put_in_place(made, target)
+            # What others wrote into the old directory in the meantime is not lost either.
+            before = replaced(made, target)
+            if before is not None:
+                _carry_over(before, target)
+                shutil.rmtree(before, ignore_errors=True)
+    except OSError as error:
+        raise _not_written(target, error, needed) from error
+    return target
+
+
+def load_checkpoint(path: str | Path, *, verify: bool = True) -> Checkpoint:
+    """Load a checkpoint directory, a Hugging Face directory or a `.gguf` file (see `resolve` for names).
+
+    Digests in `run.json`, and those of pulled files, are compared unless `verify` is False. What is missing,
+    damaged, foreign, not finite or larger than the memory raises CheckpointError; a broken tokenizer raises
+    TokenizerError.
+    """
+    path = Path(path)
+
+    def load() -> Checkpoint:
+        kind = kind_of(path)
+        if kind == "gguf":
+            return Checkpoint(_load_gguf(path, verify=verify), Tokenizer.load(path), {}, {}, path, kind)
+        run = load_run(path)
+        model = _load_directory(path, run, verify=verify)
+        generation_file = path / "generation_config.json"
+        generation = read_json(generation_file) if generation_file.is_file() else {}
+        return Checkpoint(model, _tokenizer_of(path), run, generation, path, kind)
+
+    return _undisturbed(path, load)
+
+
+def load_model(path: str | Path, *, verify: bool = True) -> Decoder:
+    """Load the model alone, float32 on the CPU in evaluation mode; raises as `load_checkpoint`."""
+    path = Path(path)
+
+    def load() -> Decoder:
+        if kind_of(path) == "gguf":
+            return _load_gguf(path, verify=verify)
+        return _load_directory(path, load_run(path), verify=verify)
+
+    return _undisturbed(path, load)
+
+
+def load_run(path: str | Path) -> dict[str, Any]:
+    """The run record of a checkpoint; empty for models from elsewhere. CheckpointError if it is damaged."""
+    path = Path(path)
+    recover(path)
+    return read_json(path / RUN_FILE) if (path / RUN_FILE).is_file() else {}
+
+
+def load_tokenizer(path: str | Path) -> Tokenizer:
+    """The tokenizer of a checkpoint; TokenizerError if it has none or a broken one."""
+    path = Path(path)
+    kind_of(path, weights=False)
+    return Tokenizer.load(path)
+
+
+def check_state(path: Path) -> None:
+    """Compare the files under `state/` with their digests; CheckpointError names one that differs."""
+    files = load_run(path).get("files") or {}
+    check_files(path, {name: entry for name, entry in files.items() if name.startswith(f"{STATE}/")})
+
+
+def check_finite(weights: Mapping[str, Tensor], where: str) -> None:
+    """Refuse weights that are NaN or infinite with CheckpointError naming the first such tensor."""
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and tensor.numel():
+            low, high = tensor.aminmax()
+            if not (torch.isfinite(low) and torch.isfinite(high)):
+                bad = int((~torch.isfinite(tensor)).sum())
+                raise CheckpointError(
+                    f"{where}: {bad} of the {tensor.numel()} numbers in {name} are NaN or infinite. "
+                    "Take an earlier checkpoint; if training made it, lower the learning rate"
+                )
+
+
+# ---- writing
+
+
+def _write_model(
+    made: Path,
+    config: DecoderConfig,
+    weights: Mapping[str, Tensor],
+    tokenizer: Tokenizer | None,
+    generation: Mapping[str, Any] | None,
+) -> None:
+    foreign, tensors = to_huggingface(config, weights)
+    ids: dict[str, Any] = {}
+    if tokenizer is not None:
+        stops = sorted(tokenizer.stop_ids)
+        ids = {
+            "bos_token_id": tokenizer.bos_id,
+            "eos_token_id": tokenizer.eos_id,
+            "pad_token_id": tokenizer.pad_id,
+        }
+        generation = {
+            **ids,
+            "eos_token_id": stops[0] if len(stops) == 1 else stops or None,
+            **(generation or {}),
+        }
+        _save_tokenizer(tokenizer, made)
+    (made / "config.json").write_text(json_text({**foreign, **ids}), encoding="utf-8")
+    if generation:
+        (made / "generation_config.json").write_text(json_text(generation), encoding="utf-8")
+    try:
+        save_file(tensors, made / "model.safetensors", metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(f"model.safetensors: {error}") from error
+    # safetensors makes its file readable for its owner alone; it is as public as the config beside it.
+    (made / "model.safetensors").chmod((made / "config.json").stat().st_mode)
+
+
+def _save_tokenizer(tokenizer: Tokenizer, made: Path) -> None:
+    try:
+        tokenizer.save(made)
+    except TokenizerError as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from error
+        raise
+    except Exception as error:  # the tokenizers library raises bare Exception for a full disk
+        raise OSError(f"tokenizer.json: {error}") from error
+
+
+def _files(made: Path) -> list[Path]:
+    return [path for path in made.rglob("*") if path.is_file()]
+
+
+def _carry_over(old: Path, new: Path) -> None:
+    shards = {path.name for path in old.glob("model-*-of-*.safetensors")}
+    carry_over(old, new, OWN_NAMES | shards)
+
+
+def _check_space(target: Path, needed: int) -> None:
+    free = shutil.disk_usage(target.parent).free
+    if free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _not_written(target: Path, error: OSError, needed: int) -> CheckpointError:
+    cause = error.strerror or str(error)
+    try:
+        free = readable(shutil.disk_usage(target.parent).free)
+    except OSError:
+        return CheckpointError(
+            f"cannot write the checkpoint {target}: {cause}. Choose a place that can be written, with --out"
+        )
+    kept = f" What was in {target} is still there." if target.exists() else ""
+    return CheckpointError(
+        f"cannot write the checkpoint {target}: {cause}. It needs {readable(needed)} for its weights, and "
+        f"{free} are free in {target.parent}: free some space there or choose another --out.{kept}"
+    )
+
+
+# ---- reading
+
+
+def _undisturbed(path: Path, load: Callable[[], T]) -> T:
+    """Load again if another process put a new checkpoint in place meanwhile: never half of each."""
+    for _ in range(5):
+        recover(path)
+        before = _identity(path)
+        try:
+            loaded = load()
+        except CheckpointError:
+            if _identity(path) == before:
+                raise
+            continue
+        if _identity(path) == before:
+            return loaded
+    raise CheckpointError(f"{path} is being replaced again and again by another process: load it later")
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    """What tells one save of a directory from the next."""
+    numbers: list[int] = []
+    for place in (path, path / RUN_FILE):
+        try:
+            numbers.append(place.stat().st_ino)
+        except OSError:
+            numbers.append(0)
+    return tuple(numbers)
+
+
+def _load_directory(path: Path, run: Mapping[str, Any], *, verify: bool) -> Decoder:
+    config = read_config(path)
+    stored = sum(file.stat().st_size for file in weight_files(path))
+    whole = 4 * sum(shape.numel() for shape in expected_shapes(config).values())
+    # Weights stored in fewer bits than float32 lie in memory beside it until all are converted.
+    check_fits(f"the model in {path}", whole if stored >= whole else whole + stored)
+    files = run.get("files") or {}
+    if verify:
+        check_files(path, {name: entry for name, entry in files.items() if not name.startswith(f"{STATE}/")})
+    return _assemble(config, load_weights(path, config), path)
+
+
+def _load_gguf(path: Path, *, verify: bool) -> Decoder:
+    try:
+        entries = GGUFTensors(path).entries.values()
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    check_fits(f"the model in {path}", 4 * sum(math.prod(entry.shape) for entry in entries))
+    if verify:
+        check_pulled(path)
+    config, weights, _ = open_gguf(path)
+    return _assemble(config, weights, path)
+
+
+def _assemble(config: DecoderConfig, weights: Mapping[str, Tensor], path: Path) -> Decoder:
+    check_finite(weights, str(path))
+    with torch.device("meta"):
+        model = Decoder(config)
+    model.load_state_dict(dict(weights), strict=True, assign=True)
+    return model.eval()
+
+
+def _tokenizer_of(path: Path) -> Tokenizer | None:
+    names = ("tokenizer.json", "vocab.json", "encoder.json")
+    return Tokenizer.load(path) if any((path / name).is_file() for name in names) else None

@@ -1,11 +1,14 @@
 """Settings of the loop, the optimizer and the schedule; nothing here needs torch."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
+from shizuku.config import VerbConfig, to_dict
 from shizuku.errors import ConfigError
+from shizuku.training.presets import PRESETS
 
 
 def _at_least(config: object, prefix: str, **lowest: float) -> None:
@@ -137,3 +140,108 @@ MAY_CHANGE = frozenset(
     }
 )  # fmt: skip
 """Fields of LoopConfig that a resumed run may set differently; the others decide what is learned."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelOverrides:
+    """What to change in the preset's shape; what is not given stays as the preset has it."""
+
+    context: int | None = None
+    """Tokens in the model's window, and in a training row."""
+    width: int | None = None
+    """Features of the residual stream."""
+    layers: int | None = None
+    """Number of blocks."""
+    heads: int | None = None
+    """Number of query heads."""
+    kv_heads: int | None = None
+    """Number of key-value heads, a divisor of heads."""
+    head_width: int | None = None
+    """Features of one head (width / heads)."""
+    ffn_width: int | None = None
+    """Hidden features of the feed-forward layer."""
+    norm: Literal["rmsnorm", "layernorm"] | None = None
+    """Kind of norm."""
+    norm_eps: float | None = None
+    """Added to the variance (or mean square) before the root."""
+    norm_bias: bool | None = None
+    """Whether layer norms add a bias."""
+    positions: Literal["rotary", "learned", "none"] | None = None
+    """How positions are told apart."""
+    rope_theta: float | None = None
+    """Base of the rotary angles."""
+    activation: Literal["silu", "gelu", "gelu_tanh", "relu", "relu2"] | None = None
+    """Activation of the feed-forward layer."""
+    gated: bool | None = None
+    """Whether the feed-forward layer multiplies by a second, activated projection."""
+    attention_bias: bool | None = None
+    """Whether query, key and value projections add a bias."""
+    attention_output_bias: bool | None = None
+    """Whether the attention's output projection adds a bias."""
+    mlp_bias: bool | None = None
+    """Whether the feed-forward projections add a bias."""
+    qk_norm: bool | None = None
+    """RMS norm of every query and key head before the rotation."""
+    tie_embeddings: bool | None = None
+    """Whether the output matrix is the embedding matrix."""
+    sliding_window: int | None = None
+    """In windowed layers a query sees itself and the window - 1 tokens before it."""
+    sliding_layers: tuple[bool, ...] | None = None
+    """Which layers are windowed, one entry a layer."""
+
+    def given(self) -> dict[str, object]:
+        """The values that were given, by field."""
+        return {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in to_dict(self).items()
+            if value is not None
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig(VerbConfig):
+    """Train a model on text."""
+
+    text: tuple[Path, ...]
+    """Files and folders of text: txt, md, JSON lines (plain, .gz, .zst), Parquet."""
+    out: Path
+    """Directory of the checkpoint, with state/, metrics.jsonl and the tokenised text in shards/."""
+    text_field: str = "text"
+    """Name of the text field in JSON lines and Parquet."""
+    tokenizer: Path | None = None
+    """A tokenizer to use (directory, tokenizer.json, GGUF); none given: one is trained on the text."""
+    vocab_size: int = 4096
+    """Tokens in the vocabulary where a tokenizer is trained."""
+    preset: str = "tiny"
+    """Shape of the model: micro, tiny, mini, small, base, gpt2-small or smollm2-135m."""
+    model: ModelOverrides = field(default_factory=ModelOverrides)
+    """What to change in the preset."""
+    batch_size: int = 32
+    """Rows of `model.context` tokens in a batch; a step takes loop.accumulate batches."""
+    boundaries: bool = True
+    """Whether attention stops at the start of a document where documents share a row."""
+    validation: float = 0.02
+    """Share of the text's bytes that is held out, by source; 0 for none."""
+    validation_tokens: int = 100_000
+    """At most this many held-out tokens are looked at in one evaluation, taken from all over."""
+    z_loss: float = 0.0
+    """Coefficient of the mean squared log of the softmax's normaliser, in training only."""
+    zero_outputs: bool = True
+    """Whether the matrices that write into the residual stream start at zero."""
+    precision: Literal["float32"] = "float32"
+    """Number format of weights and arithmetic."""
+    threads: int | None = None
+    """Processor threads; none given: all cores."""
+    dry_run: bool = False
+    """Say what would be done and what it would cost, and stop."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """When things happen, and what moves the weights."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, "", batch_size=1, validation=0, validation_tokens=1, z_loss=0, threads=1)
+        if not self.text:
+            raise ConfigError("--text: give at least one file or folder")
+        if self.preset not in PRESETS:
+            raise ConfigError(f"--preset {self.preset}: expected one of {', '.join(PRESETS)}")
+        if self.validation > 0.5:
+            raise ConfigError(f"--validation {self.validation}: expected at most 0.5 of the text")

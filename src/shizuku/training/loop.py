@@ -14,7 +14,6 @@ import torch
 from shizuku.checkpoints.directory import check_state, load_model, save_checkpoint
 from shizuku.config import to_dict
 from shizuku.data.packing import Batch
-from shizuku.errors import CheckpointError, ConfigError
 from shizuku.models.decoder import Decoder
 from shizuku.progress import bar, say
 from shizuku.text.tokenizer import Tokenizer
@@ -24,10 +23,10 @@ from shizuku.training.cost import bill, token_cost
 from shizuku.training.distribution import place, wait_for_all
 from shizuku.training.evaluation import evaluate
 from shizuku.training.memory import check_memory, estimate_memory
-from shizuku.training.metrics import FILE, Meter, Metrics
+from shizuku.training.metrics import Meter, Metrics
 from shizuku.training.objectives import Objective
 from shizuku.training.optimizers import Optimizers
-from shizuku.training.resume import STATE, Progress, check_same_run, has_state, read_state, write_state
+from shizuku.training.resume import Progress, check_place, check_same_run, has_state, read_state, write_state
 from shizuku.training.schedules import rate_factor
 from shizuku.training.signals import stop_on_signals
 from shizuku.training.speed import seconds_per_step
@@ -138,7 +137,7 @@ class _Training:
         """Begin the run, or take up the one in `out`; returns its progress."""
         config, progress = self.config, self.progress
         resuming = config.resume and has_state(self.out)
-        self._check_place(resuming)
+        check_place(self.out, resume=config.resume)
         if config.check_memory:
             self._check_memory()
         self.optimizers = Optimizers(self.model, config.optimizer)
@@ -267,22 +266,6 @@ class _Training:
             checkpoint=self.out,
             history=self.history,
         )
-
-    def _check_place(self, resuming: bool) -> None:
-        """ConfigError or CheckpointError if `out` holds something that this run may not replace or go on
-        with.
-        """
-        found = [name for name in ("model.safetensors", STATE, FILE) if (self.out / name).exists()]
-        if found and not self.config.resume:
-            raise ConfigError(
-                f"--out {self.out} holds a run already ({', '.join(found)}): go on with it (--resume), "
-                "or give another --out"
-            )
-        if self.config.resume and not resuming and "model.safetensors" in found:
-            raise CheckpointError(
-                f"--resume: {self.out} holds a model, but not the {STATE}/ that training needs to go on; "
-                "give another --out"
-            )
 
     def _check_memory(self) -> None:
         rows, length = on_device(peek(self.source, 1)[0], torch.device("cpu")).shape

@@ -7,9 +7,8 @@ from typing import Any
 
 from shizuku.errors import MissingExtraError, TrainingError
 from shizuku.training.cost import matmul_peak
-from shizuku.training.resume import Progress
+from shizuku.training.resume import METRICS, Progress
 
-FILE = "metrics.jsonl"
 EVENTS = "tensorboard"
 
 
@@ -19,7 +18,7 @@ class Metrics:
     """
 
     def __init__(self, out: Path, *, tensorboard: bool = False) -> None:
-        self.path = out / FILE
+        self.path = out / METRICS
         self._events = _event_writer(out / EVENTS) if tensorboard else None
 
     def rewind(self, step: int) -> list[dict[str, Any]]:

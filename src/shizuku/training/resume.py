@@ -15,6 +15,7 @@ from shizuku.errors import CheckpointError, ConfigError
 from shizuku.training.config import MAY_CHANGE, LoopConfig, ScheduleConfig
 from shizuku.training.schedules import rate_factor
 
+METRICS = "metrics.jsonl"
 STATE = "state"
 PROGRESS, OPTIMIZER, RANDOM = "loop.json", "optimizer.safetensors", "random.safetensors"
 FORMAT = 1
@@ -73,6 +74,21 @@ class Saved:
         torch.set_rng_state(self.random["cpu"])
         if "cuda" in self.random and torch.cuda.is_available():
             torch.cuda.set_rng_state(self.random["cuda"])
+
+
+def check_place(out: Path, *, resume: bool) -> None:
+    """ConfigError or CheckpointError if `out` holds what a run may not replace, or can't go on with."""
+    found = [name for name in ("model.safetensors", STATE, METRICS) if (out / name).exists()]
+    if found and not resume:
+        raise ConfigError(
+            f"--out {out} holds a run already ({', '.join(found)}): go on with it (--resume), "
+            "or give another --out"
+        )
+    if resume and "model.safetensors" in found and not has_state(out):
+        raise CheckpointError(
+            f"--resume: {out} holds a model, but not the {STATE}/ that training needs to go on; "
+            "give another --out"
+        )
 
 
 def has_state(directory: Path) -> bool:

@@ -1,0 +1,221 @@
+"""From text to a trained model: tokenizer, shards, decoder and loop put together, for `shizuku train`."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shizuku.checkpoints.memory import available_memory, readable
+from shizuku.checkpoints.run_record import run_record
+from shizuku.config import to_dict
+from shizuku.data.packing import Batch, PackedBatches, ValidationBatches
+from shizuku.data.shards import ShardSet, write_shards
+from shizuku.data.splitting import split_by_source
+from shizuku.errors import ConfigError
+from shizuku.models.decoder import Decoder, DecoderConfig, initialise
+from shizuku.progress import say, track
+from shizuku.text.documents import Document, Problems, find_files, read_documents
+from shizuku.text.tokenizer import Tokenizer
+from shizuku.training.config import TrainConfig
+from shizuku.training.cost import bill, matmul_peak, parameter_total, token_cost
+from shizuku.training.distribution import place
+from shizuku.training.loop import DEFAULT_STEPS, TrainResult, train
+from shizuku.training.memory import estimate_memory
+from shizuku.training.objectives import NextToken
+from shizuku.training.presets import PRESETS
+from shizuku.training.resume import check_place
+from shizuku.training.speed import measure_speed
+
+SHARDS, PREPARED = "shards", "prepared.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Text that is ready for training."""
+
+    tokenizer: Tokenizer
+    train: ShardSet
+    heldout: ShardSet | None
+    note: str
+    """How the held-out text was chosen."""
+
+    def record(self) -> dict[str, Any]:
+        """What run.json says about the data."""
+        sets = {"train": self.train} | ({} if self.heldout is None else {"heldout": self.heldout})
+        record: dict[str, Any] = {
+            name: {
+                "digest": shards.digest,
+                "documents": shards.documents,
+                "tokens": shards.tokens,
+                "text_bytes": shards.text_bytes,
+            }
+            for name, shards in sets.items()
+        }
+        return record | {"split": self.note}
+
+
+def train_on_text(config: TrainConfig) -> TrainResult:
+    """Train as the config says; raises what reading, tokenising and `train` raise."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    check_place(config.out, resume=config.loop.resume)
+    prepared = prepare(config)
+    decoder = decoder_config(config, prepared.tokenizer.vocab_size)
+    model = Decoder(decoder)
+    initialise(model, config.loop.seed, zero_outputs=config.zero_outputs)
+    rank, world = place()
+    source = PackedBatches(
+        prepared.train,
+        context=decoder.context,
+        batch_size=config.batch_size,
+        seed=config.loop.seed,
+        rank=rank,
+        world=world,
+        boundaries=config.boundaries,
+    )
+    validation = None
+    if prepared.heldout is not None:
+        whole = ValidationBatches(
+            prepared.heldout,
+            context=decoder.context,
+            batch_size=config.batch_size,
+            boundaries=config.boundaries,
+        )
+        validation = SomeOf(whole, config.validation_tokens)
+    return train(
+        model,
+        NextToken(config.z_loss),
+        source,
+        config.loop,
+        out=config.out,
+        tokenizer=prepared.tokenizer,
+        validation=validation,
+        run=run_record(config=to_dict(config), data=prepared.record()),
+    )
+
+
+class SomeOf:
+    """Validation batches from all over the held-out text, up to a number of tokens: the same ones every
+    time.
+    """
+
+    def __init__(self, whole: ValidationBatches, tokens: int) -> None:
+        self.whole = whole
+        wanted = max(tokens // (whole.batch_size * whole.context), 1)
+        self.every = max(-(-len(whole) // wanted), 1)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """One pass."""
+        return itertools.islice(iter(self.whole), 0, None, self.every)
+
+
+def decoder_config(config: TrainConfig, vocab_size: int) -> DecoderConfig:
+    """The preset with what the config changes in it; ConfigError where that does not fit together."""
+    shape = dict(PRESETS[config.preset])
+    given = config.model.given()
+    if {"width", "heads"} & given.keys():
+        shape.pop("head_width", None)
+    values: dict[str, Any] = {"vocab_size": vocab_size, **shape, **given}
+    return DecoderConfig(**values)
+
+
+def prepare(config: TrainConfig) -> Prepared:
+    """Read, split and tokenise the text into `<out>/shards/`; a resumed run takes what is there."""
+    directory = config.out / SHARDS
+    settings = _settings_of_text(config)
+    marker = directory / PREPARED
+    if config.loop.resume and marker.is_file():
+        return _prepared_before(config, marker, settings)
+    problems = Problems()
+    documents = list(
+        track(read_documents(config.text, field=config.text_field, problems=problems), "reading text")
+    )
+    if problems:
+        say(problems.report())
+    train, heldout, note = _split(config, documents)
+    if config.tokenizer is None:
+        say(f"training a tokenizer of {config.vocab_size:,} tokens (--tokenizer takes one that is there)")
+        tokenizer = Tokenizer.train((document.text for document in train), config.vocab_size)
+    else:
+        tokenizer = Tokenizer.load(config.tokenizer)
+    directory.mkdir(parents=True, exist_ok=True)
+    marker.unlink(missing_ok=True)
+    tokenizer.save(directory)
+    train_shards = write_shards(track(train, "tokenising", len(train)), tokenizer, directory / "train")
+    heldout_shards = write_shards(heldout, tokenizer, directory / "heldout") if heldout else None
+    marker.write_text(json.dumps({"settings": settings, "note": note}, indent=1), encoding="utf-8")
+    return Prepared(tokenizer, train_shards, heldout_shards, note)
+
+
+def _settings_of_text(config: TrainConfig) -> dict[str, Any]:
+    keys = ("text", "text_field", "tokenizer", "vocab_size", "validation")
+    return {key: value for key, value in to_dict(config).items() if key in keys} | {"seed": config.loop.seed}
+
+
+def _prepared_before(config: TrainConfig, marker: Path, settings: dict[str, Any]) -> Prepared:
+    record = json.loads(marker.read_text(encoding="utf-8"))
+    changed = [key for key, value in settings.items() if record["settings"].get(key) != value]
+    if changed:
+        raise ConfigError(
+            f"--resume: the text of this run was prepared with other settings of {', '.join(changed)}; "
+            "give the same ones, or start a new run with another --out"
+        )
+    tokenizer = Tokenizer.load(marker.parent)
+    heldout = marker.parent / "heldout"
+    return Prepared(
+        tokenizer,
+        ShardSet.open(marker.parent / "train", tokenizer=tokenizer),
+        ShardSet.open(heldout, tokenizer=tokenizer) if config.validation else None,
+        record["note"],
+    )
+
+
+def _split(config: TrainConfig, documents: list[Document]) -> tuple[list[Document], list[Document], str]:
+    wanted = int(config.validation * sum(len(document.text.encode()) for document in documents))
+    if not wanted:
+        return documents, [], "nothing was held out"
+    split = split_by_source(documents, heldout_bytes=wanted, seed=config.loop.seed)
+    return split.train, split.heldout, split.note
+
+
+def plan(config: TrainConfig) -> dict[str, object]:
+    """What the run would be: size, tokens, operations, memory, and time as measured by a few steps."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    files = find_files(config.text)
+    vocab_size = config.vocab_size
+    if config.tokenizer is not None:
+        vocab_size = Tokenizer.load(config.tokenizer).vocab_size
+    decoder = decoder_config(config, vocab_size)
+    loop = config.loop
+    speed = measure_speed(decoder, config.batch_size, decoder.context, optimizer=loop.optimizer)
+    batch_tokens = config.batch_size * decoder.context * loop.accumulate
+    steps = loop.steps or DEFAULT_STEPS
+    if loop.max_seconds is not None:
+        steps = max(1, int(loop.max_seconds * speed / batch_tokens))
+    tokens = steps * batch_tokens
+    with torch.device("meta"):
+        empty = Decoder(decoder)
+    memory = estimate_memory(empty, loop.optimizer, config.batch_size, decoder.context)
+    flops = float(token_cost(decoder, decoder.context).training * tokens)
+    seconds = tokens / speed
+    cost = bill(seconds, flops, watts=loop.watts, price_per_hour=loop.price_per_hour)
+    return {
+        "files": len(files),
+        "parameters": parameter_total(decoder),
+        "parameters_without_embeddings": parameter_total(decoder, embeddings=False),
+        "model": to_dict(decoder),
+        "steps": steps,
+        "tokens": tokens,
+        "tokens_per_step": batch_tokens,
+        "tokens_per_second": speed,
+        "share_of_peak": flops / seconds / matmul_peak(),
+        "memory": memory.explain(),
+        "memory_bytes": memory.total,
+        "memory_available": readable(available_memory()),
+        **cost.to_dict(),
+    }

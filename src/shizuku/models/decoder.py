@@ -225,8 +225,8 @@ class Decoder(nn.Module):
     def forward(
         self, ids_BT: Int[Tensor, "B T"] | None = None, *,
         embeddings_BTD: Float[Tensor, "B T D"] | None = None,
-        positions_BT: Int[Tensor, "B T"] | None = None,
-        segments_BT: Int[Tensor, "B T"] | None = None,
+        positions_BT: Int[Tensor, "#B T"] | None = None,
+        segments_BT: Int[Tensor, "#B T"] | None = None,
         state: State | None = None,
     ) -> Float[Tensor, "B T V"]:  # fmt: skip
         """Return the logits of what comes after each token; arguments and errors as for `hidden`."""
@@ -244,8 +244,8 @@ class Decoder(nn.Module):
     def hidden(
         self, ids_BT: Int[Tensor, "B T"] | None = None, *,
         embeddings_BTD: Float[Tensor, "B T D"] | None = None,
-        positions_BT: Int[Tensor, "B T"] | None = None,
-        segments_BT: Int[Tensor, "B T"] | None = None,
+        positions_BT: Int[Tensor, "#B T"] | None = None,
+        segments_BT: Int[Tensor, "#B T"] | None = None,
         state: State | None = None,
     ) -> Float[Tensor, "B T D"]:  # fmt: skip
         """Return the residual stream after the final norm.

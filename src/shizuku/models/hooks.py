@@ -12,7 +12,7 @@ kernel, which never holds it; the results differ by rounding only.
 import fnmatch
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -44,6 +44,7 @@ class HookTable:
         return tensor if replaced is None else replaced
 
 
+@runtime_checkable
 class Hookable(Protocol):
     """A model with a slot for hooks and a number of layers."""
 

@@ -4,7 +4,7 @@ Legend: `B` batch, `T` tokens of one call, `S` slots, `G` key-value heads, `K` h
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -23,6 +23,7 @@ class Snapshot:
     layout: Layout | None
 
 
+@runtime_checkable
 class State(Protocol):
     """What a model carries from one call to the next, whatever it is made of.
 
@@ -50,7 +51,7 @@ class State(Protocol):
         ...
 
     def place(
-        self, positions_BT: Int[Tensor, "B T"] | None, segments_BT: Int[Tensor, "B T"] | None, tokens: int
+        self, positions_BT: Int[Tensor, "#B T"] | None, segments_BT: Int[Tensor, "#B T"] | None, tokens: int
     ) -> tuple[Layout, Layout]:
         """Return the layout of the next `tokens` slots and of all slots up to their end."""
         ...
@@ -138,7 +139,7 @@ class KeyValueState:
                 tensors[layer] = new
 
     def place(
-        self, positions_BT: Int[Tensor, "B T"] | None, segments_BT: Int[Tensor, "B T"] | None, tokens: int
+        self, positions_BT: Int[Tensor, "#B T"] | None, segments_BT: Int[Tensor, "#B T"] | None, tokens: int
     ) -> tuple[Layout, Layout]:
         """Return the layout of the next `tokens` slots and of all slots up to their end."""
         before = self.layout

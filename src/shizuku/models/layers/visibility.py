@@ -55,8 +55,8 @@ def plain_layout(batch: int, length: int, device: torch.device) -> Layout:
 
 
 def complete_layout(
-    positions_BT: Int[Tensor, "B T"] | None,
-    segments_BT: Int[Tensor, "B T"] | None,
+    positions_BT: Int[Tensor, "#B T"] | None,
+    segments_BT: Int[Tensor, "#B T"] | None,
     before: Layout,
     tokens: int,
 ) -> Layout:

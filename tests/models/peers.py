@@ -1,0 +1,119 @@
+"""Tiny models of transformers with every weight, bias and norm random at a gain near one.
+
+Default initialisation hides mechanisms: with zero biases, unit norms and small weights, a wrong bias, norm or
+rotary base hardly moves the logits.
+"""
+
+from pathlib import Path
+
+import torch
+import transformers
+from torch import Tensor, nn
+
+from shizuku.checkpoints.huggingface import load_weights, read_config
+from shizuku.models.decoder import Decoder, DecoderConfig
+from shizuku.models.hooks import recorded
+
+TOLERANCE = 2e-5
+"""Largest difference allowed, as a share of the signal's standard deviation."""
+VOCABULARY = 257
+_SHAPE = {
+    "vocab_size": VOCABULARY, "hidden_size": 96, "intermediate_size": 160, "num_hidden_layers": 3,
+    "num_attention_heads": 6, "max_position_embeddings": 128, "bos_token_id": None, "eos_token_id": None,
+}  # fmt: skip
+
+CONFIGS: dict[str, transformers.PretrainedConfig] = {
+    "gpt2": transformers.GPT2Config(
+        vocab_size=VOCABULARY, n_embd=96, n_layer=3, n_head=6, n_positions=128, n_inner=200,
+        bos_token_id=None, eos_token_id=None,
+    ),
+    "llama_grouped_tied": transformers.LlamaConfig(
+        **_SHAPE, num_key_value_heads=2, tie_word_embeddings=True, rope_theta=123.0, rms_norm_eps=0.01
+    ),
+    "llama_untied_biased": transformers.LlamaConfig(
+        **_SHAPE, num_key_value_heads=6, tie_word_embeddings=False, attention_bias=True, mlp_bias=True,
+        hidden_act="gelu",
+    ),
+    "qwen3_windowed": transformers.Qwen3Config(
+        **_SHAPE, num_key_value_heads=2, head_dim=32, tie_word_embeddings=False, rope_theta=777.0,
+        use_sliding_window=True, sliding_window=7, max_window_layers=1, rms_norm_eps=0.01,
+    ),
+    "qwen3_full": transformers.Qwen3Config(
+        **_SHAPE, num_key_value_heads=1, head_dim=8, tie_word_embeddings=True, attention_bias=True
+    ),
+}  # fmt: skip
+
+
+@torch.no_grad()
+def randomise(model: nn.Module, seed: int = 0) -> None:
+    """Draw every parameter: matrices that keep a signal's size, norms around one, biases of half a unit."""
+    generator = torch.Generator().manual_seed(seed)
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    for name, parameter in model.named_parameters():
+        drawn = torch.randn(parameter.shape, generator=generator)
+        if id(parameter) in embeddings:
+            parameter.copy_(drawn)
+        elif parameter.dim() == 2:
+            parameter.copy_(1.5 * drawn * parameter.numel() ** -0.25)
+        else:
+            parameter.copy_(0.5 * drawn + float(name.endswith("weight")))
+
+
+def peer(name: str) -> transformers.PreTrainedModel:
+    """The tiny transformers model of this name, randomised, in eager float32."""
+    model = transformers.AutoModelForCausalLM.from_config(CONFIGS[name], attn_implementation="eager").eval()
+    randomise(model)
+    return model
+
+
+def ours(model: transformers.PreTrainedModel, directory: Path) -> Decoder:
+    """The same model here, by way of a Hugging Face directory."""
+    model.save_pretrained(directory)
+    config = read_config(directory)
+    return built(config, load_weights(directory, config))
+
+
+def built(config: DecoderConfig, weights: dict[str, Tensor]) -> Decoder:
+    """A decoder with these weights."""
+    decoder = Decoder(config).eval()
+    decoder.load_state_dict(weights)
+    return decoder
+
+
+def token_ids(batch: int = 2, tokens: int = 40, seed: int = 1) -> Tensor:
+    """Random ids of the tiny vocabulary [batch, tokens]."""
+    return torch.randint(VOCABULARY, (batch, tokens), generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def peer_signals(model: transformers.PreTrainedModel, ids_BT: Tensor) -> dict[str, Tensor]:
+    """Logits and the residual stream after every layer, from transformers."""
+    signals: dict[str, Tensor] = {}
+    base = model.base_model
+    layers = base.h if hasattr(base, "h") else base.layers
+
+    def keep(name: str):
+        def hook(module: nn.Module, inputs: object, output: object) -> None:
+            signals[name] = output[0] if isinstance(output, tuple) else output
+
+        return hook
+
+    handles = [layer.register_forward_hook(keep(f"blocks.{n}.residual")) for n, layer in enumerate(layers)]
+    signals["logits"] = model(ids_BT).logits
+    for handle in handles:
+        handle.remove()
+    return signals
+
+
+@torch.no_grad()
+def our_signals(model: Decoder, ids_BT: Tensor) -> dict[str, Tensor]:
+    """Logits and the residual stream after every layer, from here."""
+    with recorded(model, "blocks.*.residual", "logits") as kept:
+        model(ids_BT)
+    return kept
+
+
+def difference(ours: Tensor, theirs: Tensor) -> float:
+    """Largest difference as a share of their standard deviation."""
+    assert ours.shape == theirs.shape
+    return ((ours - theirs).abs().max() / theirs.std()).item()

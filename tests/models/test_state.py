@@ -1,0 +1,200 @@
+"""Fast equals slow: cached, padded, packed and reordered calls give what each sequence gives alone."""
+
+import pytest
+import torch
+from peers import VOCABULARY, difference, randomise, token_ids
+from torch import Tensor
+
+from shizuku.errors import ModelError
+from shizuku.models.decoder import Decoder, DecoderConfig
+from shizuku.models.layers import attention
+from shizuku.models.layers.visibility import visible_plain
+from shizuku.models.state import State
+
+CLOSE = 1e-5
+SHAPE = {"vocab_size": VOCABULARY, "context": 64, "width": 48, "layers": 3, "heads": 6, "ffn_width": 80}
+KINDS = {
+    "rotary": DecoderConfig(**SHAPE, kv_heads=2, qk_norm=True),
+    "learned": DecoderConfig(
+        **SHAPE, positions="learned", norm="layernorm", norm_bias=True, activation="gelu_tanh", gated=False,
+        attention_bias=True, attention_output_bias=True, mlp_bias=True,
+    ),
+    "windowed": DecoderConfig(
+        **SHAPE, kv_heads=3, sliding_window=5, sliding_layers=(True, False, True), tie_embeddings=False
+    ),
+    "no_positions": DecoderConfig(**SHAPE, kv_heads=1, head_width=10, positions="none", activation="relu2"),
+}  # fmt: skip
+
+
+@pytest.fixture(params=KINDS)
+def model(request: pytest.FixtureRequest) -> Decoder:
+    decoder = Decoder(KINDS[request.param]).eval()
+    randomise(decoder)
+    return decoder
+
+
+@pytest.fixture(autouse=True)
+def _without_gradients():
+    with torch.no_grad():
+        yield
+
+
+def padded(rows: list[Tensor], side: str) -> tuple[Tensor, Tensor]:
+    """Ids and segments [B, T] of rows of different lengths; the filler is a real token on purpose."""
+    length = max(len(row) for row in rows)
+    ids_BT = torch.full((len(rows), length), 7)
+    segments_BT = torch.full((len(rows), length), -1)
+    for b, row in enumerate(rows):
+        place = slice(length - len(row), length) if side == "left" else slice(0, len(row))
+        ids_BT[b, place], segments_BT[b, place] = row, 0
+    return ids_BT, segments_BT
+
+
+@pytest.mark.parametrize("pieces", [[1] * 20, [20], [7, 1, 1, 6, 5], [19, 1]])
+def test_cached_equals_uncached(model: Decoder, pieces: list[int]) -> None:
+    ids_BT = token_ids(3, 20)
+    state = model.new_state(3, capacity=2)
+    parts = [model(piece, state=state) for piece in ids_BT.split(pieces, dim=1)]
+    assert difference(torch.cat(parts, dim=1), model(ids_BT)) < CLOSE
+    assert state.length == 20
+    assert state.plain
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padded_equals_alone_in_prefill_and_in_decoding(model: Decoder, side: str) -> None:
+    rows = [token_ids(1, length, seed=length)[0] for length in (17, 4, 11)]
+    ids_BT, segments_BT = padded([row[:-3] for row in rows], side)
+    state = model.new_state(3, capacity=4)
+    logits_BTV = model(ids_BT, segments_BT=segments_BT, state=state)
+    alone = [model(row[None])[0] for row in rows]
+    for b, row in enumerate(rows):
+        assert difference(logits_BTV[b, segments_BT[b] == 0], alone[b][: len(row) - 3]) < CLOSE
+    for step in (-3, -2, -1):
+        step_logits = model(torch.stack([row[step] for row in rows])[:, None], state=state)
+        for b in range(3):
+            assert difference(step_logits[b, 0], alone[b][step]) < CLOSE
+    assert not state.plain
+
+
+def test_a_whole_row_of_padding_stays_finite_and_can_start_later(model: Decoder) -> None:
+    row = token_ids(1, 6)[0]
+    state = model.new_state(2, capacity=8)
+    segments_BT = torch.tensor([[0] * 6, [-1] * 6])
+    assert model(torch.stack([row, row]), segments_BT=segments_BT, state=state).isfinite().all()
+    later = model(torch.stack([row, row]), segments_BT=torch.tensor([[-1] * 6, [0] * 6]), state=state)
+    assert difference(later[1], model(row[None])[0]) < CLOSE
+
+
+def test_packed_equals_separate(model: Decoder) -> None:
+    rows = [token_ids(1, length, seed=length)[0] for length in (9, 1, 14)]
+    segments_BT = torch.tensor([[0] * 9 + [1] + [2] * 14 + [-1] * 3])
+    ids_BT = torch.cat([*rows, torch.zeros(3, dtype=torch.long)])[None]
+    worked_out = model(ids_BT, segments_BT=segments_BT)
+    positions_BT = torch.tensor([[*range(9), 0, *range(14), 5, 5, 5]])
+    given = model(ids_BT, segments_BT=segments_BT.int(), positions_BT=positions_BT)
+    for number, row in enumerate(rows):
+        for logits in (worked_out, given):
+            assert difference(logits[0, segments_BT[0] == number], model(row[None])[0]) < CLOSE
+
+
+def test_explicit_positions_and_segments_equal_the_plain_path(model: Decoder) -> None:
+    ids_BT = token_ids(2, 12)
+    zeros_BT = torch.zeros_like(ids_BT)
+    explicit = model(ids_BT, positions_BT=torch.arange(12)[None], segments_BT=zeros_BT)
+    assert difference(explicit, model(ids_BT)) < CLOSE
+
+
+def test_embeddings_equal_their_ids(model: Decoder) -> None:
+    ids_BT = token_ids()
+    assert torch.equal(model(embeddings_BTD=model.embedding(ids_BT)), model(ids_BT))
+
+
+def test_rows_are_selected_repeated_and_reordered(model: Decoder) -> None:
+    rows = [token_ids(1, length, seed=length)[0] for length in (9, 5, 7)]
+    ids_BT, segments_BT = padded(rows, "right")
+    state = model.new_state(3, capacity=16)
+    model(ids_BT, segments_BT=segments_BT, state=state)
+    state.select_rows(torch.tensor([2, 0, 2, 1]))
+    step = model(torch.full((4, 1), 3), state=state)
+    for b, original in enumerate((2, 0, 2, 1)):
+        alone = model(torch.cat([rows[original], torch.tensor([3])])[None])[0, -1]
+        assert difference(step[b, 0], alone) < CLOSE
+
+
+def test_truncating_and_restoring_come_back_to_the_same_place(model: Decoder) -> None:
+    ids_BT = token_ids(2, 16)
+    full = model(ids_BT)
+    state = model.new_state(2, capacity=4)
+    model(ids_BT[:, :10], state=state)
+    kept = state.snapshot()
+    model(token_ids(2, 6, seed=9), state=state)
+    state.truncate(10)
+    assert difference(model(ids_BT[:, 10:], state=state), full[:, 10:]) < CLOSE
+    state.select_rows(torch.tensor([1, 1]))
+    state.restore(kept)
+    assert state.length == 10
+    assert difference(model(ids_BT[:, 10:], state=state), full[:, 10:]) < CLOSE
+    with pytest.raises(ModelError, match="cannot truncate a state of 16 slots to 17"):
+        state.truncate(17)
+
+
+def test_capacity_doubles_when_it_runs_out() -> None:
+    model = Decoder(KINDS["rotary"]).eval()
+    state = model.new_state(1, capacity=4)
+    assert isinstance(state, State)
+    capacities = []
+    for _ in range(17):
+        model(token_ids(1, 1), state=state)
+        capacities.append(state.capacity)
+    assert capacities == [4] * 4 + [8] * 4 + [16] * 8 + [32]
+    assert state.bytes == 3 * 2 * 2 * 32 * 8 * 4
+
+
+def test_a_call_that_fails_leaves_the_state_as_it_was() -> None:
+    model = Decoder(KINDS["rotary"]).eval()
+    randomise(model)
+    ids_BT = token_ids(1, 10)
+    state = model.new_state(1, capacity=4)
+    model(ids_BT[:, :5], state=state)
+    for wrong in (torch.full((1, 2), VOCABULARY), token_ids(1, 60), token_ids(2, 1)):
+        with pytest.raises(ModelError):
+            model(wrong, state=state)
+    assert difference(model(ids_BT[:, 5:], state=state), model(ids_BT)[:, 5:]) < CLOSE
+
+
+def test_decoding_without_padding_builds_no_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Decoder(KINDS["windowed"]).eval()
+    seen = []
+    kernel = attention.F.scaled_dot_product_attention
+
+    def spy(q: Tensor, k: Tensor, v: Tensor, **options: object) -> Tensor:
+        seen.append((k.shape[2], options["attn_mask"]))
+        return kernel(q, k, v, **options)
+
+    monkeypatch.setattr(attention.F, "scaled_dot_product_attention", spy)
+    state = model.new_state(1, capacity=16)
+    model(token_ids(1, 9), state=state)
+    seen.clear()
+    model(token_ids(1, 1), state=state)
+    assert seen == [(5, None), (10, None), (5, None)]
+
+
+@pytest.mark.parametrize(("start", "tokens", "window"), [(0, 6, None), (3, 4, None), (0, 9, 3), (4, 5, 3)])
+def test_plain_masks_follow_the_rule(start: int, tokens: int, window: int | None) -> None:
+    found = visible_plain(start, tokens, window=window, device=torch.device("cpu"))
+    expected = torch.tensor(
+        [
+            [j <= start + i and (window is None or start + i - j < window) for j in range(start + tokens)]
+            for i in range(tokens)
+        ]
+    )
+    mask = torch.ones(tokens, tokens).tril().bool() if found.causal else found.mask_B1TS[0, 0]
+    assert torch.equal(mask, expected)
+
+
+@pytest.mark.slow
+def test_compiled_equals_eager() -> None:
+    model = Decoder(KINDS["windowed"]).eval()
+    randomise(model)
+    compiled = torch.compile(model)
+    assert difference(compiled(token_ids()), model(token_ids())) < CLOSE

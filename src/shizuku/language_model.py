@@ -329,6 +329,11 @@ class Pieces(Iterator[str]):
         return self._reader.text
 
     @property
+    def finish(self) -> str:
+        """Why the text ended: "stop", "length", or "" while it goes on (or was closed)."""
+        return self._reader.finish
+
+    @property
     def usage(self) -> Usage:
         """Tokens read and made so far."""
         return Usage(self._prompt_tokens, self._reader.tokens)

@@ -1,0 +1,68 @@
+"""`shizuku eval`: perplexity and bits per byte over a whole text."""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from shizuku.commands.generation_flags import ModelFlags
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config(ModelFlags):
+    """Perplexity and bits per byte over a whole text, every token scored exactly once."""
+
+    text: tuple[Path, ...]
+    """Files or folders of text: .txt, .md, .jsonl (plain, .gz, .zst), .parquet."""
+    field: str = "text"
+    """Field that holds the text in JSONL and Parquet."""
+    window: int | None = None
+    """Tokens that the model sees at once; none: its context, at most 1024."""
+    stride: int | None = None
+    """Tokens by which the window moves on; none: half the window. Smaller is slower and a little better."""
+
+
+def run(config: Config) -> dict[str, object]:
+    """Evaluate; tokens, bytes, perplexity, bits per byte, and how they were measured."""
+    config.chosen()
+    from shizuku.progress import say
+    from shizuku.text.documents import read_documents
+    from shizuku.text.problems import Problems
+
+    problems = Problems()
+    documents = list(read_documents(config.text, field=config.field, problems=problems))
+    if problems:
+        say(problems.report())
+    lm = config.load()
+
+    from shizuku.evaluation.perplexity import evaluate_text
+
+    begun = time.perf_counter()
+    found = evaluate_text(lm, documents, window=config.window, stride=config.stride)
+    seconds = time.perf_counter() - begun
+    return {
+        "tokens": found.tokens,
+        "bytes": found.bytes,
+        "perplexity": found.perplexity if math.isfinite(found.perplexity) else None,
+        "bits_per_byte": found.bits_per_byte,
+        "nats": found.nats,
+        "documents": found.documents,
+        "unscored_tokens": found.unscored_tokens,
+        "window": found.window,
+        "stride": found.stride,
+        "seconds": round(seconds, 3),
+        "tokens_per_second": round(found.tokens / seconds, 2),
+    }
+
+
+def show(result: dict[str, object]) -> None:
+    """The two measures first, then what they were taken on and how."""
+    perplexity = result["perplexity"]
+    print(f"perplexity      {'above 1e304' if perplexity is None else format(perplexity, ',.3f')} a token")
+    print(f"bits per byte   {result['bits_per_byte']:.4f}")
+    print(f"tokens          {result['tokens']:,} in {result['documents']:,} documents")
+    print(f"bytes           {result['bytes']:,}")
+    print(f"window, stride  {result['window']:,}, {result['stride']:,} tokens; every token scored once")
+    if result["unscored_tokens"]:
+        print(f"not scored      {result['unscored_tokens']:,} first tokens, for want of a start token")
+    print(f"speed           {result['tokens_per_second']:,} tokens/s")

@@ -1,0 +1,84 @@
+"""The flags that verbs which make text share."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from shizuku.config import VerbConfig
+from shizuku.errors import ConfigError
+
+if TYPE_CHECKING:
+    from shizuku.language_model import LanguageModel
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelFlags(VerbConfig):
+    """Which model, and how much of the machine."""
+
+    model: tyro.conf.Positional[str | None] = None
+    """A name (`shizuku list`), a checkpoint directory, a Hugging Face directory, or a .gguf file."""
+    m: Annotated[str | None, tyro.conf.arg(aliases=["-m"])] = None
+    """The model again, for fingers that type `-m MODEL`."""
+    context: Annotated[int | None, tyro.conf.arg(aliases=["-c"])] = None
+    """Window in tokens; none: the model's own."""
+    threads: Annotated[int | None, tyro.conf.arg(aliases=["-t"])] = None
+    """Threads to compute with; none: as many as PyTorch chooses."""
+
+    def chosen(self, default: str | None = None) -> str:
+        """The model asked for, or `default`; ConfigError if there is none, or two different ones."""
+        if self.model and self.m and self.model != self.m:
+            raise ConfigError(f"two models were given, {self.model} and -m {self.m}: leave one out")
+        name = self.model or self.m or default
+        if name is None:
+            raise ConfigError(
+                "say which model: a name (`shizuku list` shows them), a directory or a .gguf file"
+            )
+        return name
+
+    def load(self, default: str | None = None) -> "LanguageModel":
+        """The model, after setting the threads; raises as `LanguageModel.load`, ConfigError for the flags."""
+        name = self.chosen(default)
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError(f"--threads {self.threads}: expected a whole number >= 1")
+        import torch
+
+        from shizuku.language_model import LanguageModel
+
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        return LanguageModel.load(name, context=self.context)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerationFlags(ModelFlags):
+    """How text is made; what is left out comes from the checkpoint's generation_config.json."""
+
+    max_new_tokens: Annotated[int | None, tyro.conf.arg(aliases=["-n", "--max-tokens"])] = None
+    """Most tokens to make; none: what the window has room for, at most 512."""
+    temperature: Annotated[float | None, tyro.conf.arg(aliases=["--temp"])] = None
+    """Divides the logits; 0 always takes the best token."""
+    top_k: int | None = None
+    """Keep only the k best tokens."""
+    top_p: float | None = None
+    """Keep the fewest best tokens whose probabilities sum to at least this."""
+    min_p: float | None = None
+    """Keep tokens at least this many times as probable as the best one."""
+    repetition_penalty: float | None = None
+    """Above 1, tokens that have already occurred become less likely."""
+    seed: int | None = None
+    """Seed of the draws: the same seed gives the same text."""
+    stop: tuple[str, ...] = ()
+    """Strings that end the text."""
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that were given; ConfigError for an impossible one, before any model is loaded."""
+        from shizuku.config import from_dict
+        from shizuku.inference.settings import GenerationSettings
+
+        names = ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        if self.stop:
+            given["stop"] = self.stop
+        from_dict(GenerationSettings, given)
+        return given

@@ -7,7 +7,7 @@ replaced, one for one, by private-use characters. What is a control token there 
 everything else is text.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import nodes
@@ -22,24 +22,13 @@ _FIRST_MASK = 0xF0000
 """Masks are taken from the private-use plane from here on, leaving out characters that the conversation
 holds."""
 
-_KEYS_OF_ROLES = (
-    "system",
-    "user",
-    "assistant",
-    "tool",
-    "developer",
-    "function",
-    "model",
-    "ipython",
-    "environment",
-)
+_KEYS_OF_PLAIN_WORDS = frozenset({"role", "type"})
+_ROLES = ("system", "user", "assistant", "tool", "developer", "function", "model", "ipython", "observation")
 _KINDS = ("text", "image", "audio", "video", "image_url", "input_audio", "tool_call", "tool_response")
 _SCHEMA = ("string", "number", "integer", "boolean", "object", "array", "null")
-_PLAIN_WORDS = frozenset({*_ROLES, "observation", *_KINDS, *_SCHEMA})
+_PLAIN_WORDS = frozenset({*_ROLES, *_KINDS, *_SCHEMA, "environment"})
 """Words under `role` and `type` from which templates may build a control token (`<|user|>`), as they are
 meant to."""
-
-Render = Callable[[Any, Any, Any], str]
 
 
 def encode_unforgeable(

@@ -69,6 +69,7 @@ class StopStrings:
         """
         found = [place for stop in self._stops if (place := self._held.find(stop)) >= 0]
         emitted, self._held = self._held[: min(found, default=len(self._held))], ""
+        self.stopped = self.stopped or bool(found)
         return emitted
 
     def _may_begin(self) -> int:

@@ -263,14 +263,18 @@ def _check_space(target: Path, needed: int) -> None:
 
 
 def _not_written(target: Path, error: OSError, needed: int) -> CheckpointError:
-    cause = error.strerror or str(error)
-    try:
-        free = readable(shutil.disk_usage(target.parent).free)
-    except OSError:
-        return CheckpointError(
-            f"cannot write the checkpoint {target}: {cause}. Choose a place that can be written, with --out"
-        )
     kept = f" What was in {target} is still there." if target.exists() else ""
+    cause = error.strerror or str(error)
+    file = next((parent for parent in target.parents if parent.is_file()), None)
+    if file is not None:
+        cause = f"{file} is a file"
+    # Libraries that write on their own give no number, only a text.
+    if file is not None or error.errno not in (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return CheckpointError(
+            f"cannot write the checkpoint {target}: {cause}. Choose a place that can be written, "
+            f"with --out.{kept}"
+        )
+    free = readable(shutil.disk_usage(target.parent).free)
     return CheckpointError(
         f"cannot write the checkpoint {target}: {cause}. It needs {readable(needed)} for its weights, and "
         f"{free} are free in {target.parent}: free some space there or choose another --out.{kept}"
@@ -282,7 +286,7 @@ def _not_written(target: Path, error: OSError, needed: int) -> CheckpointError:
 
 def _undisturbed(path: Path, load: Callable[[], T]) -> T:
     """Load again if another process put a new checkpoint in place meanwhile: never half of each."""
-    for _ in range(5):
+    for _ in range(50):
         recover(path)
         before = _identity(path)
         try:

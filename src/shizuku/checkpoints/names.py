@@ -52,7 +52,7 @@ def resolve(name_or_path: str | Path, *, allow_pull: bool = True) -> Path:
         return pull(name)
     known = [*CATALOGUE, *(m.name for m in pulled_models()), *(m.name for m in find_models())]
     raise CheckpointError(
-        f"no model is called {name!r}, and there is no such path{near_names(name, known) or '.'} "
+        f"no model is called {name!r}, and there is no such path{near_names(name, known)} "
         "Give a checkpoint directory, a .gguf file, a name that `shizuku list` shows, or a Hugging Face id "
         "(org/name)"
     )

@@ -59,6 +59,26 @@ def _make_and_lock(target: Path) -> tuple[Path, int | None]:
         os.close(descriptor)
 
 
+@contextmanager
+def new_file(target: Path) -> Iterator[Path]:
+    """A path to write a file to, which becomes `target` when the `with` block ends without an error.
+
+    CheckpointError if the place cannot be written.
+    """
+    target = Path(os.path.realpath(target))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with workspace(target) as made:
+            yield made / target.name
+            _flush(made)
+            (made / target.name).replace(target)
+        _flush_directory(target.parent)
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot write {target}: {error.strerror or error}. Choose another place with --out"
+        ) from error
+
+
 def put_in_place(made: Path, target: Path) -> None:
     """Let the finished workspace `made` be `target`; what stood there before is deleted afterwards."""
     _flush(made)

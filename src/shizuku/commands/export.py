@@ -1,0 +1,111 @@
+"""`shizuku export`: write a model in another format."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from shizuku.config import VerbConfig
+from shizuku.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    from shizuku.checkpoints.directory import Checkpoint
+
+LARGEST_HALF = 65504.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config(VerbConfig):
+    """Write a model as a Hugging Face directory, or as a GGUF file for llama.cpp, Ollama and LM Studio."""
+
+    model: tyro.conf.Positional[str]
+    """A name, a checkpoint directory, a Hugging Face directory or a .gguf file."""
+    format: Literal["gguf", "hf"]
+    """What to write: gguf or hf."""
+    type: Literal["f32", "f16", "q8_0", "q4_0", "q4_1"] = "f32"
+    """How the matrices are stored; a Hugging Face directory takes f32 or f16."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """The GGUF file, or the directory."""
+
+    def __post_init__(self) -> None:
+        """ConfigError for a quantised Hugging Face directory."""
+        if self.format == "hf" and self.type not in ("f32", "f16"):
+            raise ConfigError(
+                f"--type {self.type} is a type of GGUF's: choose f32 or f16 for --format hf, or --format gguf"
+            )
+
+
+def run(config: Config) -> dict[str, object]:
+    """Load, write, and return path, bytes and seconds."""
+    from shizuku.checkpoints.directory import load_checkpoint, resolve
+
+    begun = time.perf_counter()
+    source = resolve(config.model)
+    _check_out(config, source)
+    checkpoint = load_checkpoint(source)
+    if config.type == "f16":
+        _check_half(checkpoint)
+    size = (
+        _write_gguf(config, checkpoint) if config.format == "gguf" else _write_directory(config, checkpoint)
+    )
+    seconds = round(time.perf_counter() - begun, 3)
+    return {
+        "path": str(config.out),
+        "format": config.format,
+        "type": config.type,
+        "bytes": size,
+        "seconds": seconds,
+    }
+
+
+def show(result: dict[str, object]) -> None:
+    """Where it is, how large, and how it is opened."""
+    from shizuku.checkpoints.memory import readable
+
+    size = result["bytes"]
+    assert isinstance(size, int)
+    print(f"{result['path']}  {readable(size)}")
+    print(f"next: shizuku chat {result['path']}")
+
+
+def _check_out(config: Config, source: Path) -> None:
+    if config.out.exists() and config.out.resolve() == source.resolve():
+        raise ConfigError(f"--out {config.out} is the model itself: give another place")
+    if config.format == "gguf" and config.out.is_dir():
+        raise ConfigError(
+            f"--out {config.out} is a directory; a GGUF model is one file: give {config.out / 'model.gguf'}"
+        )
+
+
+def _check_half(checkpoint: "Checkpoint") -> None:
+    for name, tensor in checkpoint.model.state_dict().items():
+        largest = float(tensor.abs().max())
+        if largest > LARGEST_HALF:
+            raise CheckpointError(
+                f"{name} holds {largest:g}, more than float16 can ({LARGEST_HALF:g}): choose --type f32"
+            )
+
+
+def _write_gguf(config: Config, checkpoint: "Checkpoint") -> int:
+    from shizuku.checkpoints.gguf import write_gguf
+    from shizuku.checkpoints.replacing import new_file
+
+    model = checkpoint.model
+    with new_file(config.out) as file:
+        write_gguf(
+            file, model.config, model.state_dict(), checkpoint.tokenizer, config.type, name=config.out.stem
+        )
+    return config.out.stat().st_size
+
+
+def _write_directory(config: Config, checkpoint: "Checkpoint") -> int:
+    from shizuku.checkpoints.directory import run_record, save_checkpoint
+
+    model = checkpoint.model.half() if config.type == "f16" else checkpoint.model
+    run = checkpoint.run or run_record(parent=checkpoint.path, parent_name=config.model)
+    path = save_checkpoint(
+        config.out, model=model, tokenizer=checkpoint.tokenizer, run=run, generation=checkpoint.generation
+    )
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

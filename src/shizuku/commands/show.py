@@ -1,0 +1,68 @@
+"""`shizuku show`: what a model is made of."""
+
+from dataclasses import dataclass
+
+import tyro
+
+from shizuku.config import VerbConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config(VerbConfig):
+    """What a model is made of, read from its headers: architecture, parameters, types, tokenizer, history."""
+
+    model: tyro.conf.Positional[str]
+    """A name, a checkpoint directory, a Hugging Face directory or a .gguf file; a name is not pulled for it."""
+
+
+def run(config: Config) -> dict[str, object]:
+    """The contents as JSON values."""
+    from shizuku.checkpoints.contents import read_contents
+    from shizuku.checkpoints.directory import resolve
+    from shizuku.config import to_dict
+
+    return to_dict(read_contents(resolve(config.model, allow_pull=False)))
+
+
+def show(result: dict[str, object]) -> None:
+    """One line a fact; long values are cut."""
+    from shizuku.checkpoints.memory import readable
+
+    size, parameters, types = result["bytes"], result["parameters"], result["types"]
+    config, tokenizer, history = result["config"], result["tokenizer"], result["run"]
+    assert isinstance(size, int) and isinstance(parameters, int) and isinstance(types, dict)
+    assert isinstance(config, dict) and isinstance(history, dict)
+    kinds = {
+        "shizuku": "a checkpoint of Shizuku's",
+        "huggingface": "a Hugging Face directory",
+        "gguf": "GGUF",
+    }
+    bits = 8 * size / max(parameters, 1)
+    _line("path", result["path"])
+    _line("format", kinds[str(result["kind"])])
+    _line("architecture", result["architecture"])
+    _line("parameters", f"{parameters:,} in {result['tensors']} tensors")
+    _line("stored as", ", ".join(f"{name} {count / max(parameters, 1):.1%}" for name, count in types.items()))
+    _line("size", f"{readable(size)}, {bits:.1f} bits a parameter")
+    _line("tokenizer", _tokenizer(tokenizer))
+    _line("licence", result["licence"] or "not stated")
+    print("\nconfig")
+    for key, value in config.items():
+        _line(f"  {key}", value)
+    if history:
+        print("\nrun")
+        for key, value in history.items():
+            if key != "files":
+                _line(f"  {key}", value)
+
+
+def _tokenizer(found: object) -> str:
+    if not isinstance(found, dict):
+        return "none"
+    template = "with a chat template" if found["chat_template"] else "no chat template"
+    return f"{found['kind']}, {found['vocab_size']:,} ids, {template}"
+
+
+def _line(name: str, value: object) -> None:
+    text = " ".join(str(value).split())
+    print(f"{name:<14} {text if len(text) <= 160 else text[:160] + ' …'}")

@@ -34,7 +34,7 @@ WORDS = (
 def strings(number: int, seed: int = 0) -> list[str]:
     """`number` strings of up to some 60 characters, from one alphabet, several, or anywhere in Unicode.
 
-    Anywhere means what Unicode 3.2 had assigned: regex engines disagree about what was added since they were built.
+    Anywhere means what Unicode 3.2 had assigned: regex engines disagree about what came since.
     """
     source = random.Random(seed)
     return [_string(source) for _ in range(number)]

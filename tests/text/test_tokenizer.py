@@ -136,9 +136,8 @@ def test_smollm2_from_gguf_gives_the_ids_of_transformers(smollm2_gguf: Path) -> 
     theirs = AutoTokenizer.from_pretrained(smollm2_gguf.parent, gguf_file=smollm2_gguf.name)
     texts = ["Once upon a time", "354 × 139", "don't  stop\n\n", STORY, *fuzz.strings(500, seed=2)]
     judge = theirs.backend_tokenizer
-    digits = [text for text in texts if not any(character.isnumeric() for character in text)]
-    assert ours.encode_batch(digits, control=True) == [
-        judge.encode(t, add_special_tokens=False).ids for t in digits
+    assert ours.encode_batch(texts, control=True) == [
+        judge.encode(text, add_special_tokens=False).ids for text in texts
     ]
     assert [ours.decode([token_id]) for token_id in ours.encode("2024")] == list("2024")
     assert ours.stop_ids == {0, 2}

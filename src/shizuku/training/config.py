@@ -8,7 +8,7 @@ import tyro
 
 from shizuku.config import VerbConfig, to_dict
 from shizuku.errors import ConfigError
-from shizuku.training.presets import PRESETS
+from shizuku.training.presets import PresetName
 
 
 def _at_least(config: object, prefix: str, **lowest: float) -> None:
@@ -212,8 +212,8 @@ class TrainConfig(VerbConfig):
     """A tokenizer to use (directory, tokenizer.json, GGUF); none given: one is trained on the text."""
     vocab_size: int = 4096
     """Tokens in the vocabulary where a tokenizer is trained."""
-    preset: str = "tiny"
-    """Shape of the model: micro, tiny, mini, small, base, gpt2-small or smollm2-135m."""
+    preset: PresetName = "tiny"
+    """Shape of the model; all numbers are float32."""
     model: ModelOverrides = field(default_factory=ModelOverrides)
     """What to change in the preset."""
     batch_size: int = 32
@@ -228,8 +228,6 @@ class TrainConfig(VerbConfig):
     """Coefficient of the mean squared log of the softmax's normaliser, in training only."""
     zero_outputs: bool = True
     """Whether the matrices that write into the residual stream start at zero."""
-    precision: Literal["float32"] = "float32"
-    """Number format of weights and arithmetic."""
     threads: int | None = None
     """Processor threads; none given: all cores."""
     dry_run: bool = False
@@ -241,7 +239,5 @@ class TrainConfig(VerbConfig):
         _at_least(self, "", batch_size=1, validation=0, validation_tokens=1, z_loss=0, threads=1)
         if not self.text:
             raise ConfigError("--text: give at least one file or folder")
-        if self.preset not in PRESETS:
-            raise ConfigError(f"--preset {self.preset}: expected one of {', '.join(PRESETS)}")
         if self.validation > 0.5:
             raise ConfigError(f"--validation {self.validation}: expected at most 0.5 of the text")

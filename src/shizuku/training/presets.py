@@ -5,11 +5,13 @@ embeddings), so that other programs open them; their heads are narrow, as suits 
 and `smollm2-135m` are the published shapes.
 """
 
-from typing import Any
+from typing import Any, Literal
+
+PresetName = Literal["micro", "tiny", "mini", "small", "base", "gpt2-small", "smollm2-135m"]
 
 _OURS: dict[str, Any] = {"qk_norm": True, "tie_embeddings": True, "context": 256}
 
-PRESETS: dict[str, dict[str, Any]] = {
+PRESETS: dict[PresetName, dict[str, Any]] = {
     "micro": {**_OURS, "width": 64, "layers": 2, "heads": 2, "ffn_width": 192, "context": 128},
     "tiny": {**_OURS, "width": 128, "layers": 4, "heads": 4, "ffn_width": 352},
     "mini": {**_OURS, "width": 192, "layers": 6, "heads": 6, "ffn_width": 512},

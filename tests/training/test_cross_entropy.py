@@ -1,0 +1,86 @@
+"""The chunked cross entropy equals the plain one, and never holds all logits."""
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from shizuku.training.cross_entropy import cross_entropy_sums
+
+
+def problem(
+    dtype: torch.dtype, tokens: int = 37, width: int = 8, vocab: int = 50
+) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(tokens, width, dtype=dtype, generator=generator).requires_grad_()
+    weight = torch.randn(vocab, width, dtype=dtype, generator=generator).requires_grad_()
+    return x, weight, torch.randint(vocab, (tokens,), generator=generator)
+
+
+def gradients(loss: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(loss, inputs)
+
+
+@pytest.mark.parametrize("chunk", [1, 10, 37, 100])
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-13), (torch.float32, 1e-6)])
+def test_equals_the_plain_computation(chunk: int, dtype: torch.dtype, tolerance: float) -> None:
+    x, weight, targets = problem(dtype)
+    logits = x @ weight.T
+    plain = F.cross_entropy(logits, targets, reduction="sum")
+    plain_z = logits.logsumexp(-1).square().sum()
+    ce, z = cross_entropy_sums(x, weight, targets, with_z=True, chunk=chunk)
+    torch.testing.assert_close(ce, plain, rtol=tolerance, atol=0)
+    torch.testing.assert_close(z, plain_z, rtol=tolerance, atol=0)
+    # Unlike factors, so that a mix-up of the two gradients would show.
+    for mine, other in zip(
+        gradients(0.7 * ce + 0.03 * z, x, weight),
+        gradients(0.7 * plain + 0.03 * plain_z, x, weight),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, other, rtol=0, atol=float(tolerance * other.abs().max()))
+
+
+def test_z_changes_neither_the_loss_nor_its_gradient() -> None:
+    x, weight, targets = problem(torch.float32)
+    alone, nothing = cross_entropy_sums(x, weight, targets)
+    beside, _ = cross_entropy_sums(x, weight, targets, with_z=True)
+    assert alone.item() == beside.item() and nothing.item() == 0.0
+    for mine, other in zip(gradients(alone, x, weight), gradients(beside, x, weight), strict=True):
+        assert torch.equal(mine, other)
+
+
+def test_large_logits_stay_finite() -> None:
+    x, weight, targets = problem(torch.float32)
+    ce, _ = cross_entropy_sums(x * 1e3, weight, targets)
+    torch.testing.assert_close(ce, F.cross_entropy(1e3 * x @ weight.T, targets, reduction="sum"))
+
+
+def test_only_one_input_needs_a_gradient() -> None:
+    x, weight, targets = problem(torch.float64)
+    ce, _ = cross_entropy_sums(x.detach(), weight, targets, chunk=5)
+    (mine,) = gradients(ce, weight)
+    (other,) = gradients(F.cross_entropy(x.detach() @ weight.T, targets, reduction="sum"), weight)
+    torch.testing.assert_close(mine, other)
+
+
+class Largest(TorchDispatchMode):
+    """Keeps the size of the largest tensor that any operation returns."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self.elements = max(self.elements, result.numel())
+        return result
+
+
+def test_no_tensor_is_as_large_as_all_logits() -> None:
+    x, weight, targets = problem(torch.float32, tokens=512, width=4, vocab=64)
+    with Largest() as largest:
+        ce, _ = cross_entropy_sums(x, weight, targets, chunk=64)
+        ce.backward()
+    assert largest.elements == 64 * 64

@@ -27,6 +27,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "needs": ("dish", "good", "count"),
     "dish": ("dish", "minutes", "method"),
     "near": ("place", "place2", "side", "blocks"),
+    "way": ("start", "end", "street", "side", "blocks", "avenue", "side2", "blocks2"),
     # what holds on a day
     "weather": ("part", "sky", "degrees"),
     "price": ("good", "place", "yen"),
@@ -86,6 +87,8 @@ class Statement:
 
     kind: str
     roles: tuple[tuple[str, Value], ...]
+    sealed: bool = False
+    """Said in a clause of its own, so the sentence around it has no roles to lend."""
 
 
 FACT_SCHEMA = pa.schema(

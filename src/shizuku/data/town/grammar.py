@@ -16,9 +16,10 @@ The same nodes write (`emit`) and read (`match`), so whatever the writer can say
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
-from shizuku.data.town.facts import KINDS, Statement, Value
+from shizuku.data.town.facts import KINDS, PERSONS, Statement, Value
 
 Item = tuple[str, Value] | Statement
 """What reading yields: a role with its value, or a whole statement."""
@@ -168,10 +169,10 @@ Kinds = tuple[tuple[str, tuple[tuple[str, Value], ...]], ...]
 class Alternative:
     """One production of a rule: what it writes and the kinds of records it states (None: it is part of its caller)."""
 
-    __slots__ = ("body", "kinds")
+    __slots__ = ("body", "is_top", "kinds")
 
-    def __init__(self, body: Sequence, kinds: Kinds | None) -> None:
-        self.body, self.kinds = body, kinds
+    def __init__(self, body: Sequence, kinds: Kinds | None, is_top: bool) -> None:
+        self.body, self.kinds, self.is_top = body, kinds, is_top
 
     def match(self, reader: Reader, position: int) -> list[Reading]:
         readings = self.body.match(reader, position)
@@ -190,7 +191,9 @@ class Alternative:
         for kind, fixed in self.kinds or ():
             own = {role: value for role, value in roles.items() if role in KINDS[kind] or role == "day" or role[-1] == "#"}
             completed.append(Statement(kind, tuple(sorted({**own, **dict(fixed)}.items()))))
-        return tuple(completed)
+        if self.is_top:  # what the text has named by now is needed to understand its pronouns and its dates
+            return (*completed, *(pair for pair in roles.items() if pair[0] in PERSONS or pair[0] == "day"))
+        return tuple(replace(s, sealed=True) for s in completed) if not self.kinds else tuple(completed)
 
 
 class Rule(Choice):
@@ -229,6 +232,8 @@ def unify(pairs: Iterator[tuple[str, Value]] | Any) -> dict[str, Value] | None:
 
 def complete(statement: Statement, roles: Mapping[str, Value]) -> Statement:
     """The statement with the roles that it lacks taken from around it: its subject, its day."""
+    if statement.sealed:
+        return statement
     have = dict(statement.roles)
     if "who" in roles and is_pronoun(have.get("who", "?")):
         have["who"] = roles["who"]
@@ -325,6 +330,10 @@ def _rule(name: str, kinds: Kinds | None, bodies: list[str], inflect: Callable[[
     for body in dict.fromkeys(bodies):
         text, arrow, own = body.partition("=>")
         alternatives.append(
-            Alternative(parse(text.strip() if arrow else body, inflect), parse_kinds(own) if arrow else kinds)
+            Alternative(
+                parse(text.strip() if arrow else body, inflect),
+                parse_kinds(own) if arrow else kinds,
+                name.startswith(TOP),
+            )
         )
     return Rule(name, alternatives)

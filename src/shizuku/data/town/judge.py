@@ -57,7 +57,7 @@ class Verdicts:
 
 _ENGLISH_END = re.compile(r"(?<=[.?!])\s+|(?<=[.?!]”)\s+(?=[A-Z“])")
 _JAPANESE_END = re.compile(r"(?<=[。？！])(?!」)")
-_LABEL = {"en": re.compile(r"^([A-Z][a-z]+): "), "ja": re.compile(r"^([^：。]{1,4})：")}
+_LABEL = {"en": re.compile(r"^([A-Z][a-z]+: |\d+\. )"), "ja": re.compile(r"^([^：。]{1,4}：|\d+．)")}
 
 
 def split_sentences(text: str, language: str) -> Iterator[str]:
@@ -165,11 +165,11 @@ def _pairs(item: Item) -> tuple[tuple[str, Value], ...]:
 def _as_written(sentence: str, language: str) -> Iterator[tuple[str, str]]:
     """The sentence as the productions write it, without the final stop and capital, and the family of rules."""
     stop = "." if language == "en" else "。"
-    family = "s." if sentence.endswith((".", "?", "!", "。", "？", "！", "”", "」", ":", "：")) else "t."
     bare = sentence.removesuffix(stop)
-    yield bare, family
-    if language == "en":
-        yield bare[:1].lower() + bare[1:], family
+    for family in ("s.", "t."):
+        yield bare, family
+        if language == "en":
+            yield bare[:1].lower() + bare[1:], family
 
 
 def _counters_fit(items: tuple[Item, ...], words: JapaneseWords) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from shizuku.data.town.english import words as english_words
 from shizuku.data.town.english.productions import TEXTS as ENGLISH
 from shizuku.data.town.english.verbs import inflect as inflect_english
+from shizuku.data.town.facts import Record
 from shizuku.data.town.grammar import Alternative, Reading, Rule, compile_rules
 from shizuku.data.town.japanese import words as japanese_words
 from shizuku.data.town.japanese.productions import TEXTS as JAPANESE
@@ -20,6 +21,8 @@ class Language:
     rules: dict[str, Rule]
     families: dict[str, list[Alternative]] = field(default_factory=dict)
     """Prefix that ends in a dot -> the alternatives of all rules that begin with it."""
+    standing: list[Record] = field(default_factory=list)
+    """What always holds in the town, kept here once it has been asked for."""
 
     def family(self, prefix: str) -> list[Alternative]:
         """The alternatives of all rules whose name begins with the prefix."""

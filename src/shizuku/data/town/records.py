@@ -34,6 +34,16 @@ def place_roles(place: Place) -> dict[str, Value]:
     }  # fmt: skip
 
 
+def way_roles(start: Place, end: Place) -> dict[str, Value]:
+    """The roles of the way between two places: first along the start's street, then along the end's avenue."""
+    east, north = end.column - start.column, end.row - start.row
+    return {
+        "start": start.id, "end": end.id, "street": start.street, "side": "east" if east > 0 else "west",
+        "blocks": abs(east), "avenue": end.avenue, "side2": "north" if north > 0 else "south",
+        "blocks2": abs(north),
+    }  # fmt: skip
+
+
 def standing_records(town: Town) -> list[Record]:
     """Every record that holds on all days."""
     records: list[Record] = []
@@ -62,6 +72,8 @@ def standing_records(town: Town) -> list[Record]:
             if found:
                 name = f"{place.id}-{other.id}"
                 add("near", name, place=place.id, place2=other.id, side=found[0], blocks=found[1])
+            if place.row != other.row and place.column != other.column:
+                add("way", f"{place.id}-{other.id}", **way_roles(place, other))
     for book, author in town.books.items():
         add("author", book, book=book, who=author)
     for dish, (needs, minutes, method) in stock.DISHES.items():

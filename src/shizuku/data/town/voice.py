@@ -2,7 +2,7 @@
 
 from shizuku.data.town.english.words import PRONOUNS
 from shizuku.data.town.facts import Record
-from shizuku.data.town.grammar import Env, Rule
+from shizuku.data.town.grammar import Env, Rule, Sequence
 from shizuku.data.town.japanese.words import JapaneseWords
 from shizuku.data.town.languages import Language
 from shizuku.data.town.randomness import Choices
@@ -89,9 +89,16 @@ class Draft:
 
     def tell(self, rule: str, env: Env) -> None:
         """Add a sentence to the paragraph."""
+        self._add(self.language.rules[rule], env)
+
+    def tell_option(self, rule: str, number: int, env: Env) -> None:
+        """Add a sentence by the rule's alternative of that number among those that fit."""
+        self._add(self.language.rules[rule].fitting(env)[number], env)
+
+    def _add(self, node: Rule | Sequence, env: Env) -> None:
         out: list[str] = []
         self._spoken_of = []
-        self.language.rules[rule].emit(env, self, out)
+        node.emit(env, self, out)
         self._paragraph.append(self.words.finish("".join(out)))
         self._before = self._spoken_of
         self._focus = str(env["who"]) if env.get("who") in self._before else None
@@ -110,6 +117,11 @@ class Draft:
         self.mentioned.add(who)
         label = self.words.given[who] if isinstance(self.words, JapaneseWords) else who.capitalize()
         self._paragraph.append(label + ("：" if self.words.language == "ja" else ":"))
+
+    def number(self, number: int) -> None:
+        """Begin a numbered step on a line of its own."""
+        self.end_paragraph()
+        self._paragraph.append(f"{number}." if self.words.language == "en" else f"{number}．")
 
     def end_paragraph(self) -> None:
         """Close the paragraph, if there is one."""

@@ -9,7 +9,7 @@ from shizuku.data.town.randomness import Choices
 
 ROLE_TYPES: dict[str, str] = {
     "who": "person", "whom": "person", "place2": "place", "workplace": "place", "count": "number",
-    "yen": "money", "unit": "money", "usual": "money", "total": "money", "paid": "money", "change": "money",
+    "yen": "money", "unit": "money", "usual": "money", "total": "money", "total2": "money", "total3": "money", "paid": "money", "change": "money",
     "thing": "thing", "flower": "good", "food": "good", "favourite": "good", "avenue": "street",
     "opens": "clock", "closes": "clock", "founded": "year", "birthyear": "year", "residents": "number",
     "years": "number", "minutes": "number", "blocks": "number", "degrees": "number", "more": "number",

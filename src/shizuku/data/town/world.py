@@ -145,7 +145,7 @@ def _people(pick: Choices) -> dict[str, Person]:
     people: dict[str, Person] = {}
     for index, family in enumerate(families):
         held_out = index >= HOUSEHOLDS - HELD_OUT_HOUSEHOLDS
-        sketches = _household(pick, names, couple=held_out)
+        sketches = _household(pick, names, held_out=held_out)
         for sketch in sketches:
             _give_work(pick, sketch, [] if held_out else shops_to_give)
         street = pick.of(stock.STREETS)
@@ -161,20 +161,20 @@ def _people(pick: Choices) -> dict[str, Person]:
     return people
 
 
-def _household(pick: Choices, names: dict[str, list[str]], *, couple: bool) -> list[_Sketch]:
-    """A couple with or without children, or one person alone."""
+def _household(pick: Choices, names: dict[str, list[str]], *, held_out: bool) -> list[_Sketch]:
+    """A couple with or without children, or one person alone; a held-out one is a couple without children."""
 
     def newcomer(gender: str, low: int, high: int) -> _Sketch:
         return _Sketch(names[gender].pop(), gender, -365 * pick.between(low, high) - pick.below(365))
 
-    if not couple and pick.chance(0.2):
+    if not held_out and pick.chance(0.2):
         return [newcomer("f" if pick.chance(0.5) else "m", 20, 75)]
     wife = newcomer("f", 25, 66)
     husband = newcomer("m", 25, 66)
     husband.born = wife.born + pick.between(-1500, 1500)
     wife.partner, husband.partner = husband.id, wife.id
     children = []
-    if -wife.born < 365 * 48:
+    if -wife.born < 365 * 48 and not held_out:
         for _ in range(pick.weighted((1, 2, 3), (4, 4, 2))):
             gender = "f" if pick.chance(0.5) else "m"
             if names[gender]:

@@ -1,5 +1,5 @@
 """All English productions."""
 
-from shizuku.data.town.english import events, stories
+from shizuku.data.town.english import dialogues, entries, events, instructions, letters, notices, stories, sums
 
-TEXTS = [events.TEXT, stories.TEXT]
+TEXTS = [m.TEXT for m in (events, stories, notices, letters, entries, sums, instructions, dialogues)]

@@ -5,6 +5,7 @@ from datetime import date
 from shizuku.data.town import stock
 from shizuku.data.town.days import date_of
 from shizuku.data.town.english import nouns
+from shizuku.data.town.english.steps import STEPS, TOPICS
 from shizuku.data.town.english.verbs import FORMS, phrase
 from shizuku.data.town.grammar import Reading
 from shizuku.data.town.words import Words, lengths_of
@@ -71,13 +72,14 @@ class EnglishWords(Words):
         self.town = town
         self.numbers = {
             ("money", ""): ("", " yen"), ("year", ""): ("", ""), ("number", "digits"): ("", ""),
-            ("money", "digits"): ("", ""),
+            ("money", "digits"): ("", ""), ("number", "money"): ("", " yen"),
         }  # fmt: skip
         self.paired = {("good", "n"): ("count", "good"), ("animal", "n"): ("number", "animal")}
         self._nouns = {"good": nouns.GOODS, "animal": nouns.ANIMALS}
         self._pairs = {kind: self._counted(table) for kind, table in self._nouns.items()}
         self._things()
         self._actions()
+        self._steps()
         self._places(town)
         self._people(town)
         self._calendar(town.days)
@@ -89,6 +91,7 @@ class EnglishWords(Words):
             self.table(kind, "", {k: article(singular(e)) for k, e in nouns_of_kind.items()})
             self.table(kind, "bare", {k: singular(e) for k, e in nouns_of_kind.items()})
             self.table(kind, "pl", {k: plural(e) for k, e in nouns_of_kind.items()})
+        self.table("good", "stuff", {k: singular(e).split(" of ")[1] if " of " in e else plural(e) for k, e in nouns.GOODS.items()})
         for kind, table in (
             ("craft", nouns.CRAFTS), ("outing", nouns.OUTINGS), ("contest", nouns.CONTESTS),
             ("illness", nouns.ILLNESS), ("book", nouns.BOOKS), ("dish", nouns.DISHES), ("job", nouns.JOBS),
@@ -111,7 +114,12 @@ class EnglishWords(Words):
             "afternoon": "after lunch/later in the day/when the sun stood lower/in the hours after noon",
             "evening": "toward evening/before supper/at the end of the day/when the lamps were lit/at dusk",
         })  # fmt: skip
-        self.table("number", "", {n: NUMBERS[n] if n <= 20 else str(n) for n in range(61)})
+        self.table("number", "blocks", {1: "one block"} | {n: f"{NUMBERS[n]} blocks" for n in range(2, 9)})
+        self.table("number", "", {n: NUMBERS[n] if n <= 20 else str(n) for n in range(200)})
+
+    def _steps(self) -> None:
+        self.table("topic", "", TOPICS)
+        self.table("step", "", {f"{topic}-{i}": s for topic, steps in STEPS.items() for i, s in enumerate(steps)})
 
     def _actions(self) -> None:
         for kind, table in (("hobby", nouns.HOBBIES), ("task", nouns.TASKS), ("chore", nouns.CHORES)):

@@ -1,5 +1,5 @@
 """All Japanese productions."""
 
-from shizuku.data.town.japanese import events, stories
+from shizuku.data.town.japanese import dialogues, entries, events, instructions, letters, notices, stories, sums
 
-TEXTS = [events.TEXT, stories.TEXT]
+TEXTS = [m.TEXT for m in (events, stories, notices, letters, entries, sums, instructions, dialogues)]

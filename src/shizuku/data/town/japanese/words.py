@@ -4,6 +4,7 @@ from shizuku.data.town import stock
 from shizuku.data.town.days import date_of
 from shizuku.data.town.grammar import Env, Reading
 from shizuku.data.town.japanese import nouns
+from shizuku.data.town.japanese.steps import STEPS, TOPICS
 from shizuku.data.town.japanese.verbs import FORMS, phrase
 from shizuku.data.town.words import Speaker, Words, lengths_of
 from shizuku.data.town.world import Town
@@ -41,7 +42,7 @@ class JapaneseWords(Words):
         super().__init__()
         self.numbers = {
             ("money", ""): ("", "円"), ("year", ""): ("", "年"), ("number", "digits"): ("", ""),
-            ("money", "digits"): ("", ""),
+            ("money", "digits"): ("", ""), ("number", "money"): ("", "円"),
         }  # fmt: skip
         self._counters = {"good": self._things("good", nouns.GOODS), "animal": self._things("animal", nouns.ANIMALS)}
         self._counters["good2"] = self._counters["good"]
@@ -52,6 +53,7 @@ class JapaneseWords(Words):
         }
         self._counts, self._count_lengths = everything, lengths_of(everything)
         self._nouns()
+        self._steps()
         self._places(town)
         self._people(town)
         self._calendar(town.days)
@@ -85,6 +87,10 @@ class JapaneseWords(Words):
         self.table("number", "", {n: kanji(n) for n in range(100)})
         self.table("number", "people", {n: {1: "一人", 2: "二人"}.get(n, kanji(n) + "人") for n in range(1, 100)})
         self.table("gender", "child", {"f": "娘", "m": "息子"})
+
+    def _steps(self) -> None:
+        self.table("topic", "", TOPICS)
+        self.table("step", "", {f"{topic}-{i}": s for topic, steps in STEPS.items() for i, s in enumerate(steps)})
 
     def _places(self, town: Town) -> None:
         owners = {p.id: town.people[p.owner].family for p in town.places.values() if p.owner}

@@ -16,8 +16,14 @@ def clause(draft: Draft, days: Days, record: Record) -> tuple[str, Roles]:
     if record.kind == "tell":
         day = int(str(roles["about"]).split("-")[1])
         news = next(r for r in days.lived(day) if r.id == roles["about"])
-        roles["news"] = ("self" if news.roles["who"] == roles["who"] else "that", {**draft.use(news), "self": (news.kind, news.roles)})
+        roles["news"] = news_of(draft, news, str(roles["who"]))
     return record.kind, roles
+
+
+def news_of(draft: Draft, news: Record, teller: str) -> tuple[str, Roles]:
+    """An event as news that somebody passes on: "that she had ..." when it is the teller's own."""
+    nested = {**draft.use(news), "self": (news.kind, news.roles)}
+    return ("self" if news.roles["who"] == teller else "that"), nested
 
 
 def events_of(days: Days, day: int) -> dict[str, list[Record]]:
@@ -31,8 +37,13 @@ def events_of(days: Days, day: int) -> dict[str, list[Record]]:
     return found
 
 
-def tell_events(draft: Draft, days: Days, who: str, records: Sequence[Record], *, first: bool = False) -> None:
-    """Tell a person's events in order: some in pairs, some with a sentence more about them."""
+def tell_events(
+    draft: Draft, days: Days, who: str, records: Sequence[Record], *, first: bool = False, style: str = "s."
+) -> None:
+    """Tell a person's events in order: some in pairs, some with a sentence more about them.
+
+    `style` is the family of rules that tells them; `first` says that the first one opens the text.
+    """
     pick = draft.choices
     rest = list(records)
     started = not first
@@ -48,12 +59,12 @@ def tell_events(draft: Draft, days: Days, who: str, records: Sequence[Record], *
         if paired and pick.chance(0.6):
             last = rest.pop(0)
             env["2"] = clause(draft, days, last)
-            draft.tell("s.two" if "part" in env else "s.two.same", env)
+            draft.tell(f"{style}two" if "part" in env else f"{style}two.same", env)
         elif "part" in env:
-            draft.tell("s.event" if started else "s.event.first", env)
+            draft.tell(f"{style}event" if started else f"{style}event.first", env)
         else:
-            draft.tell("s.event.same", env)
+            draft.tell(f"{style}event.same", env)
         started = True
         part_before = part
-        if f"s.more.{last.kind}" in draft.language.rules and pick.chance(0.45):
-            draft.tell(f"s.more.{last.kind}", {**env["2" if last is not record else "1"][1]})
+        if f"{style}more.{last.kind}" in draft.language.rules and pick.chance(0.45):
+            draft.tell(f"{style}more.{last.kind}", {**env["2" if last is not record else "1"][1]})

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 from shizuku.data.town import stock
 from shizuku.data.town.facts import Record, Value
-from shizuku.data.town.randomness import Choices
+from shizuku.data.town.randomness import Choices, seed_of
 from shizuku.data.town.world import START, Person, Place, Town
 
 ACTIVE = 34
@@ -24,8 +24,12 @@ class Days:
         self.town = town
         self._lived: dict[int, list[Record]] = {}
         self._told: dict[int, list[Record]] = {}
+        self._by_person: dict[int, dict[str, list[Record]]] = {}
+        self._usual: dict[tuple[str, str, int], int] = {}
+        self._sales: dict[tuple[str, int], list[str]] = {}
 
-    def _keep(self, store: dict[int, list[Record]], day: int, records: list[Record]) -> list[Record]:
+    @staticmethod
+    def _keep(store: dict[int, list[Record]], day: int, records: list[Record]) -> list[Record]:
         if len(store) > 16:
             store.clear()
         store[day] = records
@@ -40,6 +44,18 @@ class Days:
     def events(self, day: int) -> list[Record]:
         """Everything that happened on the day, who told whom and what was found again included."""
         return self._told.get(day) or self._keep(self._told, day, self.lived(day) + _talk(self, day))
+
+    def by_person(self, day: int) -> dict[str, list[Record]]:
+        """Person -> what the person did on the day, in the order of its parts."""
+        found = self._by_person.get(day)
+        if found is None:
+            found = {}
+            for record in sorted(self.events(day), key=lambda r: stock.PARTS.index(str(r.roles["part"]))):
+                found.setdefault(str(record.roles["who"]), []).append(record)
+            if len(self._by_person) > 16:
+                self._by_person.clear()
+            self._by_person[day] = found
+        return found
 
     def weather(self, day: int) -> list[Record]:
         """Four records: the sky and the degrees (Celsius) in each part of the day."""
@@ -63,17 +79,26 @@ class Days:
 
     def usual_price(self, shop: str, good: str, day: int) -> int:
         """Yen for one of a good in a shop when it is not on sale."""
-        base = stock.SHOPS[stock.GOODS[good]][good]
-        pick = Choices(self.town.seed, "price", shop, good, day // 7)
-        return max(20, int(base * (80 + pick.below(41)) / 1000 + 0.5) * 10)
+        key = (shop, good, day // 7)
+        found = self._usual.get(key)
+        if found is None:
+            if len(self._usual) > 2000:
+                self._usual.clear()
+            base = stock.SHOPS[stock.GOODS[good]][good]
+            percent = 80 + seed_of(self.town.seed, "price", *key) % 41
+            found = self._usual[key] = max(20, (base * percent + 500) // 1000 * 10)
+        return found
 
     def sales(self, shop: str, day: int) -> list[str]:
         """The goods a shop sells cheaper on the day: none on most days."""
-        pick = Choices(self.town.seed, "sale", shop, day)
-        if not pick.chance(0.35):
-            return []
-        goods = self.town.places[shop].goods
-        return [g for g in pick.some(goods, 2) if self.usual_price(shop, g, day) >= 100]
+        found = self._sales.get((shop, day))
+        if found is None:
+            if len(self._sales) > 500:
+                self._sales.clear()
+            pick = Choices(self.town.seed, "sale", shop, day)
+            goods = pick.some(self.town.places[shop].goods, 2) if pick.chance(0.35) else []
+            found = self._sales[shop, day] = [g for g in goods if self.usual_price(shop, g, day) >= 100]
+        return found
 
     def prices(self, day: int) -> list[Record]:
         """A record for every good in every shop, and one for every sale."""

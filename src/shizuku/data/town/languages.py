@@ -21,8 +21,8 @@ class Language:
     rules: dict[str, Rule]
     families: dict[str, list[Alternative]] = field(default_factory=dict)
     """Prefix that ends in a dot -> the alternatives of all rules that begin with it."""
-    standing: list[Record] = field(default_factory=list)
-    """What always holds in the town, kept here once it has been asked for."""
+    standing: dict[str, list[Record]] = field(default_factory=dict)
+    """What always holds in the town, by kind, kept here once it has been asked for."""
 
     def family(self, prefix: str) -> list[Alternative]:
         """The alternatives of all rules whose name begins with the prefix."""

@@ -4,7 +4,7 @@ from shizuku.data.town import stock
 from shizuku.data.town.days import Days
 from shizuku.data.town.facts import Record
 from shizuku.data.town.plans.questions import Topics
-from shizuku.data.town.plans.scenes import Roles, clause, events_of
+from shizuku.data.town.plans.scenes import Roles, clause
 from shizuku.data.town.records import standing_records
 from shizuku.data.town.voice import Draft
 
@@ -24,7 +24,7 @@ def dialogue(draft: Draft, days: Days) -> None:
     if greeted:
         _turn(draft, asker, other, "s.talk.hello", {"whom": other})
         _turn(draft, other, asker, "s.talk.hello2", {"whom": asker})
-    happened = events_of(days, draft.day)
+    happened = days.by_person(draft.day)
     topics = Topics(draft, days, standing_records_of(draft))
     for _ in range(pick.between(2, 4)):
         if pick.chance(0.3):
@@ -43,11 +43,12 @@ def dialogue(draft: Draft, days: Days) -> None:
         _turn(draft, other, asker, "s.talk.bye2", {"whom": asker, "part": part})
 
 
-def standing_records_of(draft: Draft) -> list[Record]:
-    """The town's standing records, kept with the language so that they are made once."""
+def standing_records_of(draft: Draft) -> dict[str, list[Record]]:
+    """The town's standing records by kind, kept with the language so that they are made once."""
     kept = draft.language.standing
     if not kept:
-        kept.extend(standing_records(draft.town))
+        for record in standing_records(draft.town):
+            kept.setdefault(record.kind, []).append(record)
     return kept
 
 

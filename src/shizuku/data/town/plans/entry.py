@@ -2,7 +2,7 @@
 
 from shizuku.data.town import stock
 from shizuku.data.town.days import Days
-from shizuku.data.town.plans.scenes import clause, events_of
+from shizuku.data.town.plans.scenes import clause
 from shizuku.data.town.records import person_roles, place_roles, side_of
 from shizuku.data.town.voice import Draft
 
@@ -35,7 +35,7 @@ def _person(draft: Draft, days: Days) -> None:
     books = [book for book, author in town.books.items() if author == person.id]
     for book in pick.some(books, 2):
         draft.tell("s.entry.author", {"book": book, "who": person.id})
-    events = events_of(days, draft.day).get(person.id, [])
+    events = days.by_person(draft.day).get(person.id, [])
     for record in pick.some(events, pick.between(0, 2)):
         draft.tell("s.entry.deed", {"who": person.id, "day": draft.day, "1": clause(draft, days, record)})
 

@@ -1,7 +1,7 @@
 """Letters: a person tells somebody of the day, and passes on what others did."""
 
 from shizuku.data.town.days import TOLD, Days
-from shizuku.data.town.plans.scenes import events_of, news_of, tell_events
+from shizuku.data.town.plans.scenes import news_of, tell_events
 from shizuku.data.town.records import person_roles
 from shizuku.data.town.voice import Draft
 
@@ -9,7 +9,7 @@ from shizuku.data.town.voice import Draft
 def letter(draft: Draft, days: Days) -> None:
     """A letter from somebody who lived the day to somebody else in the town."""
     pick, town = draft.choices, draft.town
-    happened = {p: r for p, r in events_of(days, draft.day).items() if len(r) >= 2}
+    happened = {p: r for p, r in days.by_person(draft.day).items() if len(r) >= 2}
     who = pick.of(sorted(happened))
     gifts = [r for r in days.lived(draft.day) if r.kind == "gift" and r.roles["whom"] == who]
     if gifts:

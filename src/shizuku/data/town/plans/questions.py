@@ -1,6 +1,6 @@
 """Questions about the town's facts with their answers: what dialogues ask, and a list for examinations."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shizuku.data.town.days import Days
@@ -63,13 +63,10 @@ def town_questions(town: Town, language: str, *, seed: int = 0, days: int = 30) 
                     )  # fmt: skip
 
 
-Picker = Callable[[], list[Record]]
-
-
 class Topics:
     """The records that a conversation on a day can ask about."""
 
-    def __init__(self, draft: Draft, days: Days, standing: list[Record]) -> None:
+    def __init__(self, draft: Draft, days: Days, standing: dict[str, list[Record]]) -> None:
         self.draft, self.days, self.standing = draft, days, standing
 
     def pick(self, avoid: set[str]) -> tuple[str, Record] | None:
@@ -78,7 +75,7 @@ class Topics:
         topic = pick.of(list(STANDING) if pick.chance(0.45) else list(DATED))
         kind = (STANDING.get(topic) or DATED[topic])[0]
         if topic in STANDING:
-            records = self.standing
+            records = self.standing[kind]
         elif kind == "weather":
             records = self.days.weather(day)
         elif kind == "price":

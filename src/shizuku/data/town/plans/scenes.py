@@ -26,17 +26,6 @@ def news_of(draft: Draft, news: Record, teller: str) -> tuple[str, Roles]:
     return ("self" if news.roles["who"] == teller else "that"), nested
 
 
-def events_of(days: Days, day: int) -> dict[str, list[Record]]:
-    """Person -> what the person did on the day, in the order of its parts."""
-    order = {"morning": 0, "noon": 1, "afternoon": 2, "evening": 3}
-    found: dict[str, list[Record]] = {}
-    for record in days.events(day):
-        found.setdefault(str(record.roles["who"]), []).append(record)
-    for records in found.values():
-        records.sort(key=lambda r: order[str(r.roles["part"])])
-    return found
-
-
 def tell_events(
     draft: Draft, days: Days, who: str, records: Sequence[Record], *, first: bool = False, style: str = "s."
 ) -> None:

@@ -1,7 +1,7 @@
 """Stories: a person's real day from morning to evening."""
 
 from shizuku.data.town.days import Days
-from shizuku.data.town.plans.scenes import events_of, tell_events
+from shizuku.data.town.plans.scenes import tell_events
 from shizuku.data.town.records import person_roles
 from shizuku.data.town.voice import Draft
 
@@ -9,7 +9,7 @@ from shizuku.data.town.voice import Draft
 def story(draft: Draft, days: Days) -> None:
     """A person's day: an opening, what happened, an ending."""
     pick = draft.choices
-    happened = {p: r for p, r in events_of(days, draft.day).items() if len(r) >= 2}
+    happened = {p: r for p, r in days.by_person(draft.day).items() if len(r) >= 2}
     who = pick.of(sorted(happened))
     person = draft.town.people[who]
     records = happened[who]

@@ -23,7 +23,8 @@ IN_PLACE = {torch.ops.aten.addmm_: lambda _, a, b, **__: addmm_flop(_, a, b)}
 SHAPES: dict[str, dict[str, Any]] = {
     "gpt2": {
         "norm": "layernorm", "norm_bias": True, "positions": "learned", "activation": "gelu_tanh",
-        "gated": False, "attention_bias": True, "attention_output_bias": True, "mlp_bias": True, "qk_norm": False,
+        "gated": False, "attention_bias": True, "attention_output_bias": True, "mlp_bias": True,
+        "qk_norm": False,
     },
     "llama": {"kv_heads": 1, "tie_embeddings": False, "qk_norm": False, "layers": 3},
     "qwen3": {"kv_heads": 2, "heads": 4, "head_width": 16, "ffn_width": 56},

@@ -1,0 +1,173 @@
+"""`shizuku train`, from text to a checkpoint that others open."""
+
+import json
+import os
+import random
+import signal
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import torch
+
+from shizuku import cli
+from shizuku.checkpoints.directory import load_checkpoint
+from shizuku.errors import ConfigError
+from shizuku.models.decoder import Decoder, DecoderConfig
+from shizuku.training import loop
+from shizuku.training.config import MAY_CHANGE, LoopConfig, ModelOverrides, TrainConfig
+from shizuku.training.from_text import decoder_config
+from shizuku.training.presets import PRESETS, PresetName
+from shizuku.training.step import StepLoss
+
+WORDS = tuple("the cat dog sees a red blue house and runs to old river while rain falls on stones".split())  # noqa: SIM905
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty small files of made-up sentences."""
+    folder = tmp_path_factory.mktemp("text")
+    chooser = random.Random(0)
+    for number in range(40):
+        lines = (" ".join(chooser.choices(WORDS, k=12)) + ".\n" for _ in range(12))
+        (folder / f"{number:02}.txt").write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
+SMALL = [
+    "--preset",
+    "micro",
+    "--vocab-size",
+    "320",
+    "--model.context",
+    "32",
+    "--batch-size",
+    "4",
+    "--threads",
+    "1",
+]
+
+
+def shizuku(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[Any, str, str]:
+    try:
+        code = cli.run([str(word) for word in words])
+    except SystemExit as error:  # what the parser of flags itself refuses
+        code = error.code
+    printed = capsys.readouterr()
+    return code, printed.out, " ".join(printed.err.split())
+
+
+def train(capsys: pytest.CaptureFixture[str], text: Path, out: Path, *more: object) -> tuple[Any, str, str]:
+    return shizuku(capsys, "train", "--text", text, "--out", out, *SMALL, "--json", *more)
+
+
+def test_the_contract_and_a_checkpoint_that_others_open(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = train(capsys, text, tmp_path / "m", "--steps", 20, "--validation", "0.1")
+    assert code == 0, err
+    result = json.loads(out)
+    assert {"checkpoint", "tokens_seen", "seconds", "tokens_per_second", "loss"} <= result.keys()
+    assert result["tokens_seen"] == 20 * 4 * 32 and result["validation_loss"] < 5.5
+    loaded = load_checkpoint(result["checkpoint"])
+    assert (
+        loaded.tokenizer is not None and loaded.tokenizer.decode(loaded.tokenizer.encode("a cat")) == "a cat"
+    )
+    assert loaded.run["config"]["preset"] == "micro" and loaded.run["data"]["heldout"]["tokens"] > 100
+    peers = pytest.importorskip("transformers")
+    other = peers.AutoModelForCausalLM.from_pretrained(result["checkpoint"])
+    ids = torch.arange(10)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(other(ids).logits, loaded.model(ids), rtol=1e-4, atol=1e-4)
+
+
+def test_an_interrupted_run_goes_on_with_the_command_it_prints(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train(capsys, text, tmp_path / "whole", "--steps", 12)[0] == 0
+    before = loop._Training.step
+
+    def interrupted(self: Any) -> StepLoss:
+        result = before(self)
+        if self.progress.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Training, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(capsys, text, tmp_path / "m", "--steps", 12, "--resume")
+    said = capsys.readouterr().err.replace("\n", "")
+    command = said.partition("go on with: shizuku ")[2].split()
+    assert command[0] == "train" and command[-1] == "--resume"
+    code, out, err = shizuku(capsys, *command)
+    assert code == 0, err
+    assert json.loads(out)["tokens_seen"] == 12 * 4 * 32
+    weights = [load_checkpoint(tmp_path / name).model.state_dict() for name in ("whole", "m")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_tokenizer_can_be_given(text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(capsys, text, tmp_path / "a", "--steps", 1)[0] == 0
+    code, _, err = train(
+        capsys, text, tmp_path / "b", "--steps", 1, "--tokenizer", tmp_path / "a", "--validation", 0
+    )
+    assert code == 0, err
+    first, second = (load_checkpoint(tmp_path / name) for name in "ab")
+    assert first.tokenizer is not None and second.tokenizer is not None
+    assert first.tokenizer.encode("the old river") == second.tokenizer.encode("the old river")
+    assert second.run["metrics"]["validation_loss"] is None
+
+
+def test_a_dry_run_leaves_nothing(text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = train(capsys, text, tmp_path / "m", "--steps", 9, "--dry-run", "--loop.watts", 50)
+    assert code == 0, err
+    plan = json.loads(out)
+    assert plan["tokens"] == 9 * 4 * 32 and plan["steps"] == 9 and plan["kilowatt_hours"] > 0
+    with torch.device("meta"):
+        made = Decoder(DecoderConfig(**plan["model"]))
+    assert plan["parameters"] == sum(parameter.numel() for parameter in made.parameters())
+    assert not (tmp_path / "m").exists()
+
+
+def test_mistakes_say_what_to_change(text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = tmp_path / "empty.txt"
+    empty.write_text("")
+    cases: dict[str, list[object]] = {
+        "--steps and --loop.max-seconds": ["--text", text, "--steps", 3, "--loop.max-seconds", 3],
+        "no text in": ["--text", empty],
+        "nowhere": ["--text", tmp_path / "nowhere"],
+        "heads": ["--text", text, "--preset", "micro", "--model.heads", 5, "--vocab-size", 320],
+        "--loop.clip": ["--text", text, "--loop.clip", -1],
+        "--validation 0.7": ["--text", text, "--validation", 0.7],
+        "a window needs 100001": [
+            "--text", text, "--preset", "micro", "--vocab-size", 320,
+            "--model.context", 100000, "--batch-size", 1,
+        ],
+    }  # fmt: skip
+    for number, (message, words) in enumerate(cases.items()):
+        code, _, err = shizuku(capsys, "train", "--out", tmp_path / str(number), *words)
+        assert code == 2 and message in err, f"{message!r} is not in {err!r}"
+    assert train(capsys, text, tmp_path / "m", "--steps", 1)[0] == 0
+    code, _, err = train(capsys, text, tmp_path / "m", "--steps", 1)
+    assert code == 2 and "holds a run already" in err
+    code, _, err = train(capsys, text, tmp_path / "m", "--steps", 1, "--resume", "--validation", "0.2")
+    assert code == 2 and "prepared with other settings of validation" in err
+
+
+def test_presets_and_overrides_name_real_mechanisms() -> None:
+    assert set(PRESETS) == set(get_args(PresetName))
+    names = set(DecoderConfig.__dataclass_fields__)
+    assert set(ModelOverrides.__dataclass_fields__) == names - {"vocab_size"}
+    assert set(LoopConfig.__dataclass_fields__) >= MAY_CHANGE
+    for preset in PRESETS:
+        base = TrainConfig(text=(Path("x"),), out=Path("y"), preset=preset)
+        assert decoder_config(base, 300).vocab_size == 300
+    changed = TrainConfig(
+        text=(Path("x"),), out=Path("y"),
+        model=ModelOverrides(width=96, heads=3, sliding_window=8, sliding_layers=(True, False, True, False)),
+    )  # fmt: skip
+    made = decoder_config(changed, 300)
+    assert (made.width, made.heads, made.head_width, made.windows) == (96, 3, 32, (8, None, 8, None))
+    with pytest.raises(ConfigError):
+        decoder_config(TrainConfig(text=(Path("x"),), out=Path("y"), model=ModelOverrides(heads=7)), 300)

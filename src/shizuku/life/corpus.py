@@ -31,9 +31,15 @@ def gather(text: Sequence[str], directory: Path, *, minutes: float, seed: int) -
                 directory,
                 megabytes=megabytes,
                 seed=seed,
-                on_progress=lambda written: progress.update(completed=written / 1e6),
+                on_progress=lambda written, _: progress.update(completed=written / 1e6),
             )
-        return {"documents": town.documents, "bytes": town.bytes, "digest": town.digest, "problems": ""}
+        return {
+            "documents": town.documents,
+            "bytes": town.bytes,
+            "days": town.days,
+            "digest": town.digest,
+            "problems": "",
+        }
     problems = Problems()
     if tuple(text) == (PYTHON,):
         documents: Iterator[Document] = python_documents()

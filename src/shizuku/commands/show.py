@@ -12,7 +12,7 @@ class Config(VerbConfig):
     """What a model is made of, read from its headers: architecture, parameters, types, tokenizer, history."""
 
     model: tyro.conf.Positional[str]
-    """A name, a checkpoint directory, a Hugging Face directory or a .gguf file; a name is not pulled for it."""
+    """A name (nothing is pulled for it), a checkpoint or Hugging Face directory, or a .gguf file."""
 
 
 def run(config: Config) -> dict[str, object]:
@@ -46,14 +46,8 @@ def show(result: dict[str, object]) -> None:
     _line("size", f"{readable(size)}, {bits:.1f} bits a parameter")
     _line("tokenizer", _tokenizer(tokenizer))
     _line("licence", result["licence"] or "not stated")
-    print("\nconfig")
-    for key, value in config.items():
-        _line(f"  {key}", value)
-    if history:
-        print("\nrun")
-        for key, value in history.items():
-            if key != "files":
-                _line(f"  {key}", value)
+    _section("config", config)
+    _section("run", {key: value for key, value in history.items() if key != "files"})
 
 
 def _tokenizer(found: object) -> str:
@@ -63,6 +57,14 @@ def _tokenizer(found: object) -> str:
     return f"{found['kind']}, {found['vocab_size']:,} ids, {template}"
 
 
-def _line(name: str, value: object) -> None:
+def _section(title: str, values: dict[str, object]) -> None:
+    if values:
+        print(f"\n{title}")
+    width = max((len(key) for key in values), default=0) + 2
+    for key, value in values.items():
+        _line(f"  {key}", value, width)
+
+
+def _line(name: str, value: object, width: int = 14) -> None:
     text = " ".join(str(value).split())
-    print(f"{name:<14} {text if len(text) <= 160 else text[:160] + ' …'}")
+    print(f"{name:<{width}} {text if len(text) <= 160 else text[:160] + ' …'}")

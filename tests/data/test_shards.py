@@ -134,3 +134,18 @@ def test_ids_of_other_kinds_are_kept_as_their_hash(tmp_path: Path) -> None:
     found = write_shards([Record("seven", "text")], ByteTokenizer(), tmp_path / "shards")
     assert found.record_at(0) == record_key("seven") != record_key("eight")
     assert record_key("0123456789abcdef") == "0123456789abcdef"
+
+
+def test_a_trained_tokenizer_reads_its_shards_back(tmp_path: Path) -> None:
+    from shizuku.text.tokenizer import Tokenizer
+
+    texts = ["The cat sat on the mat.\n\nAnd then? <|eos|>", "猫がマットに座った。", "mat cat"] * 3
+    tokenizer = Tokenizer.train(texts, 300)
+    found = write_shards(records(texts), tokenizer, tmp_path / "shards")
+    assert [tokenizer.decode(found.document(number).tolist()) for number in range(9)] == texts
+    assert found.document(0)[0] == tokenizer.document_start_id
+    assert found.document(0).tolist().count(tokenizer.eos_id) == 1, "text never forges the end of a document"
+    tokenizer.save(tmp_path / "tokenizer")
+    ShardSet.open(tmp_path / "shards", tokenizer=Tokenizer.load(tmp_path / "tokenizer"))
+    with pytest.raises(TokenizerError, match="made by another tokenizer"):
+        ShardSet.open(tmp_path / "shards", tokenizer=Tokenizer.train(texts, 299))

@@ -229,6 +229,11 @@ def test_plans_of_many_documents_are_cheap(tmp_path: Path) -> None:
     assert time.perf_counter() - planned < 0.5
 
 
+def test_before_the_first_row_nothing_was_seen(tmp_path: Path) -> None:
+    source = PackedBatches(corpus(tmp_path / "s"), context=CONTEXT, batch_size=1, seed=0)
+    assert list(source.pieces_seen(0)) == []
+
+
 @pytest.mark.parametrize("rows", [1, 7, 1000])
 def test_the_pieces_seen_are_the_inputs_of_the_rows_given_out(tmp_path: Path, rows: int) -> None:
     source = PackedBatches(corpus(tmp_path / "s"), context=CONTEXT, batch_size=1, seed=5)

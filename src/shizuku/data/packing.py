@@ -140,6 +140,8 @@ class PackedBatches:
         plan = self._plan(0)
         windows = np.arange(self.rows_per_epoch) if plan.windows is None else plan.windows
         taken = np.sort(windows[:rows])
+        if not len(taken):
+            return
         for run in np.split(taken, np.flatnonzero(np.diff(taken) != 1) + 1):
             start, end = int(run[0]) * self.context, (int(run[-1]) + 1) * self.context
             first = int(np.searchsorted(plan.starts, start, side="right")) - 1

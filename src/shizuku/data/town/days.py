@@ -206,7 +206,8 @@ class _Day:
         self.add("repair", person, part, thing=self.pick.of(stock.BROKEN))
 
     def _plant(self, person: Person, part: str) -> None:
-        self.add("plant", person, part, flower=self.pick.of(("tulip", "rose", "sunflower", "lily", "herbs")))
+        flower = self.pick.of(("tulip", "rose", "sunflower", "lily", "herbs"))
+        self.add("plant", person, part, flower=flower, spot=self.pick.of(stock.SPOTS))
 
     def _see(self, person: Person, part: str) -> None:
         animal, place = self.pick.of(stock.ANIMALS), self.pick.of(stock.OUTDOORS)

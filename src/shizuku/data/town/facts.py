@@ -44,7 +44,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "tell": ("who", "whom", "about", "part"),
     "read": ("who", "book", "place", "part"),
     "repair": ("who", "thing", "part"),
-    "plant": ("who", "flower", "part"),
+    "plant": ("who", "flower", "spot", "part"),
     "see": ("who", "animal", "number", "place", "part"),
     "work": ("who", "task", "part"),
     "eat": ("who", "food", "place", "part"),

@@ -7,7 +7,7 @@ the day before, weather and prices of that day; where none is known, of any day.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from shizuku.data.town.days import Days
@@ -57,13 +57,16 @@ class Verdicts:
 
 _ENGLISH_END = re.compile(r"(?<=[.?!])\s+|(?<=[.?!]”)\s+(?=[A-Z“])")
 _JAPANESE_END = re.compile(r"(?<=[。？！])(?!」)")
-_LABEL = {"en": re.compile(r"^([A-Z][a-z]+: |\d+\. )"), "ja": re.compile(r"^([^：。]{1,4}：|\d+．)")}
+_NUMBER = re.compile(r"^\d+(?:\. |．)")
 
 
-def split_sentences(text: str, language: str) -> Iterator[str]:
-    """The sentences and lines of a text, speakers' labels left out."""
+def split_sentences(text: str, language: str, speakers: Set[str] = frozenset()) -> Iterator[str]:
+    """The sentences and lines of a text, the speakers' labels and the numbers of steps left out."""
     for line in text.splitlines():
-        rest = _LABEL[language].sub("", line.strip())
+        rest = _NUMBER.sub("", line.strip())
+        label, mark, said = rest.partition(": " if language == "en" else "：")
+        if mark and label in speakers:
+            rest = said
         for sentence in (_ENGLISH_END if language == "en" else _JAPANESE_END).split(rest):
             if sentence.strip():
                 yield sentence.strip()
@@ -76,6 +79,10 @@ class Judge:
         self.town = town
         self._languages = languages_of(town)
         self._days = Days(town)
+        self._speakers = {
+            "en": frozenset(name for (name,) in self._languages["en"].words.tables["person", "name"].values()),
+            "ja": frozenset(name for (name,) in self._languages["ja"].words.tables["person", "label"].values()),
+        }
         self._standing = RecordIndex(standing_records(town))
         self._by_day: dict[int, RecordIndex] = {}
         self._all: RecordIndex | None = None
@@ -85,7 +92,7 @@ class Judge:
         words = self._languages[language]
         mentioned: set[str] = set()
         verdicts = []
-        for sentence in split_sentences(text, language):
+        for sentence in split_sentences(text, language, self._speakers[language]):
             readings = self._readings(sentence, words)
             dates = {v for items in readings for s in items for r, v in _pairs(s) if r == "day"}
             if day is None and len(dates) == 1:
@@ -111,7 +118,7 @@ class Judge:
         return readings
 
     def _supported(self, readings: list[tuple[Item, ...]], day: int | None, mentioned: set[str]) -> bool | None:
-        stating = [[s for s in items if isinstance(s, Statement)] for items in readings]
+        stating = [[s for s in items if isinstance(s, Statement) and _says_something(s)] for items in readings]
         if not stating or not all(stating):
             return None
         return any(all(self._holds(s, day, mentioned) for s in statements) for statements in stating)
@@ -155,6 +162,12 @@ class Judge:
         if found is None:
             found = self._by_day[day] = RecordIndex(self._days.records(day))
         return found
+
+
+def _says_something(statement: Statement) -> bool:
+    """Whether a statement can be wrong: it names a thing, a place, a number, or two people together."""
+    named = {role for role, _ in statement.roles} - {"day", "part"}
+    return bool(named - PERSONS) or named == PERSONS
 
 
 def _pairs(item: Item) -> tuple[tuple[str, Value], ...]:

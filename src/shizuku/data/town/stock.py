@@ -148,5 +148,7 @@ DISHES: dict[str, tuple[dict[str, int], int, str]] = {
     "baked_apples": (dict(apple=4, butter=1, sugar=1), 40, "bake"),
     "peach_tart": (dict(peach=3, eggs=1, butter=1), 60, "bake"),
 }
+SPOTS = "gate door behind path corner fence_s wall well".split()
+"""Where in a garden something is planted."""
 SKIES = "sunny cloudy rainy windy foggy snowy".split()
 PARTS = "morning noon afternoon evening".split()

@@ -28,6 +28,8 @@ class Draft:
         self._focus: str | None = None
         self._spoken_of: list[str] = []
         self._before: list[str] = []
+        self._introduced: set[str] = set()
+        self._told: dict[str, set[int]] = {}
 
     # what the grammar asks for
 
@@ -67,7 +69,7 @@ class Draft:
             if form != "o" and value == self._focus and self._clear(value, gender) and self.choices.chance(0.7):
                 self._spoken_of.append(value)
                 return pronoun
-        first = value not in self._before and value not in self._spoken_of
+        first = value not in self._introduced
         self._spoken_of.append(value)
         surfaces = self.words.tables["person", form][value]
         if len(surfaces) == 1:
@@ -88,19 +90,28 @@ class Draft:
         return record.roles
 
     def tell(self, rule: str, env: Env) -> None:
-        """Add a sentence to the paragraph."""
-        self._add(self.language.rules[rule], env)
+        """Add a sentence to the paragraph, by an alternative of the rule that the text has not used while there is one."""
+        options = self.language.rules[rule].fitting(env)
+        told = self._told.setdefault(rule, set())
+        fresh = [option for option in options if id(option) not in told]
+        if not fresh:
+            told.clear()
+            fresh = options
+        option = fresh[self.choices.below(len(fresh))]
+        told.add(id(option))
+        self._add(option, env)
 
     def tell_option(self, rule: str, number: int, env: Env) -> None:
         """Add a sentence by the rule's alternative of that number among those that fit."""
         self._add(self.language.rules[rule].fitting(env)[number], env)
 
-    def _add(self, node: Rule | Sequence, env: Env) -> None:
+    def _add(self, node: Sequence, env: Env) -> None:
         out: list[str] = []
         self._spoken_of = []
         node.emit(env, self, out)
         self._paragraph.append(self.words.finish("".join(out)))
         self._before = self._spoken_of
+        self._introduced.update(self._before)
         self._focus = str(env["who"]) if env.get("who") in self._before else None
 
     def line(self, rule: str, env: Env) -> None:

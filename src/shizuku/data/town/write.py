@@ -247,6 +247,13 @@ def write_town(
     )  # fmt: skip
 
 
+def read_town(path: str | Path) -> Iterator[TownDocument]:
+    """The documents of a documents.parquet."""
+    for batch in pq.ParquetFile(path).iter_batches():
+        for row in batch.to_pylist():
+            yield TownDocument(**row)
+
+
 class _Tally:
     """What has been written so far."""
 

@@ -8,14 +8,15 @@ t.talk
   [{place:at}|On the way home|On {street}|At the corner|Over a cup of tea|While waiting|Between two errands]
 s.talk.hello
   [hello|good morning|good day|hi|good afternoon], {whom:name}
-  [oh, |]{whom:name}, [how nice to see you|there you are|good to see you|do you have a minute]!
+  [oh, |]{whom:name}, [how nice to see you|there you are|good to see you|just the person I wanted to see]!
+  {whom:name}, do you have a minute?
   {whom:name}, [may I ask you something|can I ask you a few things]?
   [excuse me|sorry to trouble you], {whom:name}
 s.talk.hello2
   [hello|good morning|good day|hi], {whom:name}
   [of course|certainly|yes], what would you like to know?
   {whom:name}, what [brings you here|can I do for you]?
-  [I am glad to see you|go ahead|please ask|what is it], {whom:name}
+  [I am glad to see you|go ahead|please ask|just ask], {whom:name}
 s.ask.buy
   what did {who} buy {place:at}?
   [do you know|can you tell me|do you remember] what {who} bought {place:at}?
@@ -243,7 +244,7 @@ s.answer.price = price
 s.answer.weather = weather
   it was {sky}, with {degrees} degrees
   {sky}, and {degrees} degrees
-  the {part} was {sky}; I read {degrees} degrees
+  the {part:n} was {sky}; I read {degrees} degrees
 s.answer.near = near
   {place} is {blocks:blocks} {side} of {place2}
   go {side} from {place2} for {blocks:blocks}
@@ -259,7 +260,7 @@ s.talk.own
   {part:in}, {who} <past:1>
 s.talk.ask.own
   and what did you do {part:in}?
-  how was your [day|{part}]?
+  how was your [day|{part:n}]?
   what have you been doing [today|all day]?
 s.talk.bye
   [thank you|thanks], {whom:name}, [see you tomorrow|goodbye|until next time|that was kind of you]

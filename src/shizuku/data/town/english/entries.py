@@ -14,14 +14,24 @@ t.entry.book
   {book}
 t.entry.dish
   {dish}
-s.entry.person.first = person
+s.entry.person.first.born = person
   {who:full} (born {birthday} {birthyear}) is {job} in {town}
   {who:full}, born on {birthday} {birthyear}, is {job}
-  {who:full} is {job} who lives on {street} in {town}
   {who:full} is {job}[| in {town}] and was born in {birthyear}
   born on {birthday} {birthyear}, {who:full} works as {job} in {town}
-  {who:full} belongs to the {family} family of {street}
+  the life of {who:full}, {job}, began on {birthday} {birthyear}
+s.entry.person.first.street = person
+  {who:full} is {job} who lives on {street} in {town}
+  {who:full} belongs to the {family} family of {street} and is {job}
+  on {street} in {town} lives {who:full}, {job}
+  {who:full}, {job}, has a house on {street}
+  {job} named {who:full} lives on {street}
+s.entry.person.first.job = person
   {town} knows {who:full} as {job}
+  {who:full} is {job} in {town}
+  {who:full} works {workplace:at} in {town}
+  in {town}, {who:full} works as {job}
+  {who:full} is {job}
 s.entry.person.street = person
   {who} lives on {street}
   {who:s} home is on {street}
@@ -85,7 +95,8 @@ s.entry.place.first = place
   {place} is found where {street} meets {avenue}
   {place} is one of the [oldest|best known|busiest|quietest] places in {town} => place
   in {town}, {place} stands at the corner of {street} and {avenue}
-  {place}, founded in {founded}, stands on {street}
+  those who walk down {street} will see {place} at the corner of {avenue}
+  {street} is home to {place}
 s.entry.place.founded = place
   it was founded in {founded}
   [the house|the place|it] has existed since {founded}
@@ -99,10 +110,6 @@ s.entry.place.closed = place
   it [is closed|rests|does not open] on {weekday}s
   [visitors|guests] should know that {weekday} is the day of rest
   {weekday} is the only day on which {place} is closed
-s.entry.place.corner = place
-  the nearest corner is that of {street} and {avenue}
-  {street} and {avenue} meet in front of the door
-  it stands at the corner of {street} and {avenue}
 s.entry.near = near
   {place} is {blocks:blocks} {side} of {place2}
   from {place2}, it is {blocks:blocks} {side} to {place}

@@ -82,10 +82,12 @@ vp.repair = repair
   ~work on the {thing:bare} until it was [as good as new|in order again|fit for use]
   ~put the {thing:bare} [right|in order] again
 vp.plant = plant
-  ~plant {flower:pl} [by the gate|by the door|behind the house|along the path|in a sunny corner]
-  ~plant some {flower:pl}
-  ~dig a few holes and ~plant {flower:pl}
-  ~put {flower:pl} into the ground [with both hands|one after another|in a straight row]
+  ~plant [some |]{flower:pl} {spot}
+  ~plant [some |]{flower:pl}
+  ~dig a few holes {spot} and ~plant {flower:pl}
+  ~dig a few holes and ~plant {flower:pl} {spot}
+  ~put [some |]{flower:pl} into the ground {spot}
+  ~choose a place {spot} for [some |]{flower:pl}
 vp.see = see
   [~see|~spot|~notice|~watch|~count] {animal:n} {place:at}
   ~stop {place:at} to [watch|look at] {animal:n}
@@ -118,8 +120,8 @@ vp.help = help
 vp.invite = invite
   ~invite {whom:o} to {outing}
   ~ask {whom:o} to come [along |]to {outing}
-  ~plan {outing} with {whom:o}
-  ~talk {whom:o} into {outing}
+  ~make plans for {outing} with {whom:o}
+  ~talk {whom:o} into coming to {outing}
 vp.win = win
   ~win {contest} {place:at}
   ~take first place in {contest} {place:at}
@@ -139,9 +141,8 @@ vp.travel = travel
 vp.make = make
   ~make {craft}
   ~make {craft} [out of scraps|at the kitchen table|by hand|as a present|for the fair]
-  ~finish {craft} that {who:he} had begun long before
+  ~finish {craft} that {who:he} had begun some days earlier
   ~sit down and ~make {craft}
-  ~try to make {craft} and ~do it well
 vp.visit = visit
   [~visit|~drop in at] {place}
   ~go to {place}[| to look around| for a change of air| alone| without any plan]

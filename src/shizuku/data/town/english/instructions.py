@@ -98,16 +98,19 @@ s.way.end
   [remember|but note] that {place} is closed on {weekday}s => place
 t.how
   [How to|A good way to|Learning to] {topic}
-  {topic}[| in a few steps| for beginners]
+  {topic}[| in a few steps|, step by step]
 s.how.first
   [anyone can|everyone should know how to|it is not hard to|with a little patience you can] {topic}
   [this is how to|here is how to|let us] {topic}
   if you want to {topic}, [read on|take your time|begin in the morning]
-s.how.step
-  <how.link>{step}
+s.how.step.first
+  [first|first of all|to begin with|before anything else], {step}
   {step}
-how.link
-  [first|then|next|after that|now|when you are ready], 
+s.how.step
+  [then|next|after that|now|when you are ready|once that is done|step by step|as soon as you can|without hurry], {step}
+  {step}
+  now {step}
+  then {step}
 s.how.plain
   {step}
 s.how.end

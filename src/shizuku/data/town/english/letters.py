@@ -23,18 +23,18 @@ s.letter.open
   just a few lines [today|before the post leaves|from me]
 s.letter.weather = weather
   it was {sky} here {part:in}, with {degrees} degrees
-  the {part} was {sky}, [so I stayed near the house|and I thought of you|which suited me well]
+  the {part:n} was {sky}, [so I stayed near the house|and I thought of you|which suited me well]
   we had {degrees} degrees {part:in}, and it was {sky}
   what {sky} weather we had {part:in} => weather
-  you ask about the weather: the {part} was {sky}
+  you ask about the weather: the {part:n} was {sky}
 s.letter.event
   {part:in}, {who} <past:1>
   {part:when} {who} <past:1>
   {who} <past:1> {part:in}
   [you will like this:|let me tell you about the {part}:|guess what:] {who} <past:1>
-  the {part} was [nice|busy|good]: {who} <past:1>
+  the {part:n} was [nice|busy|good]: {who} <past:1>
   {part:in}, as you may have heard, {who} <past:1>
-  {who} <past:1>, and so the {part} passed
+  {who} <past:1>, and so the {part:n} passed
 s.letter.event.first
   today {who} <past:1>
   on {day}, {who} <past:1>
@@ -51,7 +51,7 @@ s.letter.two
   {part:in}, after <ing:1>, {who} <past:2>
   {part:in} {who} <past:1>, and [then|later] {who:he} <past:2>
   {who} <past:1> before <ing:2>, all {part:in}
-  {who} had a busy {part}: {who:he} <past:1> and <past:2>
+  {who} had a busy {part:n}: {who:he} <past:1> and <past:2>
 s.letter.two.same
   after <ing:1>, {who} <past:2>
   {who} <past:1> and [then |]<past:2>

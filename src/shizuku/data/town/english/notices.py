@@ -49,7 +49,7 @@ s.notice.price = price
   {good} costs {yen}[ today| as it did this morning|]
   {good:pl} are {yen} each
   {yen} is the price of {good} [today|at {place}]
-  [we also have|there are also] {good:pl} at {yen} each
+  [we have|there are] {good:pl} at {yen} each
   for {yen}, you can have {good}
   [ask for|try] our {good:pl} at {yen} each
 s.notice.hours = place
@@ -112,10 +112,10 @@ s.notice.win.more
   [the mayor|the youngest visitor|last year's winner] handed over the prize
 s.notice.weather = weather
   [it will be|we expect it to be|it is] {sky} {part:in}, with {degrees} degrees
-  the {part} [is|will be] {sky} at {degrees} degrees
+  the {part:n} [is|will be] {sky} at {degrees} degrees
   {part:in}, please expect {sky} weather
   {sky} weather and {degrees} degrees are expected {part:in}
-  {degrees} degrees and {sky}: that is the {part}
+  {degrees} degrees and {sky}: that is the {part:n}
 s.notice.advice
   please [dress warmly|carry an umbrella|drink enough water|close your windows|drive slowly] when you go out
   [boats should stay in the harbour|the ferry will run as usual|the school outing takes place as planned]

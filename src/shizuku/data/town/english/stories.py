@@ -11,18 +11,18 @@ t.story
   [The day of|A day with|A page about|Following] {who:full}
   [Around {town}|Along {street}|On {street}] with {who:name}
 s.story.weather = weather
-  it was a {sky} {part} in {town}
-  [the {part} of {day} was {sky} in {town}|on {day}, the {part} was {sky}]
-  [on {day:long}|{day} came, and] {town} had a {sky} {part}
-  the {part} was {sky}, with {degrees} degrees on the thermometer at the station
-  it was {degrees} degrees and {sky} in {town} that {part}
+  it was a {sky} {part:n} in {town}
+  [the {part:n} of {day} was {sky} in {town}|on {day}, the {part:n} was {sky}]
+  [on {day:long}|{day} came, and] {town} had a {sky} {part:n}
+  the {part:n} was {sky}, with {degrees} degrees on the thermometer at the station
+  it was {degrees} degrees and {sky} in {town} that {part:n}
   on {day:long}, the sky over {town} was {sky} {part:in}
-  a {sky} {part} lay over [the roofs of {town}|{town}|the streets of {town}]
-  [people in {town} woke to|{town} saw] a {sky} {part} on {day}
-  that {part} was {sky}, and the thermometer by the town hall showed {degrees} degrees
-  nobody in {town} was surprised that the {part} of {day:long} was {sky}
-  the {sky} {part} began like many others in {town}
-  [how {sky} it was that {part}!|what a {sky} {part} it was!]
+  a {sky} {part:n} lay over [the roofs of {town}|{town}|the streets of {town}]
+  [people in {town} woke to|{town} saw] a {sky} {part:n} on {day}
+  that {part:n} was {sky}, and the thermometer by the town hall showed {degrees} degrees
+  nobody in {town} was surprised that the {part:n} of {day:long} was {sky}
+  the {sky} {part:n} began like many others in {town}
+  [how {sky} it was that {part:n}!|what a {sky} {part:n} it was!]
 s.story.person = person
   {who:full} [lived|had a home|had a small house] on {street} and [worked as|was] {job}
   {who:full} was {job} and [lived|had always lived] on {street}
@@ -41,10 +41,9 @@ s.event
   {who} <past:1> {part:in}
   {part:in}, {who} <past:1>
   {part:when} {who} <past:1>
-  [the {part} went on, and|then it was {part}, and] {who} <past:1>
-  {part:when}, it was time for something else: {who} <past:1>
-  as for the {part}, {who} <past:1>
-  {who} <past:1>, [and that took up much of the {part}|and so the {part} passed]
+  [the day went on, and {part:in}|then it was {part}, and] {who} <past:1>
+  as for the {part:n}, {who} <past:1>
+  {who} <past:1>, [and that took up much of the {part:n}|and so the {part:n} passed]
   when {part} came, {who} <past:1>
 s.event.first
   {part:in}, {who:full} <past:1>
@@ -61,7 +60,7 @@ s.event.same
   [there was time left, so|nobody was waiting at home, so|the day was still long, so] {who} <past:1>
   {who} <past:1> as well
   and {who} <past:1>
-  before the {part} was over, {who} <past:1>
+  before the {part:n} was over, {who} <past:1>
   {who} had [one more|another] thing to do and <past:1>
   [on the way|in between|without much ado], {who} <past:1>
 s.two
@@ -70,12 +69,12 @@ s.two
   {part:in}, after <ing:1>, {who} <past:2>
   {part:in}, {who} <past:1> before <ing:2>
   {part:when} {who} <past:1>, and [then|afterwards|a little later|soon after] {who:he} <past:2>
-  the {part} was [busy|full|not dull]: {who} <past:1> and <past:2>
+  the {part:n} was [busy|full|not dull]: {who} <past:1> and <past:2>
   {part:in}, {who} first <past:1> and then <past:2>
   as soon as {who} had <pp:1> {part:in}, {who:he} <past:2>
   {who} did two things {part:in}: {who:he} <past:1> and <past:2>
   {part:when} {who} not only <past:1> but also <past:2>
-  once {who} had <pp:1>, {who:he} <past:2>, all in one {part}
+  once {who} had <pp:1>, {who:he} <past:2>, all in one {part:n}
 s.two.same
   {who} <past:1> and [then |later |]<past:2>
   after <ing:1>, {who} <past:2>
@@ -88,12 +87,12 @@ s.two.same
   {who} also <past:1> and <past:2>
 s.story.turn = weather
   by {part}, it was {sky}[ and {degrees} degrees|]
-  the {part} [was|turned out] {sky}
+  the {part:n} [was|turned out] {sky}
   now the sky was {sky} => weather
   the thermometer showed {degrees} degrees {part:in}
   outside it was {sky}[, as it often was in that season| and not a bit warmer than {degrees} degrees|]
-  the {sky} {part} did not [bother|trouble] {who:o} => weather
-  [people looked up|someone opened a window]: the {part} was {sky}
+  the {sky} {part:n} did not [bother|trouble] {who:o} => weather
+  [people looked up|someone opened a window]: the {part:n} was {sky}
 s.story.end
   in the evening, {who} [was tired but content|had much to think about|slept well] => person
   that was {who:s} day
@@ -170,7 +169,7 @@ s.more.help = help
   together it was done [in no time|in an hour|before long]
 s.more.invite = invite
   {whom} [said yes at once|promised to come|wanted to think about it|wrote the day in a notebook]
-  {who} was looking forward to {outing}
+  {who} was [already |]looking forward to it
 s.more.win = win
   everyone [clapped|cheered|shook {who:s} hand]
   {who} had practised for weeks

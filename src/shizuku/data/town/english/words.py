@@ -108,6 +108,12 @@ class EnglishWords(Words):
         self.table("turn", "", {"left": "left", "right": "right"})
         self.table("part", "", {p: p for p in stock.PARTS})
         self.table("part", "in", {p: ("at noon" if p == "noon" else f"in the {p}") for p in stock.PARTS})
+        self.table("spot", "", {
+            "gate": "by the gate", "door": "beside the door", "behind": "behind the house", "path": "along the path",
+            "corner": "in a sunny corner", "fence_s": "along the fence", "wall": "in front of the wall",
+            "well": "near the well",
+        })  # fmt: skip
+        self.table("part", "n", {p: ("lunch hour" if p == "noon" else p) for p in stock.PARTS})
         self.table("part", "when", {
             "morning": "early in the day/after breakfast/before the streets filled/in the first hours of the day",
             "noon": "around noon/at midday/when the clock struck twelve/at lunchtime",
@@ -115,7 +121,7 @@ class EnglishWords(Words):
             "evening": "toward evening/before supper/at the end of the day/when the lamps were lit/at dusk",
         })  # fmt: skip
         self.table("number", "blocks", {1: "one block"} | {n: f"{NUMBERS[n]} blocks" for n in range(2, 9)})
-        self.table("number", "", {n: NUMBERS[n] if n <= 20 else str(n) for n in range(200)})
+        self.table("number", "", {n: NUMBERS[n] if n <= 20 else str(n) for n in range(200)} | {-n: f"minus {NUMBERS[n]}" for n in range(1, 20)})
 
     def _steps(self) -> None:
         self.table("topic", "", TOPICS)

@@ -135,7 +135,7 @@ s.answer.event
   [たしか|聞いた話では|私の知るところでは|そうですね]、{who}は<mashita:1>
   {part}に<mashita:1>
   <mashita:1>よ
-  <mashita:1>と聞きました
+  <ta:1>と聞きました
 s.answer.buy = purchase
   {good}を{count:of}買いました
   {good}を{count:of}です

@@ -14,13 +14,20 @@ t.entry.book
   {book}
 t.entry.dish
   {dish}
-s.entry.person.first = person
-  {who:bare}は{town}の{job}である
-  {who:bare}は{street}に住む{job}である
+s.entry.person.first.born = person
   {who:bare}は{birthyear}{birthday}生まれの{job}である
   {who:bare}（{birthyear}{birthday}生まれ）は、{town}の{job}である
   {who:bare}は{birthyear}に生まれた{job}である
-  {who:bare}は{street}の{family}家の一員である
+  {birthyear}{birthday}に生まれた{who:bare}は、{job}である
+s.entry.person.first.street = person
+  {who:bare}は{street}に住む{job}である
+  {who:bare}は{street}の{family}家の一員で、{job}である
+  {town}の{street}に、{job}の{who:bare}が住んでいる
+  {street}に家のある{who:bare}は、{job}である
+s.entry.person.first.job = person
+  {who:bare}は{town}の{job}である
+  {who:bare}は{job}として知られる
+  {town}の{job}に{who:bare}がいる
 s.entry.person.street = person
   住まいは{street}にある
   {street}に住んでいる
@@ -80,8 +87,8 @@ s.entry.deed
 s.entry.place.first = place
   {place}は{town}の{street}にある
   {place}は、{street}と{avenue}が交わる角にある
-  {town}の{place}は{founded}にできた
-  {place}は{street}にあり、{founded}から続いている
+  {town}の{place}は{street}にある
+  {street}を歩くと、{avenue}との角に{place}が見える
   {place}は{town}の{street}に面している
 s.entry.place.founded = place
   {founded}にできた
@@ -95,10 +102,6 @@ s.entry.place.closed = place
   {weekday}は休みである
   休みは{weekday}である
   {weekday}を除いて、{opens}に開く
-s.entry.place.corner = place
-  {street}と{avenue}の角に立つ
-  {street}と{avenue}がその前で交わる
-  場所は{street}と{avenue}の角である
 s.entry.near = near
   {place}は{place2}の{blocks}区画{side}にある
   {place2}から{side}へ{blocks}区画行くと、{place}に着く

@@ -68,13 +68,15 @@ vp.read = read
   {place}で{book}を読みながら[一時間ほど|静かに]~過ごす
 vp.repair = repair
   {thing}を~直す
-  [壊れた|古い|近所の家の]{thing}を[元どおりに|きれいに|苦労して|器用に|]~直す
+  [壊れた|古い]{thing}を[元どおりに|きれいに|苦労して|器用に|]~直す
   道具箱を出して、{thing}を~修理する
   {thing}を[使えるように|もう一度動くように]~直す
 vp.plant = plant
-  [門のそばに|玄関の横に|家の裏に|小道に沿って|日当たりのよい所に|庭に]{flower}を~植える
-  土を掘って、{flower}を~植える
-  {flower}を[一列に|ていねいに|たくさん|少しだけ]~植える
+  {spot}{flower}を[ていねいに|]~植える
+  土を掘って、{spot}{flower}を~植える
+  {flower}を{spot}~植える
+  {flower}を~植える
+  {spot}穴を掘り、{flower}を~植える
 vp.see = see
   {place}で{animal}を{number:of}~見る
   {place}で{number:of}の{animal}を~見かける

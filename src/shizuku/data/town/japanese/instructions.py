@@ -97,16 +97,18 @@ s.way.end
 t.how
   {topic}方法
   {topic}には
-  [はじめて|上手に]{topic}
+  上手に{topic}
+  {topic}手順
 s.how.first
   [だれでも|少し練習すれば、だれでも]{topic}ことができます
   {topic}方法を[ご紹介します|お教えします|説明します]
   {topic}ときは、[朝のうちに始めましょう|あわてないことが大切です|次のようにしてください]
-s.how.step
-  <how.link>{step}
+s.how.step.first
+  [まず|はじめに|最初に]、{step}
   {step}
-how.link
-  [まず|次に|それから|そのあと|続いて]、
+s.how.step
+  [次に|それから|そのあと|続いて|そうしたら|できたら]、{step}
+  {step}
 s.how.plain
   {step}
 s.how.end

@@ -48,7 +48,7 @@ s.notice.price = price
   {good}は{yen}です
   {good}のお値段は{yen}です
   {yen}で{good}をお求めいただけます
-  [ほかに|また]、{good}を{yen}で並べております
+  {good}を{yen}で並べております
   {good}も{yen}でございます
   {good}は今日も{yen}です
 s.notice.hours = place
@@ -104,13 +104,13 @@ s.notice.win.more
   {who}は{years}歳で、{street}に住んでいます => person
   {who}は{job}で、「[夢のようです|うれしいです|皆さんのおかげです]」と話していました => person
   参加した方には[記念のリボン|小さな賞品|温かい飲み物]が配られました
-  次の大会は[来月|暖かくなってから|しばらくして]開かれます
+  次の大会は[来月|暖かくなってから|二か月後に]開かれます
   賞品は[町長|去年の優勝者|一番小さなお客さま]から手渡されました
 s.notice.weather = weather
   {part}は{sky}、気温は{degrees}度の見込みです
   {part}の天気は{sky}、{degrees}度です
   {part}は{sky}になるでしょう
-  {part}の気温は{degrees}度、空模様は{sky}です
+  {part}の気温は{degrees}度、天気は{sky}です
   {part}には{sky}が予想されます
 s.notice.advice
   お出かけのときは[暖かい服装で|傘を持って|足元に気をつけて|早めに]お出かけください

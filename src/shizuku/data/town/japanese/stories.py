@@ -14,13 +14,12 @@ s.story.weather = weather
   {day}の{part}、{town}は{sky}だった
   その日の{part}は{sky}だった
   {day:long}、{town}の{part}は{sky}で、気温は{degrees}度だった
-  {part}の気温は{degrees}度、空は{sky}だった
+  {part}の気温は{degrees}度、天気は{sky}だった
   {town}の{part}は{sky}で始まった
-  {day}、{town}の人々が見上げた{part}の空は{sky}だった
   {sky}の{part}だった
   {part}から{sky}で、駅の温度計は{degrees}度を指していた
   {town}では{day}の{part}、{sky}になった
-  {day}は、{part}の{town}は{sky}だった
+  {day}、{part}の{town}は{sky}だった
   この季節の{town}らしい{sky}の{part}だった
 s.story.person = person
   {who:full}は{street}に住む{job}だ
@@ -29,7 +28,7 @@ s.story.person = person
   {who:full}は{trait}人だと[町でも評判だった|近所の人は言う|みんなが知っていた]
   {street}の{family}家では、{who:full}が[もう起きていた|朝の支度をしていた|早起きをしていた]
   {who:full}は{years}歳で、{street}に家があった => person
-  {who:full}は{birthyear}年生まれの{job}だ
+  {who:full}は{birthyear}生まれの{job}だ
   {who:full}は{favourite}が好きで、{trait}人だった
   {who:full}は{colour}が好きな、{trait}人だ
   {street}で{who:full}を知らない人はいない
@@ -42,7 +41,7 @@ s.event
   {who}は{part}に<ta:1>
   {part}のうちに、{who}は<ta:1>
   {part}には、{who}は<ta:1>
-  {who}が<ta:1>のは、{part:when}のことだった
+  {who}が<ta:1>のは、{part}のことだった
   {part}が来て、{who}は<ta:1>
 s.event.first
   {part:when}、{who:full}は<ta:1>
@@ -80,10 +79,10 @@ s.two.same
   続いて<te:1>、さらに<ta:2>
   {who}は<ru:2>前に、<ta:1>
 s.story.turn = weather
-  {part}になると、空は{sky}になった
+  {part}になると、{sky}になった
   {part}は{sky}だった
   {part}の気温は{degrees}度だった
-  気がつくと、{part}の空は{sky}だった
+  気がつくと、{part}は{sky}だった
   温度計は{degrees}度を指していた
   {part}の天気は{sky}で、気温は{degrees}度だった
   {sky}の{part}だったが、{who}は気にしなかった

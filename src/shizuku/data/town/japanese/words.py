@@ -78,13 +78,17 @@ class JapaneseWords(Words):
         self.table("side", "", {"north": "北", "south": "南", "east": "東", "west": "西"})
         self.table("turn", "", {"left": "左", "right": "右"})
         self.table("part", "", {"morning": "朝", "noon": "昼", "afternoon": "午後", "evening": "夕方"})
+        self.table("spot", "", {
+            "gate": "門のそばに", "door": "玄関の横に", "behind": "家の裏に", "path": "小道に沿って",
+            "corner": "日当たりのよい所に", "fence_s": "垣根に沿って", "wall": "塀の前に", "well": "井戸の近くに",
+        })  # fmt: skip
         self.table("part", "when", {
             "morning": "朝早く/朝のうちに/朝食のあと/通りが静かなうちに",
             "noon": "昼ごろ/正午ごろ/昼休みに/時計が十二時を打つころ",
             "afternoon": "昼過ぎに/昼食のあと/午後になって/日が傾き始めたころ",
             "evening": "日が暮れるころ/夕食の前に/夕方になって/一日の終わりに/街灯がともるころ",
         })  # fmt: skip
-        self.table("number", "", {n: kanji(n) for n in range(100)})
+        self.table("number", "", {n: kanji(n) for n in range(100)} | {-n: "氷点下" + kanji(n) for n in range(1, 20)})
         self.table("number", "people", {n: {1: "一人", 2: "二人"}.get(n, kanji(n) + "人") for n in range(1, 100)})
         self.table("gender", "child", {"f": "娘", "m": "息子"})
 

@@ -7,7 +7,7 @@ from shizuku.data.town.records import person_roles, place_roles, side_of
 from shizuku.data.town.voice import Draft
 
 PERSON_FACTS = ("street", "born", "trait", "colour", "favourite", "hobby", "work")
-PLACE_FACTS = ("founded", "hours", "closed", "corner")
+PLACE_FACTS = ("founded", "hours", "closed")
 
 
 def entry(draft: Draft, days: Days) -> None:
@@ -22,9 +22,9 @@ def _person(draft: Draft, days: Days) -> None:
     env = {**person_roles(person), "town": town.name, "day": draft.day}
     if pick.chance(0.7):
         draft.line("t.entry.person", env)
-    draft.tell("s.entry.person.first", env)
-    facts = pick.some(PERSON_FACTS, pick.between(2, 5))
-    for fact in facts:
+    first = pick.of(("born", "street", "job"))
+    draft.tell(f"s.entry.person.first.{first}", env)
+    for fact in pick.some([f for f in PERSON_FACTS if f != first], pick.between(2, 5)):
         draft.tell(f"s.entry.person.{fact}", env)
     if pick.chance(0.5):
         draft.end_paragraph()
@@ -114,7 +114,9 @@ def _book(draft: Draft, days: Days) -> None:
     env = {**person_roles(author), "book": book, "town": town.name}
     draft.line("t.entry.book", env)
     draft.tell("s.entry.book.first", env)
-    for fact in pick.some(PERSON_FACTS, pick.between(2, 4)):
+    first = pick.of(("born", "street", "job"))
+    draft.tell(f"s.entry.person.first.{first}", env)
+    for fact in pick.some([f for f in PERSON_FACTS if f != first], pick.between(1, 3)):
         draft.tell(f"s.entry.person.{fact}", env)
     readers = [r for r in days.lived(draft.day) if r.kind == "read" and r.roles["book"] == book]
     for record in pick.some(readers, 3):

@@ -70,7 +70,7 @@ def _way(draft: Draft) -> None:
 def _how(draft: Draft) -> None:
     pick, words = draft.choices, draft.words
     topic = str(pick.of(list(words.tables["topic", ""])))
-    person = pick.of([p for p in draft.town.people.values() if not p.held_out])
+    person = pick.of([p for p in draft.town.people.values() if p.job != "pupil"])
     env: Roles = {**person_roles(person), "topic": topic, "town": draft.town.name}
     draft.line("t.how", env)
     if pick.chance(0.6):
@@ -80,7 +80,8 @@ def _how(draft: Draft) -> None:
     for number, step in enumerate(steps, 1):
         if numbered:
             draft.number(number)
-        draft.tell("s.how.plain" if numbered else "s.how.step", {"step": step})
+        link = "s.how.step.first" if number == 1 else "s.how.step"
+        draft.tell("s.how.plain" if numbered else link, {"step": step})
     if numbered:
         draft.end_paragraph()
     if pick.chance(0.7):

@@ -44,7 +44,7 @@ def test_a_person_reads_one_line(corpus: Path, tmp_path: Path, capsys: pytest.Ca
     code, printed, _ = run(
         capsys, "--text", corpus, "--vocab-size", 280, "--out", tmp_path / "no", "--dry-run"
     )
-    assert code == 0 and "would read 1 files" in printed and not (tmp_path / "no").exists()
+    assert code == 0 and "files: 1" in printed and not (tmp_path / "no").exists()
 
 
 def test_mistakes_are_named_with_their_flag(

@@ -5,10 +5,8 @@ from itertools import pairwise
 
 import regex
 
-CONTRACTION = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-CUT = regex.compile(
-    CONTRACTION + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+CUT = regex.compile(WORDS + r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 JAPANESE = r"[\p{Han}々〆]{1,4}|\p{Hiragana}{1,8}|[\p{Katakana}ー]{1,16}"
 SHORT = regex.compile(JAPANESE + r"|[^\p{Han}\p{Hiragana}\p{Katakana}々〆ー]{1,32}")
 
@@ -50,7 +48,6 @@ def neighbours(ids: list[int]) -> list[tuple[int, int]]:
 
 
 def merged(ids: list[int], pair: tuple[int, int], new: int) -> list[int]:
-    """`ids` with every `pair`, taken from the left, replaced by `new`."""
     out: list[int] = []
     place = 0
     while place < len(ids):

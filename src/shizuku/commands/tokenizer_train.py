@@ -60,7 +60,7 @@ def run(config: Config) -> dict[str, object]:
                 room -= len(document.text)
             yield document.text
 
-    say(f"training a vocabulary of {config.vocab_size:,} on {len(files):,} files")
+    say(f"training a vocabulary of {config.vocab_size:,}; files to read: {len(files):,}")
     start = time.perf_counter()
     tokenizer = Tokenizer.train(
         texts(), config.vocab_size, min_frequency=config.min_frequency, max_bytes=config.max_bytes
@@ -85,7 +85,7 @@ def run(config: Config) -> dict[str, object]:
 def show(result: dict[str, object]) -> None:
     """Print what was made, or what would be."""
     if result.get("dry_run"):
-        print(f"would read {result['files']:,} files, {result['bytes']:,} bytes, and write {result['out']}")
+        print(f"would read {result['bytes']:,} bytes (files: {result['files']:,}) and write {result['out']}")
         return
     print(
         f"{result['tokenizer']}: {result['vocab_size']:,} ids in {result['seconds']:.1f} s, "

@@ -53,7 +53,9 @@ def save_tokenizer(tokenizer: Tokenizer, directory: Path) -> None:
     }
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        tokenizer.backend.save(str(directory / "tokenizer.json"))
+        # Not `backend.save`: its errors (a full disk) are of no type of their own.
+        serialised = tokenizer.backend.to_str(pretty=True)
+        (directory / "tokenizer.json").write_text(serialised, encoding="utf-8", newline="")
         _write_json(directory / "tokenizer_config.json", settings)
         for name, template in tokenizer.chat_templates.items():
             file = directory / "chat_template.jinja"

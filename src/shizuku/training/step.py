@@ -87,7 +87,7 @@ def check_finite_step(result: StepLoss, step: int, batches: Sequence[DeviceBatch
     raise TrainingError(
         f"step {step}: {' and '.join(bad)}; the weights were not moved. The batch is in {path}. "
         "Lower --optimizer.learning-rate or --optimizer.muon-learning-rate, or set --loop.clip, "
-        "and go on from the last checkpoint with another --out"
+        "and start again with another --out"
     )
 
 

@@ -405,10 +405,9 @@ def test_without_a_network(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert nothing_left(home)
 
 
-# ---- the real thing
+# ---- the real file, as CI has pulled it
 
 
-@pytest.mark.network
 def test_the_catalogue_is_true(smollm2_gguf: Path) -> None:
     from shizuku.checkpoints.digests import file_digest
 

@@ -94,7 +94,7 @@ if sys.argv[2] != "exchange":
     replacing._exchange = lambda made, target: False
 seed = int(sys.argv[3])
 model = small_model(seed=seed)
-for _ in range(25):
+for _ in range(12):
     save_checkpoint(sys.argv[1], model=model, run={"metrics": {"seed": seed}})
 """
 

@@ -106,6 +106,8 @@ def test_windows_come_from_layer_types_or_from_the_first_windowed_layer() -> Non
         ({"kv_heads": 2, "head_width": 10, "attention_bias": True, "attention_output_bias": True}, "llama"),
         ({"qk_norm": True}, "qwen3"),
         ({"qk_norm": True, "sliding_window": 4, "sliding_layers": (True, False)}, "qwen3"),
+        ({"width": 30, "head_width": 10}, None),
+        ({"width": 30, "head_width": 10, "qk_norm": True}, "qwen3"),
         ({"sliding_window": 4}, None),
         ({"attention_bias": True}, None),
         ({"activation": "relu2"}, "llama"),

@@ -7,7 +7,7 @@ fail, not run wrong.
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -50,6 +50,8 @@ class Family:
     """Every tensor that a member may have; which it has follows from its config."""
     ignored: str | None = None
     """Pattern of tensors that old checkpoints carry and that are no weights."""
+    accepts: Callable[[DecoderConfig], bool] = lambda config: True
+    """Whether transformers takes such a config, where its own checks are narrower than the mechanisms."""
     gguf_architecture: str
     """The name of the architecture inside GGUF files."""
     gguf_fixed: Mapping[str, Any]
@@ -90,7 +92,7 @@ class Family:
         for translation in self.translations:
             foreign.update(translation.write(config))
         try:
-            return foreign if self.read(foreign) == config else None
+            return foreign if self.accepts(config) and self.read(foreign) == config else None
         except CheckpointError:
             return None
 

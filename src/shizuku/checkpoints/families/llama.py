@@ -51,6 +51,7 @@ FAMILY = Family(
         *weight("lm_head", "unembedding"),
     ),
     ignored=r"layers\.\d+\.self_attn\.rotary_emb\.inv_freq",
+    accepts=lambda config: config.width % config.heads == 0,
     gguf_architecture="llama",
     gguf_fixed={"activation": "silu"},
     gguf_permuted=True,

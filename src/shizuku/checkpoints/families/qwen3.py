@@ -31,6 +31,7 @@ FAMILY = replace(
         *weight("layers.{n}.self_attn.q_norm", "blocks.{n}.attention.query_norm"),
         *weight("layers.{n}.self_attn.k_norm", "blocks.{n}.attention.key_norm"),
     ),
+    accepts=lambda config: True,
     gguf_architecture="qwen3",
     gguf_permuted=False,
 )

@@ -114,13 +114,14 @@ class LanguageModel:
         """Continue a prompt (-> str) or each of a list of prompts (-> list of str, in their order).
 
         `settings` are those of `GenerationSettings`: max_new_tokens, temperature, top_k, top_p, min_p,
-        repetition_penalty, seed, stop. What is left out comes from the checkpoint's generation_config.json,
-        then from `DEFAULTS`. A text does not depend on the other prompts or on `batch_size`: draws are
-        seeded by `seed` and the prompt's place in the list. Raises ConfigError for unknown or impossible
-        settings, ModelError for a prompt that is empty or doesn't fit the window.
+        repetition_penalty, seed, stop. What is left out comes from the checkpoint's generation_config.json;
+        without one decoding is greedy, as in `transformers`. A text does not depend on the other prompts
+        or on `batch_size`: draws are seeded by `seed` and the prompt's place in the list. Raises
+        ConfigError for unknown or impossible settings, ModelError for a prompt that is empty or doesn't fit
+        the window.
         """
         asked = self.settings(**settings)
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        prompts: list[Any] = list(prompt) if isinstance(prompt, list | tuple) else [prompt]
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ConfigError(f"batch_size {batch_size!r}: expected a whole number >= 1")
         ids = [self.prompt_ids(text) for text in prompts]
@@ -134,7 +135,8 @@ class LanguageModel:
                 readers[step.index].push(step.token_id, step.finish)
                 if readers[step.index].finish:
                     steps.finish(step.index)
-        return readers[0].text if isinstance(prompt, str) else [reader.text for reader in readers]
+        texts = [reader.text for reader in readers]
+        return texts if isinstance(prompt, list | tuple) else texts[0]
 
     def stream(self, prompt: str, *, processors: Sequence[Processor] = (), **settings: Any) -> "Pieces":
         """Continue one prompt, giving the text in pieces of whole characters as it is made.
@@ -236,7 +238,7 @@ class LanguageModel:
     # ---- how it is done
 
     def settings(self, **settings: Any) -> GenerationSettings:
-        """The complete settings: what is given here, else the checkpoint's, else `DEFAULTS`.
+        """The complete settings: what is given here, else the checkpoint's, else greedy decoding.
 
         ConfigError for an unknown name (with the nearest known one), a wrong type or an impossible value.
         """

@@ -6,6 +6,8 @@ only vectors before a target are unembedded, a slice at a time.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -88,7 +90,7 @@ def score_sequences(
     ]
 
 
-def one_sequence(token_ids: Sequence[int] | Tensor, what: str = "token_ids") -> list[int]:
+def one_sequence(token_ids: Any, what: str = "token_ids") -> list[int]:
     """The ids as a list; ModelError for a batch, whose padding could not be told from text."""
     shape = getattr(token_ids, "shape", None)
     values = list(token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids)
@@ -99,11 +101,10 @@ def one_sequence(token_ids: Sequence[int] | Tensor, what: str = "token_ids") -> 
             "from text by its id (it may equal the end token): pass each sequence by itself, or call "
             "lm.model(ids_BT, segments_BT=…) with -1 where there is padding"
         )
-    if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
-        raise ModelError(
-            f"{what}: expected whole numbers, got {next(v for v in values if type(v) is not int)!r}"
-        )
-    return values
+    strange = [value for value in values if not isinstance(value, Integral) or isinstance(value, bool)]
+    if strange:
+        raise ModelError(f"{what}: expected token ids (whole numbers), got {strange[0]!r}")
+    return [int(value) for value in values]
 
 
 def score_spans(model: DecoderLike, spans: Sequence[Span]) -> list[SpanScore]:

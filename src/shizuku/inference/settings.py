@@ -11,8 +11,6 @@ from shizuku.inference.sampling import SamplingConfig
 
 # The longest continuation where no limit is asked for.
 DEFAULT_NEW_TOKENS = 512
-# Used where neither the caller nor the checkpoint's generation_config.json says anything.
-DEFAULTS: Mapping[str, Any] = {"temperature": 0.7, "top_p": 0.95}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,17 +29,19 @@ class GenerationSettings(SamplingConfig):
 
 
 def settings_from(generation: Mapping[str, Any], path: Path | None = None) -> dict[str, Any]:
-    """Settings where the caller gives none: those of a generation_config.json, else `DEFAULTS`.
+    """Settings where the caller gives none, read from a generation_config.json as `transformers` reads it:
+    greedy decoding unless `do_sample` is true.
 
     Raises CheckpointError naming the file (in the directory `path`) for an impossible value.
     """
-    known = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_new_tokens")
+    always, sampled = ("repetition_penalty", "max_new_tokens"), ("temperature", "top_k", "top_p", "min_p")
+    known = always + (sampled if generation.get("do_sample") else ())
     said = {key: generation[key] for key in known if generation.get(key) is not None}
+    if not generation.get("do_sample"):
+        said["temperature"] = 0.0
     if said.get("top_k") == 0:
         del said["top_k"]  # 0 is how `transformers` says that there is no limit
-    if generation.get("do_sample") is False:
-        said["temperature"] = 0.0
     try:
-        return asdict(from_dict(GenerationSettings, {**DEFAULTS, **said}))
+        return asdict(from_dict(GenerationSettings, said))
     except ConfigError as error:
         raise CheckpointError(f"{path or 'this model'}: generation_config.json: {error}") from error

@@ -52,10 +52,10 @@ def other_value(kind: Any, default: Any) -> Any:
     return Path("some/where") if kind is Path else "something"
 
 
-def words(path: str, value: Any, positional: bool) -> list[str]:
+def words(path: str, value: Any, positional: bool, kind: Any) -> list[str]:
     """The command-line words that set a leaf."""
     flag = "--" + path.replace("_", "-")
-    if isinstance(value, bool):
+    if kind is bool:
         head, _, last = flag[2:].rpartition(".")
         return [flag] if value else [f"--{head}{'.' if head else ''}no-{last}"]
     values = [str(item) for item in value] if isinstance(value, tuple) else [str(value)]
@@ -72,10 +72,10 @@ def cases() -> list[Any]:
     return found
 
 
-def required(config: type[Any], verb: str, but: str) -> list[tuple[str, Any, bool]]:
+def required(config: type[Any], verb: str, but: str) -> list[tuple[str, Any, bool, Any]]:
     """The other leaves that have no default, with a value each."""
     return [
-        (path, FITTING.get((verb, path), other_value(kind, default)), positional)
+        (path, FITTING.get((verb, path), other_value(kind, default)), positional, kind)
         for path, kind, default, positional in leaves(config)
         if default is dataclasses.MISSING and path != but
     ]
@@ -95,11 +95,13 @@ def test_leaf_arrives(
     assert value != default
     others = required(config, verb, path)
     line = [word for other in others for word in words(*other) if other[2]]
-    line += words(path, value, positional) + [w for other in others if not other[2] for w in words(*other)]
+    line += words(path, value, positional, kind) + [
+        w for other in others if not other[2] for w in words(*other)
+    ]
     assert read(cli.parse(config, verb, line), path) == value
 
     table: dict[str, Any] = {}
-    for name, item, _ in [*others, (path, value, positional)]:
+    for name, item, *_ in [*others, (path, value, positional, kind)]:
         *parents, last = name.split(".")
         place = table
         for parent in parents:

@@ -146,9 +146,9 @@ def _truth(page: Page, facts: Mapping[str, Any]) -> None:
         ]
     )
     page.text(
-        "A sentence is accepted if the grammar could have written it, word for word. A statement is supported "
-        "if the table of facts has it; the rest are inventions in good grammar, which is what a small model "
-        "that has read much and remembers little will write."
+        "A sentence is accepted if the grammar could have written it, word for word. A statement is "
+        "supported if the table of facts has it; the rest are inventions in good grammar, which is what "
+        "a small model that has read much and remembers little will write."
     )
 
 

@@ -1,5 +1,8 @@
 """Fast equals slow: cached, padded, packed and reordered calls give what each sequence gives alone."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from peers import VOCABULARY, difference, randomise, token_ids
@@ -192,9 +195,25 @@ def test_plain_masks_follow_the_rule(start: int, tokens: int, window: int | None
     assert torch.equal(mask, expected)
 
 
+_COMPILED = """
+import torch
+from shizuku.models.decoder import Decoder, DecoderConfig, initialise
+config = DecoderConfig(
+    vocab_size=257, context=64, width=48, layers=3, heads=6, kv_heads=3, ffn_width=80,
+    sliding_window=5, sliding_layers=(True, False, True),
+)
+model = Decoder(config)
+initialise(model, 0)
+ids_BT = torch.randint(257, (2, 40))
+with torch.no_grad():
+    eager, compiled = model(ids_BT), torch.compile(model, fullgraph=True)(ids_BT)
+print((eager - compiled).abs().max().item() / eager.std().item())
+"""
+
+
 @pytest.mark.slow
-def test_compiled_equals_eager() -> None:
-    model = Decoder(KINDS["windowed"]).eval()
-    randomise(model)
-    compiled = torch.compile(model)
-    assert difference(compiled(token_ids()), model(token_ids())) < CLOSE
+def test_compiled_equals_eager_in_one_graph() -> None:
+    """In a process of its own: the shape checks that pytest installs cannot be traced."""
+    done = subprocess.run([sys.executable, "-c", _COMPILED], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert float(done.stdout) < CLOSE

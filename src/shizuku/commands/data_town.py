@@ -61,7 +61,7 @@ def run(config: Config) -> dict[str, object]:
 
 def show(result: dict[str, Any]) -> None:
     """The same for people."""
-    print(f"{result['bytes'] / 1e6:.2f} MB in {result['documents']:,} documents, {result['sentences']:,} sentences")
+    print(f"{result['bytes'] / 1e6:.2f} MB: {result['documents']:,} texts, {result['sentences']:,} sentences")
     print(f"{result['facts']:,} facts about {result['days']} days, written in {result['seconds']} s")
     for name in ("bytes_by_split", "bytes_by_language", "documents_by_register"):
         print(f"{name.replace('_', ' ')}: " + ", ".join(f"{k} {v:,}" for k, v in result[name].items()))

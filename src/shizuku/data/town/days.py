@@ -1,4 +1,4 @@
-"""What happens in the town, day by day: each day is a pure function of (town, day), so any worker can live any day."""
+"""What happens in the town: a day is a pure function of (town, day), so any worker can live it."""
 
 import math
 from datetime import date, timedelta
@@ -61,7 +61,7 @@ class Days:
         """Four records: the sky and the degrees (Celsius) in each part of the day."""
         pick = Choices(self.town.seed, "weather", day)
         season = math.cos((date_of(day).timetuple().tm_yday - 205) * 2 * math.pi / 365)
-        mean = 14 + int(round(11 * season)) + pick.between(-3, 3)
+        mean = 14 + round(11 * season) + pick.between(-3, 3)
         cold = mean < 5
         sky = pick.weighted(stock.SKIES, (5, 4, 3, 2, 1, 2 if cold else 0))
         records = []
@@ -200,7 +200,13 @@ class _Day:
         self.add("practise", person, part, hobby=person.hobby)
 
     def _read(self, person: Person, part: str) -> None:
-        self.add("read", person, part, book=self.pick.of(stock.BOOKS), place=self.pick.of(("library", "park", "cafe")))
+        self.add(
+            "read",
+            person,
+            part,
+            book=self.pick.of(stock.BOOKS),
+            place=self.pick.of(("library", "park", "cafe")),
+        )
 
     def _repair(self, person: Person, part: str) -> None:
         self.add("repair", person, part, thing=self.pick.of(stock.BROKEN))
@@ -218,7 +224,13 @@ class _Day:
 
     def _eat(self, person: Person, part: str) -> None:
         food = person.favourite if self.pick.chance(0.3) else self.pick.of(stock.FOODS)
-        self.add("eat", person, part, food=food, place=self.pick.of(("park", "cafe", "harbour", "station", "shrine")))
+        self.add(
+            "eat",
+            person,
+            part,
+            food=food,
+            place=self.pick.of(("park", "cafe", "harbour", "station", "shrine")),
+        )
 
     def _help(self, person: Person, part: str) -> None:
         self.add("help", person, part, whom=self.other(person), chore=self.pick.of(stock.CHORES))
@@ -231,7 +243,13 @@ class _Day:
         self.add("win", person, part, contest=self.pick.of(stock.CONTESTS), place=place)
 
     def _walk(self, person: Person, part: str) -> None:
-        self.add("walk", person, part, petname=str(person.pet_name), place=self.pick.of(("park", "harbour", "shrine")))
+        self.add(
+            "walk",
+            person,
+            part,
+            petname=str(person.pet_name),
+            place=self.pick.of(("park", "harbour", "shrine")),
+        )
 
     def _travel(self, person: Person, part: str) -> None:
         destination, vehicle = self.pick.of(stock.DESTINATIONS), self.pick.of(stock.VEHICLES)
@@ -247,7 +265,24 @@ class _Day:
         self.add("write", person, part, whom=self.other(person))
 
 
-_ANY_TIME = ("purchase purchase meet meet gift lose practise read repair plant see make visit write help invite").split()
+_ANY_TIME = [
+    "purchase",
+    "purchase",
+    "meet",
+    "meet",
+    "gift",
+    "lose",
+    "practise",
+    "read",
+    "repair",
+    "plant",
+    "see",
+    "make",
+    "visit",
+    "write",
+    "help",
+    "invite",
+]
 
 
 def _happenings(person: Person, part: str) -> list[str]:
@@ -271,8 +306,8 @@ def _talk(days: Days, day: int) -> list[Record]:
     records: list[Record] = []
     yesterday = days.lived(day - 1)
 
-    def add(kind: str, who: str, **roles: Value) -> None:
-        roles["part"] = pick.of(stock.PARTS[1:])
+    def add(kind: str, who: str, after: int = 0, **roles: Value) -> None:
+        roles["part"] = pick.of(stock.PARTS[after + 1 :])
         records.append(Record(f"{kind}-{day:04d}-{500 + len(records):03d}", kind, day, {"who": who, **roles}))
 
     for lost in yesterday:
@@ -280,16 +315,21 @@ def _talk(days: Days, day: int) -> list[Record]:
         if lost.kind == "lose" and not people[owner].held_out and pick.chance(0.6):
             finder = pick.of([p for p in people if p != owner and not people[p].held_out])
             add("find", finder, item=lost.roles["item"], place=lost.roles["place"], whom=owner)
-    worth = [r for r in days.lived(day) + yesterday if r.kind in TOLD and not people[str(r.roles["who"])].held_out]
+    worth = [
+        r for r in days.lived(day) + yesterday if r.kind in TOLD and not people[str(r.roles["who"])].held_out
+    ]
     for news in pick.some(worth, 14):
         knows = [str(v) for role, v in news.roles.items() if role in ("who", "whom")]
         who = str(news.roles.get("whom") or knows[0])
-        if people[who].held_out:
+        after = stock.PARTS.index(str(news.roles["part"])) if news.day == day else 0
+        if people[who].held_out or after == len(stock.PARTS) - 1:
             continue
         whom = pick.of([p for p in people if p not in knows and not people[p].held_out])
-        add("tell", who, whom=whom, about=news.id)
+        add("tell", who, after, whom=whom, about=news.id)
     return records
 
 
-TOLD = frozenset("lose see win travel make repair read cook help gift plant purchase".split())
+TOLD = frozenset(
+    ["lose", "see", "win", "travel", "make", "repair", "read", "cook", "help", "gift", "plant", "purchase"]
+)
 """Kinds of events that people pass on."""

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables and productions: a long entry is clearer on one line)
 """What is true in the town, as records: a kind, roles with values, and the day (None: always).
 
 The simulation hands over records; a sentence makes statements of the same shape, and a statement holds when some

@@ -1,15 +1,16 @@
 """Productions that write sentences from facts and read the facts back out of sentences.
 
-A grammar is text. A line at the margin opens a rule: `name`, or `name = kind, kind(role=value)` when what it writes
-states records of those kinds, or `name =` when its roles are its own business and nothing is stated. The indented
-lines under it are its alternatives, all equally likely; `=> kind` at an alternative's end replaces the rule's kinds.
+A grammar is text. A line at the margin opens a rule: `name`, or `name = kind, kind(role=value)` when what
+it writes states records of those kinds, or `name =` when its roles are its own business and nothing is
+stated. The indented lines under it are its alternatives, all equally likely; `=> kind` at an
+alternative's end replaces the rule's kinds.
 
     [a|b|]        one of these, all equally likely
     {role:form}   the value of a role, put into words by the language; the role's name types it
                   ({role:v}: a value that is a whole verb phrase, in the rule's verb form)
     <rule>        another rule about the same roles
     <form:key>    the rule `form.KIND` about the record that stands under `key`
-    ~verb         an inflected verb: a rule named `vp.KIND` becomes one rule `form.KIND` for each form of the language
+    ~verb         an inflected verb: a rule `vp.KIND` becomes one rule `form.KIND` for each verb form
 
 The same nodes write (`emit`) and read (`match`), so whatever the writer can say the reader accepts.
 """
@@ -17,6 +18,7 @@ The same nodes write (`emit`) and read (`match`), so whatever the writer can say
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 from shizuku.data.town.facts import KINDS, PERSONS, Statement, Value
@@ -152,7 +154,7 @@ class Sequence:
     def match(self, reader: Reader, position: int) -> list[Reading]:
         states: list[Reading] = [(position, ())]
         for node in self.nodes:
-            following = {}
+            following: dict[Reading, None] = {}
             for place, items in states:
                 for end, more in node.match(reader, place):
                     following[end, items + more] = None
@@ -167,7 +169,7 @@ Kinds = tuple[tuple[str, tuple[tuple[str, Value], ...]], ...]
 
 
 class Alternative:
-    """One production of a rule: what it writes and the kinds of records it states (None: it is part of its caller)."""
+    """One production of a rule and the kinds of records it states (None: it is part of its caller)."""
 
     __slots__ = ("body", "is_top", "kinds")
 
@@ -189,7 +191,11 @@ class Alternative:
         statements = [item for item in items if isinstance(item, Statement)]
         completed = [complete(statement, roles) for statement in statements]
         for kind, fixed in self.kinds or ():
-            own = {role: value for role, value in roles.items() if role in KINDS[kind] or role == "day" or role[-1] == "#"}
+            own = {
+                role: value
+                for role, value in roles.items()
+                if role in KINDS[kind] or role == "day" or role[-1] == "#"
+            }
             completed.append(Statement(kind, tuple(sorted({**own, **dict(fixed)}.items()))))
         if self.is_top:  # what the text has named by now is needed to understand its pronouns and its dates
             return (*completed, *(pair for pair in roles.items() if pair[0] in PERSONS or pair[0] == "day"))
@@ -206,7 +212,7 @@ class Rule(Choice):
         self.name, self.alternatives = name, alternatives
 
     def match(self, reader: Reader, position: int) -> list[Reading]:
-        found = {}
+        found: dict[Reading, None] = {}
         for alternative in self.alternatives:
             for reading in alternative.match(reader, position):
                 found[reading] = None
@@ -246,7 +252,9 @@ def complete(statement: Statement, roles: Mapping[str, Value]) -> Statement:
 
 TOP = ("s.", "t.")
 """Rules of these families are whole sentences and whole lines: nothing is above them to take their roles."""
-_TOKEN = re.compile(r"\[|\||\]|\{(\w+)(?::(\w+))?\}|<([\w.]+)(?::(\w+))?>|~([a-z]+|[^\[\]|{}<>~]+)|[^\[\]|{}<>~]+")
+_TOKEN = re.compile(
+    r"\[|\||\]|\{(\w+)(?::(\w+))?\}|<([\w.]+)(?::(\w+))?>|~([a-z]+|[^\[\]|{}<>~]+)|[^\[\]|{}<>~]+"
+)
 Inflect = Callable[[str, str], str]
 
 
@@ -254,7 +262,9 @@ def parse(text: str, inflect: Callable[[str], str] | None = None) -> Sequence:
     """The nodes of one alternative; `inflect` puts a verb into the form that is being made."""
     sequence, rest = _sequence(list(_TOKEN.finditer(text)), 0, inflect)
     assert rest == len(list(_TOKEN.finditer(text))), f"unbalanced brackets in the production {text!r}"
-    assert "".join(m.group() for m in _TOKEN.finditer(text)) == text, f"stray marks in the production {text!r}"
+    assert "".join(m.group() for m in _TOKEN.finditer(text)) == text, (
+        f"stray marks in the production {text!r}"
+    )
     return sequence
 
 
@@ -306,23 +316,27 @@ def compile_rules(texts: list[str], inflect: Inflect, forms: tuple[str, ...]) ->
         name = ""
         for line in text.splitlines():
             if line and not line.startswith((" ", "#")):
-                name, equals, kinds = line.partition("=")
+                name, equals, stated_kinds = line.partition("=")
                 name = name.strip()
                 assert name not in lines, f"the rule {name} is given twice"
-                lines[name] = (parse_kinds(kinds) if equals else None, [])
-            elif line.strip() and not line.startswith("#"):
+                lines[name] = (parse_kinds(stated_kinds) if equals else None, [])
+            elif line.strip():
                 lines[name][1].append(line.strip())
     rules: dict[str, Rule] = {}
-    for name, (kinds, bodies) in lines.items():
-        if kinds is None and name.startswith(TOP):
-            kinds = ()
+    for name, (stated, bodies) in lines.items():
+        kinds = () if stated is None and name.startswith(TOP) else stated
         if name.startswith("vp."):
             for form in forms:
                 made = f"{form}.{name[3:]}"
-                rules[made] = _rule(made, kinds, bodies, lambda verb, form=form: inflect(verb, form))  # type: ignore[misc]
+                rules[made] = _rule(made, kinds, bodies, partial(_inflected, inflect, form))
         else:
             rules[name] = _rule(name, kinds, bodies, None)
     return rules
+
+
+def _inflected(inflect: Inflect, form: str, verb: str) -> str:
+    """A verb in the form of the rule that is being made."""
+    return inflect(verb, form)
 
 
 def _rule(name: str, kinds: Kinds | None, bodies: list[str], inflect: Callable[[str], str] | None) -> Rule:

@@ -1,9 +1,10 @@
 """Is a sentence one that the town's grammar can write, and is what it says true in the town?
 
-The judge reads a text with the very productions that write: a sentence is `accepted` when some production yields it,
-and `supported` when everything that some reading of it states agrees with the facts. Pronouns may be anybody of the
-gender whom the text has named; where a day is known (from the text's date, or given) events must be of that day or of
-the day before, weather and prices of that day; where none is known, of any day.
+The judge reads a text with the very productions that write: a sentence is `accepted` when some production
+yields it, and `supported` when everything that some reading of it states agrees with the facts. Pronouns
+may be anybody of the gender whom the text has named; where a day is known (from the text's date, or
+given) events must be of that day or of the day before, weather and prices of that day; where none is
+known, of any day.
 """
 
 import re
@@ -80,8 +81,12 @@ class Judge:
         self._languages = languages_of(town)
         self._days = Days(town)
         self._speakers = {
-            "en": frozenset(name for (name,) in self._languages["en"].words.tables["person", "name"].values()),
-            "ja": frozenset(name for (name,) in self._languages["ja"].words.tables["person", "label"].values()),
+            "en": frozenset(
+                name for (name,) in self._languages["en"].words.tables["person", "name"].values()
+            ),
+            "ja": frozenset(
+                name for (name,) in self._languages["ja"].words.tables["person", "label"].values()
+            ),
         }
         self._standing = RecordIndex(standing_records(town))
         self._by_day: dict[int, RecordIndex] = {}
@@ -98,7 +103,9 @@ class Judge:
             if day is None and len(dates) == 1:
                 day = int(dates.pop())
             for items in readings:
-                mentioned |= {str(v) for s in items for r, v in _pairs(s) if r in PERSONS and not is_pronoun(v)}
+                mentioned |= {
+                    str(v) for s in items for r, v in _pairs(s) if r in PERSONS and not is_pronoun(v)
+                }
             verdicts.append(
                 Verdict(
                     sentence=sentence,
@@ -117,8 +124,12 @@ class Judge:
                     readings.append(items)
         return readings
 
-    def _supported(self, readings: list[tuple[Item, ...]], day: int | None, mentioned: set[str]) -> bool | None:
-        stating = [[s for s in items if isinstance(s, Statement) and _says_something(s)] for items in readings]
+    def _supported(
+        self, readings: list[tuple[Item, ...]], day: int | None, mentioned: set[str]
+    ) -> bool | None:
+        stating = [
+            [s for s in items if isinstance(s, Statement) and _says_something(s)] for items in readings
+        ]
         if not stating or not all(stating):
             return None
         return any(all(self._holds(s, day, mentioned) for s in statements) for statements in stating)
@@ -176,7 +187,7 @@ def _pairs(item: Item) -> tuple[tuple[str, Value], ...]:
 
 
 def _as_written(sentence: str, language: str) -> Iterator[tuple[str, str]]:
-    """The sentence as the productions write it, without the final stop and capital, and the family of rules."""
+    """The sentence as productions write it, without the final stop and capital, and the family of rules."""
     stop = "." if language == "en" else "。"
     bare = sentence.removesuffix(stop)
     for family in ("s.", "t."):
@@ -194,5 +205,3 @@ def _counters_fit(items: tuple[Item, ...], words: JapaneseWords) -> bool:
             if counter and thing in roles and not words.counter_fits(count, str(counter), str(roles[thing])):
                 return False
     return True
-
-

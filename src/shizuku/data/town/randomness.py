@@ -1,7 +1,7 @@
 """A seeded source of choices that counts the information in what it chooses.
 
-Only `random.Random.random` is used: its stream for an integer seed is the Mersenne Twister's and has been the
-same in every Python since 2.3, on every platform; `choice`, `shuffle` and `sample` have changed between versions.
+Only `random.Random.random` is used: its stream for an integer seed is the Mersenne Twister's and the same in
+every Python on every platform; `choice`, `shuffle` and `sample` have changed between versions.
 """
 
 import math
@@ -57,12 +57,14 @@ class Choices:
         """One of the items, as likely as its weight says."""
         total = float(sum(weights))
         point = self._random() * total
-        for item, weight in zip(items, weights, strict=True):
+        chosen = 0
+        for weight in weights[:-1]:
             point -= weight
             if point < 0.0:
                 break
-        self.bits -= math.log2(weight / total)
-        return item
+            chosen += 1
+        self.bits -= math.log2(weights[chosen] / total)
+        return items[chosen]
 
     def some(self, items: Sequence[T], count: int) -> list[T]:
         """`count` different items in random order (all of them if there are fewer)."""

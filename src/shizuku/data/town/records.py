@@ -1,4 +1,4 @@
-"""What always holds in a town, as records: who lives where and with whom, what stands where, what dishes need."""
+"""What always holds in a town, as records: who lives where, what stands where, what dishes need."""
 
 from shizuku.data.town import stock
 from shizuku.data.town.days import date_of
@@ -35,7 +35,7 @@ def place_roles(place: Place) -> dict[str, Value]:
 
 
 def way_roles(start: Place, end: Place) -> dict[str, Value]:
-    """The roles of the way between two places: first along the start's street, then along the end's avenue."""
+    """The roles of the way between two places: along the start's street, then along the end's avenue."""
     east, north = end.column - start.column, end.row - start.row
     return {
         "start": start.id, "end": end.id, "street": start.street, "side": "east" if east > 0 else "west",

@@ -1,3 +1,5 @@
+# ruff: noqa: E501, SIM905, C408, RUF005 (tables: a list of words reads best as words)
+# fmt: off
 """What a town can be made of: keys, prices and kinds, in no language (the words are in the languages' rooms)."""
 
 FEMALE = (

@@ -6,7 +6,7 @@ from shizuku.data.town.facts import KINDS, Value
 
 
 def sum_holds(kind: str, roles: Mapping[str, Value]) -> bool:
-    """Whether a sum is right: a * b = c, a + b = c, a - b = c or a / b = c by kind; what is left out may be anything."""
+    """Whether a sum of a kind (times, plus, minus, share) is right; with a role left out it is."""
     if any(role not in roles for role in KINDS[kind]):
         return True
     a, b, c = (int(roles[role]) for role in KINDS[kind])

@@ -13,8 +13,8 @@ _WORD = re.compile(r"[\w'’-]+")
 def frequent_spans(documents: Iterable[TownDocument], *, top: int = 10) -> dict[str, list[tuple[str, float]]]:
     """By language, the spans of 8 words (English) or 8 characters (Japanese) that stand in most documents.
 
-    Each span comes with the share of the language's documents that contain it, from 0 to 1. Counts are of hashes
-    first and of spans second, so memory stays at one number a span.
+    Each span comes with the share of the language's documents that contain it, from 0 to 1. Hashes are
+    counted first and spelled out after, so memory stays at one number a span.
     """
     kept = list(documents)
     result: dict[str, list[tuple[str, float]]] = {}

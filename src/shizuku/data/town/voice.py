@@ -66,7 +66,12 @@ class Draft:
             pronoun = pronouns[2 if gender == "m" else 3]
             if form not in ("", "o", "s"):
                 return pronoun
-            if form != "o" and value == self._focus and self._clear(value, gender) and self.choices.chance(0.7):
+            if (
+                form != "o"
+                and value == self._focus
+                and self._clear(value, gender)
+                and self.choices.chance(0.7)
+            ):
                 self._spoken_of.append(value)
                 return pronoun
         first = value not in self._introduced
@@ -90,7 +95,7 @@ class Draft:
         return record.roles
 
     def tell(self, rule: str, env: Env) -> None:
-        """Add a sentence to the paragraph, by an alternative of the rule that the text has not used while there is one."""
+        """Add a sentence, by an alternative of the rule that the text has not used yet while there is one."""
         options = self.language.rules[rule].fitting(env)
         told = self._told.setdefault(rule, set())
         fresh = [option for option in options if id(option) not in told]
@@ -153,5 +158,3 @@ class Draft:
         while self.lines and not self.lines[-1]:
             self.lines.pop()
         return "\n".join(self.lines)
-
-

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables and productions: a long entry is clearer on one line)
 """How a language puts a role's value into words, and finds the value again: tables, and numbers in digits."""
 
 import re

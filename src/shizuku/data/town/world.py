@@ -1,4 +1,4 @@
-"""The town that stands still: its people, families, homes, shops and places, from one seed, in no language."""
+"""The town that stands still: its people, homes, shops and places, from one seed, in no language."""
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta

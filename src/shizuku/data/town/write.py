@@ -1,11 +1,13 @@
 """Writing the town: documents day by day, on several processes, to Parquet.
 
-`choice_bits` of a document is the sum of -log2 p over every choice made while it was written: which person or fact to
-tell of, which production, which synonym, a pronoun or a name. It is the information in the writer's choices given the
-world (the facts of the town, the day, the language and the register). The probability of the text given the world is
-at least the probability of this derivation, so -log2 p(text | world) <= choice_bits: where several derivations give the
-same string the sum is too high by what they share. A reader who does not know the world must learn the facts as well,
-which the sum leaves out; so bits over bytes is an estimate of the text's entropy floor, not a bound on either side.
+`choice_bits` of a document is the sum of -log2 p over every choice made while it was written: which
+person or fact to tell of, which production, which synonym, a pronoun or a name. It is the information in
+the writer's choices given the world (the facts of the town, the day, the language and the register). The
+probability of the text given the world is at least the probability of this derivation, so -log2 p(text |
+world) <= choice_bits: where several derivations give the same string, the sum is too high by what they
+share. A reader who does not know the world must learn the facts as well, which the sum leaves out; so
+bits over bytes is an estimate of the entropy floor for a reader who knows the town, not a bound on either
+side for one who does not.
 """
 
 from collections.abc import Callable, Iterator
@@ -154,7 +156,9 @@ _WRITERS: dict[tuple[int, int], TownWriter] = {}
 """Each process builds its writer once; it is a pure function of its key."""
 
 
-def _write_chunk(seed: int, days: int, chunk: range, size: float, with_facts: bool) -> tuple[list[TownDocument], pa.Table]:
+def _write_chunk(
+    seed: int, days: int, chunk: range, size: float, with_facts: bool
+) -> tuple[list[TownDocument], pa.Table]:
     """Documents and facts of some days: the work that is handed to a process."""
     writer = _WRITERS.get((seed, days))
     if writer is None:
@@ -180,7 +184,9 @@ def _chunks(
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         rest = iter(chunks)
-        waiting = [pool.submit(_write_chunk, seed, days, c, size, with_facts) for c in islice(rest, 3 * workers)]
+        waiting = [
+            pool.submit(_write_chunk, seed, days, c, size, with_facts) for c in islice(rest, 3 * workers)
+        ]
         while waiting:
             yield waiting.pop(0).result()
             for chunk in islice(rest, 1):
@@ -216,7 +222,7 @@ def write_town(
     workers: int = 2,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> TownSummary:
-    """Write documents.parquet and facts.parquet; `on_progress(bytes so far, bytes wanted)` is called now and then.
+    """Write documents.parquet and facts.parquet; `on_progress(bytes so far, bytes wanted)` hears of it.
 
     Raises DocumentError for a size or a number of workers that makes no sense.
     """
@@ -227,7 +233,10 @@ def write_town(
     directory.mkdir(parents=True, exist_ok=True)
     tally = _Tally()
     documents_path, facts_path = directory / "documents.parquet", directory / "facts.parquet"
-    with pq.ParquetWriter(documents_path, DOCUMENT_SCHEMA) as texts, pq.ParquetWriter(facts_path, FACT_SCHEMA) as facts:
+    with (
+        pq.ParquetWriter(documents_path, DOCUMENT_SCHEMA) as texts,
+        pq.ParquetWriter(facts_path, FACT_SCHEMA) as facts,
+    ):
         standing = fact_table(standing_records(build_town(seed, days=days)))
         facts.write_table(standing)
         tally.facts = standing.num_rows
@@ -240,11 +249,21 @@ def write_town(
             if on_progress is not None:
                 on_progress(tally.bytes, int(target))
     return TownSummary(
-        directory=directory, documents_path=documents_path, facts_path=facts_path, days=days, bytes=tally.bytes,
-        documents=tally.documents, sentences=tally.sentences, facts=tally.facts, choice_bits=tally.choice_bits,
-        bytes_by_split=tally.by_split, bytes_by_language=tally.by_language, documents_by_register=tally.by_register,
-        digest=tally.hash.hexdigest(), seconds=perf_counter() - started,
-    )  # fmt: skip
+        directory=directory,
+        documents_path=documents_path,
+        facts_path=facts_path,
+        days=days,
+        bytes=tally.bytes,
+        documents=tally.documents,
+        sentences=tally.sentences,
+        facts=tally.facts,
+        choice_bits=tally.choice_bits,
+        bytes_by_split=tally.by_split,
+        bytes_by_language=tally.by_language,
+        documents_by_register=tally.by_register,
+        digest=tally.hash.hexdigest(),
+        seconds=perf_counter() - started,
+    )
 
 
 def read_town(path: str | Path) -> Iterator[TownDocument]:

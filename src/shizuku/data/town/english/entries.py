@@ -62,7 +62,7 @@ s.entry.person.work = person
   on weekdays {who} is {workplace:at}
 s.entry.partner = partner
   {who} is married to {whom:full}
-  {who:s} [wife or husband|partner] is {whom:full}
+  {who:s} [spouse|partner] is {whom:full}
   {who} and {whom:full} are a married couple
 s.entry.child = child
   {who} has a child named {whom}

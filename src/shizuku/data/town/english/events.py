@@ -119,9 +119,9 @@ vp.help = help
   ~offer to {chore:inf} for {whom:o}
 vp.invite = invite
   ~invite {whom:o} to {outing}
-  ~ask {whom:o} to come [along |]to {outing}
+  ~ask {whom:o} to come along for {outing}
   ~make plans for {outing} with {whom:o}
-  ~talk {whom:o} into coming to {outing}
+  ~persuade {whom:o} to come along for {outing}
 vp.win = win
   ~win {contest} {place:at}
   ~take first place in {contest} {place:at}

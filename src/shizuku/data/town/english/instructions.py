@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables and productions: a long entry is clearer on one line)
 """English instructions: recipes, directions, and how to do things."""
 
 TEXT = """

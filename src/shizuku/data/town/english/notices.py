@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables and productions: a long entry is clearer on one line)
 """English notices: offers, things lost and found, results, the weather, closing days."""
 
 TEXT = """

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables and productions: a long entry is clearer on one line)
 """English story sentences: openings, events alone and in pairs, remarks, endings."""
 
 TEXT = """
@@ -41,10 +42,16 @@ s.event
   {who} <past:1> {part:in}
   {part:in}, {who} <past:1>
   {part:when} {who} <past:1>
-  [the day went on, and {part:in}|then it was {part}, and] {who} <past:1>
-  as for the {part:n}, {who} <past:1>
   {who} <past:1>, [and that took up much of the {part:n}|and so the {part:n} passed]
   when {part} came, {who} <past:1>
+s.event.later
+  [the day went on, and|time passed, and|one thing led to another, and] {part:in} {who} <past:1>
+  then it was {part}, and {who} <past:1>
+  as for the {part:n}, {who} <past:1>
+  [later on|further on in the day|still not tired], {part:in}, {who} <past:1>
+  the {part:n} brought [something new|other things|a change]: {who} <past:1>
+  [the next thing was this|the {part:n} was for other things]: {who} <past:1>
+  {part:in} {who} <past:1>, [quite another matter|for a change]
 s.event.first
   {part:in}, {who:full} <past:1>
   {who:full} <past:1> {part:in}
@@ -146,7 +153,7 @@ s.more.read = read
   the story was [slow|lively|strange] but good
 s.more.repair = repair
   the {thing:bare} had been broken [for weeks|since the winter|for a long time]
-  after that, the {thing:bare} worked [again|without a sound|better than before]
+  after that, the {thing:bare} was [as good as new|safe to use again|better than before]
 s.more.plant = plant
   with a little rain, the {flower:pl} would [grow well|take root|do well]
   the {flower:pl} would look pretty [in a few weeks|by the wall|from the window]
@@ -158,7 +165,7 @@ s.more.work = work
   there was a lot to do that day
   [nobody complained|everyone was pleased] with the result
 s.more.eat = eat
-  the {food:bare} was [fresh|sweet|just right|still warm|soon gone]
+  the {food:bare} was [good|sweet|just right|delicious|soon gone]
   {who} could have eaten another one
 s.more.ill = ill
   a cup of tea [helped a little|was all {who} wanted]

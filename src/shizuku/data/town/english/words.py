@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables and productions: a long entry is clearer on one line)
 """Values in English: articles, plurals, numbers, dates, names and pronouns."""
 
 from datetime import date
@@ -11,14 +12,31 @@ from shizuku.data.town.grammar import Reading
 from shizuku.data.town.words import Words, lengths_of
 from shizuku.data.town.world import Town
 
-NUMBERS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen twenty"
-).split()
-WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-MONTHS = (
-    "January February March April May June July August September October November December"
-).split()  # fmt: skip
+NUMBERS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+    "twenty",
+]
+WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]  # fmt: skip
 PRONOUNS = {
     "": ("I", "you", "he", "she"), "o": ("me", "you", "him", "her"), "s": ("my", "your", "his", "her"),
     "he": ("I", "you", "he", "she"), "him": ("me", "you", "him", "her"), "his": ("my", "your", "his", "her"),
@@ -91,7 +109,11 @@ class EnglishWords(Words):
             self.table(kind, "", {k: article(singular(e)) for k, e in nouns_of_kind.items()})
             self.table(kind, "bare", {k: singular(e) for k, e in nouns_of_kind.items()})
             self.table(kind, "pl", {k: plural(e) for k, e in nouns_of_kind.items()})
-        self.table("good", "stuff", {k: singular(e).split(" of ")[1] if " of " in e else plural(e) for k, e in nouns.GOODS.items()})
+        self.table(
+            "good",
+            "stuff",
+            {k: singular(e).split(" of ")[1] if " of " in e else plural(e) for k, e in nouns.GOODS.items()},
+        )
         for kind, table in (
             ("craft", nouns.CRAFTS), ("outing", nouns.OUTINGS), ("contest", nouns.CONTESTS),
             ("illness", nouns.ILLNESS), ("book", nouns.BOOKS), ("dish", nouns.DISHES), ("job", nouns.JOBS),
@@ -121,11 +143,18 @@ class EnglishWords(Words):
             "evening": "toward evening/before supper/at the end of the day/when the lamps were lit/at dusk",
         })  # fmt: skip
         self.table("number", "blocks", {1: "one block"} | {n: f"{NUMBERS[n]} blocks" for n in range(2, 9)})
-        self.table("number", "", {n: NUMBERS[n] if n <= 20 else str(n) for n in range(200)} | {-n: f"minus {NUMBERS[n]}" for n in range(1, 20)})
+        self.table(
+            "number",
+            "",
+            {n: NUMBERS[n] if n <= 20 else str(n) for n in range(200)}
+            | {-n: f"minus {NUMBERS[n]}" for n in range(1, 20)},
+        )
 
     def _steps(self) -> None:
         self.table("topic", "", TOPICS)
-        self.table("step", "", {f"{topic}-{i}": s for topic, steps in STEPS.items() for i, s in enumerate(steps)})
+        self.table(
+            "step", "", {f"{topic}-{i}": s for topic, steps in STEPS.items() for i, s in enumerate(steps)}
+        )
 
     def _actions(self) -> None:
         for kind, table in (("hobby", nouns.HOBBIES), ("task", nouns.TASKS), ("chore", nouns.CHORES)):
@@ -135,12 +164,20 @@ class EnglishWords(Words):
     def _places(self, town: Town) -> None:
         owners = {p.id: town.people[p.owner].family for p in town.places.values() if p.owner}
         both = {
-            k: name + (f"/the {title(owners[k])} {name.removeprefix('the ')}" if k in owners and "'" not in name else "")
+            k: name
+            + (
+                f"/the {title(owners[k])} {name.removeprefix('the ')}"
+                if k in owners and "'" not in name
+                else ""
+            )
             for k, name in nouns.PLACES.items()
         }
         self.table("place", "", both)
         self.table("place", "plain", nouns.PLACES)
-        at = {k: "/".join(("in " if k in nouns.IN_PLACES else "at ") + n for n in t.split("/")) for k, t in both.items()}
+        at = {
+            k: "/".join(("in " if k in nouns.IN_PLACES else "at ") + n for n in t.split("/"))
+            for k, t in both.items()
+        }
         self.table("place", "at", at)
         self.table("street", "", {s: f"{title(s)} Street" for s in (*stock.STREETS, *stock.AVENUES)})
         self.table("town", "", {t: title(t) for t in stock.TOWNS})

@@ -43,6 +43,12 @@ s.event
   {part}には、{who}は<ta:1>
   {who}が<ta:1>のは、{part}のことだった
   {part}が来て、{who}は<ta:1>
+s.event.later
+  やがて{part}になり、{who}は<ta:1>
+  時間は過ぎて、{part}に{who}は<ta:1>
+  {part}はまた別の用事で、{who}は<ta:1>
+  それから{part}が来て、{who}は<ta:1>
+  今度は{part}、{who}は<ta:1>
 s.event.first
   {part:when}、{who:full}は<ta:1>
   {who:full}は{part}に<ta:1>
@@ -144,7 +150,7 @@ s.more.work = work
   仕事は[大変だった|うまくいった|思ったより長くかかった|じきに終わった]
   その日はやることが多かった
 s.more.eat = eat
-  {food}は[焼きたてだった|甘かった|ちょうどいい味だった|すぐになくなった]
+  {food}は[おいしかった|甘かった|ちょうどいい味だった|すぐになくなった]
   もう一つ食べられそうだった
 s.more.ill = ill
   温かいお茶で少し楽になった

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables and productions: a long entry is clearer on one line)
 """Values in Japanese: counters, numbers, dates and names."""
 
 from shizuku.data.town import stock
@@ -6,7 +7,7 @@ from shizuku.data.town.grammar import Env, Reading
 from shizuku.data.town.japanese import nouns
 from shizuku.data.town.japanese.steps import STEPS, TOPICS
 from shizuku.data.town.japanese.verbs import FORMS, phrase
-from shizuku.data.town.words import Speaker, Words, lengths_of
+from shizuku.data.town.words import Speaker, Table, Words, lengths_of
 from shizuku.data.town.world import Town
 
 DIGITS = "〇一二三四五六七八九"
@@ -19,7 +20,9 @@ COUNTED = {"count": "good", "count2": "good2", "number": "animal"}
 def kanji(n: int) -> str:
     """A number below 100 in kanji."""
     tens, ones = divmod(n, 10)
-    return ("" if tens == 0 else "十" if tens == 1 else DIGITS[tens] + "十") + (DIGITS[ones] if ones or not n else "")
+    return ("" if tens == 0 else "十" if tens == 1 else DIGITS[tens] + "十") + (
+        DIGITS[ones] if ones or not n else ""
+    )
 
 
 def counted(n: int, counter: str) -> str:
@@ -44,7 +47,10 @@ class JapaneseWords(Words):
             ("money", ""): ("", "円"), ("year", ""): ("", "年"), ("number", "digits"): ("", ""),
             ("money", "digits"): ("", ""), ("number", "money"): ("", "円"),
         }  # fmt: skip
-        self._counters = {"good": self._things("good", nouns.GOODS), "animal": self._things("animal", nouns.ANIMALS)}
+        self._counters = {
+            "good": self._things("good", nouns.GOODS),
+            "animal": self._things("animal", nouns.ANIMALS),
+        }
         self._counters["good2"] = self._counters["good"]
         everything = {
             counted(n, counter): (n, counter)
@@ -73,7 +79,14 @@ class JapaneseWords(Words):
         for kind, table in (("hobby", nouns.HOBBIES), ("task", nouns.TASKS), ("chore", nouns.CHORES)):
             for form in (*FORMS, "masu"):
                 self.table(kind, form, {key: phrase(text, form) for key, text in table.items()})
-        sky = {"sunny": "晴れ", "cloudy": "曇り", "rainy": "雨", "windy": "強い風", "foggy": "霧", "snowy": "雪"}
+        sky = {
+            "sunny": "晴れ",
+            "cloudy": "曇り",
+            "rainy": "雨",
+            "windy": "強い風",
+            "foggy": "霧",
+            "snowy": "雪",
+        }
         self.table("sky", "", sky)
         self.table("side", "", {"north": "北", "south": "南", "east": "東", "west": "西"})
         self.table("turn", "", {"left": "左", "right": "右"})
@@ -88,13 +101,19 @@ class JapaneseWords(Words):
             "afternoon": "昼過ぎに/昼食のあと/午後になって/日が傾き始めたころ",
             "evening": "日が暮れるころ/夕食の前に/夕方になって/一日の終わりに/街灯がともるころ",
         })  # fmt: skip
-        self.table("number", "", {n: kanji(n) for n in range(100)} | {-n: "氷点下" + kanji(n) for n in range(1, 20)})
-        self.table("number", "people", {n: {1: "一人", 2: "二人"}.get(n, kanji(n) + "人") for n in range(1, 100)})
+        self.table(
+            "number", "", {n: kanji(n) for n in range(100)} | {-n: "氷点下" + kanji(n) for n in range(1, 20)}
+        )
+        self.table(
+            "number", "people", {n: {1: "一人", 2: "二人"}.get(n, kanji(n) + "人") for n in range(1, 100)}
+        )
         self.table("gender", "child", {"f": "娘", "m": "息子"})
 
     def _steps(self) -> None:
         self.table("topic", "", TOPICS)
-        self.table("step", "", {f"{topic}-{i}": s for topic, steps in STEPS.items() for i, s in enumerate(steps)})
+        self.table(
+            "step", "", {f"{topic}-{i}": s for topic, steps in STEPS.items() for i, s in enumerate(steps)}
+        )
 
     def _places(self, town: Town) -> None:
         owners = {p.id: town.people[p.owner].family for p in town.places.values() if p.owner}
@@ -104,7 +123,10 @@ class JapaneseWords(Words):
             k: name + (f"/{family[owners[k]]}さんの{name}" if k in owners else "") for k, name in nouns.PLACES.items()
         })  # fmt: skip
         self.table("place", "plain", nouns.PLACES)
-        streets = (*zip(stock.STREETS, nouns.STREETS, strict=True), *zip(stock.AVENUES, nouns.AVENUES, strict=True))
+        streets = (
+            *zip(stock.STREETS, nouns.STREETS, strict=True),
+            *zip(stock.AVENUES, nouns.AVENUES, strict=True),
+        )
         self.table("street", "", dict(streets))
         self.table("town", "", dict(zip(stock.TOWNS, nouns.TOWNS, strict=True)))
         self.table("clock", "", {h: clock(h) for h in range(24)})
@@ -114,8 +136,8 @@ class JapaneseWords(Words):
         full = {p.id: dict(zip(stock.FAMILIES, nouns.FAMILIES, strict=True))[p.family] + given[p.id]
                 for p in town.people.values()}  # fmt: skip
         self.given, self.full = given, full
-        both = {p: (given[p], given[p] + "さん", full[p], full[p] + "さん") for p in full}
-        self.tables["person", ""] = {**both, "?I": ("私",)}
+        both: Table = {p: (given[p], given[p] + "さん", full[p], full[p] + "さん") for p in full}
+        self.tables["person", ""] = both | {"?I": ("私",)}
         self.tables["person", "full"] = {p: (full[p], full[p] + "さん") for p in full}
         self.tables["person", "bare"] = {p: (full[p],) for p in full}
         self.tables["person", "name"] = {p: (given[p], given[p] + "さん") for p in full}

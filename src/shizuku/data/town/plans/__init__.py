@@ -24,7 +24,7 @@ PLANS: dict[str, Callable[[Draft, Days], None]] = {
 """Register -> the plan of one document."""
 
 DECK = (
-    *("story",) * 6, *("dialogue",) * 5, *("letter",) * 4, *("entry",) * 4, *("notice",) * 3, *("arithmetic",) * 3,
-    *("instructions",) * 2,
+    *("story",) * 6, *("dialogue",) * 5, *("letter",) * 4, *("entry",) * 4, *("notice",) * 3,
+    *("arithmetic",) * 3, *("instructions",) * 2,
 )  # fmt: skip
 """How often each register comes up."""

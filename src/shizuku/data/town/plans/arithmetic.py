@@ -68,7 +68,14 @@ def _difference(draft: Draft, days: Days) -> None:
             if prices[0][0] > prices[1][0]:
                 pairs.append((good, prices))
     good, ((dear, first), (cheap, second)) = pick.of(pairs)
-    env: Roles = {"good": good, "paid": dear, "total": cheap, "change": dear - cheap, "day": draft.day, "place": first}
+    env: Roles = {
+        "good": good,
+        "paid": dear,
+        "total": cheap,
+        "change": dear - cheap,
+        "day": draft.day,
+        "place": first,
+    }
     if pick.chance(0.5):
         draft.line("t.sum", env)
     draft.tell("s.sum.both", {"good": good, "place": first, "yen": dear, "day": draft.day})

@@ -19,7 +19,9 @@ def dialogue(draft: Draft, days: Days) -> None:
     place = pick.of(stock.MEETING)
     street = town.places[place].street
     if pick.chance(0.7):
-        draft.line("t.talk", {"who": asker, "whom": other, "place": place, "street": street, "day": draft.day})
+        draft.line(
+            "t.talk", {"who": asker, "whom": other, "place": place, "street": street, "day": draft.day}
+        )
     greeted = pick.chance(0.6)
     if greeted:
         _turn(draft, asker, other, "s.talk.hello", {"whom": other})
@@ -36,7 +38,9 @@ def dialogue(draft: Draft, days: Days) -> None:
         _turn(draft, asker, other, "s.talk.ask.own", env)
         draft.turn(other)
         draft.speaker, draft.listener = other, asker
-        draft.tell("s.talk.own", {"who": other, "part": record.roles["part"], "1": clause(draft, days, record)})
+        draft.tell(
+            "s.talk.own", {"who": other, "part": record.roles["part"], "1": clause(draft, days, record)}
+        )
     if pick.chance(0.5):
         _turn(draft, asker, other, "s.talk.bye", {"whom": other})
         part = pick.of(stock.PARTS[2:])

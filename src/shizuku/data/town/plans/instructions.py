@@ -38,7 +38,7 @@ def _recipe(draft: Draft) -> None:
         fresh = stock.GOODS[good] == "greengrocer"
         if fresh and pick.chance(0.6):
             draft.tell("s.recipe.wash", {"good": good})
-        if fresh or stock.GOODS[good] == "fishmonger" and method != "grill" and good != "clams":
+        if fresh or (stock.GOODS[good] == "fishmonger" and method != "grill" and good != "clams"):
             draft.tell("s.recipe.cut", {"good": good})
         elif pick.chance(0.6):
             draft.tell("s.recipe.open", {"good": good})

@@ -15,7 +15,9 @@ def letter(draft: Draft, days: Days) -> None:
     if gifts:
         whom = str(gifts[0].roles["who"])
     else:
-        whom = pick.of([p.id for p in town.people.values() if p.id != who and p.held_out == town.people[who].held_out])
+        whom = pick.of(
+            [p.id for p in town.people.values() if p.id != who and p.held_out == town.people[who].held_out]
+        )
     draft.speaker, draft.listener, draft.honorific = who, whom, True
     about = {**person_roles(town.people[who]), "whom": whom, "town": town.name, "day": draft.day}
     if pick.chance(0.8):

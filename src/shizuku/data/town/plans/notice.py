@@ -47,7 +47,10 @@ def _shop(draft: Draft, days: Days, kind: str) -> None:
     if pick.chance(0.7) and place.goods:
         draft.tell("s.notice.greet", env)
     for good in sales:
-        prices = {"yen": days.price(place.id, good, draft.day), "usual": days.usual_price(place.id, good, draft.day)}
+        prices = {
+            "yen": days.price(place.id, good, draft.day),
+            "usual": days.usual_price(place.id, good, draft.day),
+        }
         draft.tell("s.notice.sale", {"good": good, "place": place.id, "day": draft.day, **prices})
     others = pick.some([g for g in place.goods if g not in sales], pick.between(1, 3))
     for good in others:

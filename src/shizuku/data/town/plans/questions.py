@@ -23,8 +23,8 @@ STANDING: dict[str, tuple[str, str]] = {
 DATED: dict[str, tuple[str, str]] = {
     "buy": ("purchase", "good"), "cost": ("purchase", "yen"), "where": ("purchase", "place"),
     "met": ("meet", "whom"), "lost": ("lose", "item"), "won": ("win", "who"), "read": ("read", "book"),
-    "trip": ("travel", "town2"), "cooked": ("cook", "dish"), "gift": ("gift", "good"), "price": ("price", "yen"),
-    "weather": ("weather", "sky"),
+    "trip": ("travel", "town2"), "cooked": ("cook", "dish"), "gift": ("gift", "good"),
+    "price": ("price", "yen"), "weather": ("weather", "sky"),
 }  # fmt: skip
 
 
@@ -42,7 +42,7 @@ class Question:
 
 
 def town_questions(town: Town, language: str, *, seed: int = 0, days: int = 30) -> Iterator[Question]:
-    """Questions about everything that stands still and about the first `days` days, one for each fact asked about."""
+    """Questions about what stands still and about the first `days` days, one for each fact asked about."""
     speech = languages_of(town)[language]
     calendar = Days(town)
     dated = (r for day in range(days) for r in calendar.records(day))
@@ -52,7 +52,9 @@ def town_questions(town: Town, language: str, *, seed: int = 0, days: int = 30) 
                 if record.kind == kind:
                     draft = Draft(town, speech, Choices(seed, "question", topic, record.id), record.day or 0)
                     draft.honorific = True
-                    env: Roles = {**record.roles, "day": record.day} if record.day is not None else dict(record.roles)
+                    env: Roles = (
+                        {**record.roles, "day": record.day} if record.day is not None else dict(record.roles)
+                    )
                     draft.tell(f"s.ask.{topic}", env)
                     question = draft.text
                     draft.lines.clear()
@@ -82,5 +84,7 @@ class Topics:
             records = self.days.prices(day)
         else:
             records = self.days.lived(day)
-        fitting = [r for r in records if r.kind == kind and not avoid & {r.roles.get("who"), r.roles.get("whom")}]
+        fitting = [
+            r for r in records if r.kind == kind and not avoid & {r.roles.get("who"), r.roles.get("whom")}
+        ]
         return (topic, pick.of(fitting)) if fitting else None

@@ -50,7 +50,10 @@ def tell_events(
             env["2"] = clause(draft, days, last)
             draft.tell(f"{style}two" if "part" in env else f"{style}two.same", env)
         elif "part" in env:
-            draft.tell(f"{style}event" if started else f"{style}event.first", env)
+            rule = f"{style}event" if started else f"{style}event.first"
+            if part_before and f"{style}event.later" in draft.language.rules and pick.chance(0.35):
+                rule = f"{style}event.later"
+            draft.tell(rule, env)
         else:
             draft.tell(f"{style}event.same", env)
         started = True

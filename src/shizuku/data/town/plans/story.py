@@ -15,7 +15,12 @@ def story(draft: Draft, days: Days) -> None:
     records = happened[who]
     draft.honorific = person.job != "pupil" and pick.chance(0.6)
     weather = {str(w.roles["part"]): w for w in days.weather(draft.day)}
-    about = {**person_roles(person), "years": person.age(draft.day), "town": draft.town.name, "day": draft.day}
+    about = {
+        **person_roles(person),
+        "years": person.age(draft.day),
+        "town": draft.town.name,
+        "day": draft.day,
+    }
     if pick.chance(0.4):
         draft.line("t.story", {**about, **draft.use(weather["morning"])})
         draft.blank()

@@ -165,16 +165,40 @@ class Sequence:
 
 
 Node = Literal | Slot | Ref | Choice
+Start = frozenset[str] | tuple[str, str] | None
+"""What a text has to begin with: one of these characters, a reading of this slot, or (None) anything."""
+
+
+def start_of(sequence: Sequence) -> Start:
+    """What everything that the sequence can write begins with; it spares the reader most alternatives."""
+    if not sequence.nodes:
+        return None
+    node = sequence.nodes[0]
+    if isinstance(node, Literal):
+        return frozenset(node.text[0])
+    if isinstance(node, Slot):
+        return node.role, node.form
+    if isinstance(node, Choice):
+        characters: set[str] = set()
+        for option in node.options:
+            start = start_of(option)
+            if not isinstance(start, frozenset):
+                return None
+            characters |= start
+        return frozenset(characters)
+    return None
+
+
 Kinds = tuple[tuple[str, tuple[tuple[str, Value], ...]], ...]
 
 
 class Alternative:
     """One production of a rule and the kinds of records it states (None: it is part of its caller)."""
 
-    __slots__ = ("body", "is_top", "kinds")
+    __slots__ = ("body", "is_top", "kinds", "start")
 
     def __init__(self, body: Sequence, kinds: Kinds | None, is_top: bool) -> None:
-        self.body, self.kinds, self.is_top = body, kinds, is_top
+        self.body, self.kinds, self.is_top, self.start = body, kinds, is_top, start_of(body)
 
     def match(self, reader: Reader, position: int) -> list[Reading]:
         readings = self.body.match(reader, position)

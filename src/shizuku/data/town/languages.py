@@ -6,7 +6,7 @@ from shizuku.data.town.english import words as english_words
 from shizuku.data.town.english.productions import TEXTS as ENGLISH
 from shizuku.data.town.english.verbs import inflect as inflect_english
 from shizuku.data.town.facts import Record
-from shizuku.data.town.grammar import Alternative, Reading, Rule, compile_rules
+from shizuku.data.town.grammar import Alternative, Reading, Rule, Start, compile_rules
 from shizuku.data.town.japanese import words as japanese_words
 from shizuku.data.town.japanese.productions import TEXTS as JAPANESE
 from shizuku.data.town.japanese.verbs import inflect as inflect_japanese
@@ -67,12 +67,22 @@ class Parser:
             if name.endswith("."):
                 pooled: dict[Reading, None] = {}
                 for alternative in self.language.family(name):
+                    if not self._may_start(alternative.start, position):
+                        continue
                     pooled.update(dict.fromkeys(alternative.match(self, position)))
                 found = list(pooled)
             else:
                 found = self.language.rules[name].match(self, position)
             self._rules[key] = found
         return found
+
+    def _may_start(self, start: Start, position: int) -> bool:
+        """Whether the text at the position begins as it has to."""
+        if start is None:
+            return True
+        if isinstance(start, frozenset):
+            return self.text[position : position + 1] in start
+        return bool(self.slot(start[0], start[1], position))
 
     def whole(self, family: str) -> list[Reading]:
         """The readings of the whole text by rules of a family."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from shizuku import config as configs
 from shizuku.checkpoints.directory import load_checkpoint, resolve, save_checkpoint
 from shizuku.errors import CheckpointError, ConfigError, ModelError
-from shizuku.inference.generation import Generation, Processor, check_prompt, generate
+from shizuku.inference.generation import Generation, KeptState, Processor, check_prompt, generate
 from shizuku.inference.scoring import Score, one_sequence, score_sequences
 from shizuku.inference.settings import DEFAULT_NEW_TOKENS, GenerationSettings, settings_from
 from shizuku.models.decoder import Decoder
@@ -172,9 +172,14 @@ class LanguageModel:
         self,
         messages: Sequence[Mapping[str, Any]],
         tools: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        kept: KeptState | None = None,
         **settings: Any,
     ) -> "Pieces":
-        """The answer as `respond` gives it, in pieces as it is made; its `message()` is the whole."""
+        """The answer as `respond` gives it, in pieces as it is made; its `message()` is the whole.
+
+        One `kept` given to each call of a conversation spares reading again what was read before.
+        """
         _check_messages(messages)
         asked = self.settings(**settings)
         reserve = asked.max_new_tokens
@@ -192,7 +197,7 @@ class LanguageModel:
                 f"{fitted.dropped_turns} of its {fitted.turns} turns were left out"
             )
         ids = self.tokenizer.encode_chat(fitted.messages, tools=tools)
-        steps = self._start([ids], [self._limit(ids, asked)], asked, (), [0])
+        steps = self._start([ids], [self._limit(ids, asked)], asked, (), [0], kept)
         reader = TextReader(self.tokenizer, asked.stop, skip_control=tools is None)
         return Pieces(steps, reader, len(ids), dropped_turns=fitted.dropped_turns)
 
@@ -287,6 +292,7 @@ class LanguageModel:
         asked: GenerationSettings,
         processors: Sequence[Processor],
         indices: Sequence[int],
+        kept: KeptState | None = None,
     ) -> Generation:
         return generate(
             self.model,
@@ -296,6 +302,7 @@ class LanguageModel:
             stop_ids=self.tokenizer.stop_ids,
             processors=processors,
             indices=indices,
+            kept=kept,
         )
 
 

@@ -7,7 +7,7 @@ import torch
 
 from shizuku.errors import ConfigError, ModelError
 from shizuku.inference import generation
-from shizuku.inference.generation import Step, best_tokens, generate
+from shizuku.inference.generation import KeptState, Step, best_tokens, generate
 from shizuku.inference.sampling import SamplingConfig
 from shizuku.models.decoder import Decoder, DecoderConfig
 
@@ -209,3 +209,35 @@ def test_bad_prompts_and_limits_are_named() -> None:
         generate(model, [[1]], sampling=GREEDY, max_new_tokens=-1)
     with pytest.raises(ConfigError, match="--logprobs 98: expected 0 to 97"):
         generate(model, [[1]], sampling=GREEDY, max_new_tokens=1, logprobs=98)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_kept_state_changes_nothing_but_what_is_read_again(shape: str) -> None:
+    model, kept = tiny(shape), KeptState()
+    read: list[int] = []
+    hidden = model.hidden
+    model.hidden = lambda ids_BT, **rest: (read.append(ids_BT.shape[1]), hidden(ids_BT, **rest))[1]  # type: ignore
+    first, other = prompts([9, 5])
+    prompt, asked = first, {"sampling": SAMPLED, "max_new_tokens": 6}
+    for turn in range(4):
+        found = tokens(list(generate(model, [prompt], **asked, kept=kept)))[0]
+        new = read[0]
+        read.clear()
+        assert found == tokens(list(generate(model, [prompt], **asked)))[0]
+        read.clear()
+        assert new == (9 if turn == 0 else 6), "five of a turn, and the last token, which was never fed"
+        prompt = [*prompt, *found, *other]
+    assert (
+        tokens(list(generate(model, [first[:4] + other], **asked, kept=kept)))[0]
+        == tokens(list(generate(model, [first[:4] + other], **asked)))[0]
+    ), "a conversation that turns off earlier"
+
+
+def test_a_cancelled_generation_leaves_a_kept_state_that_fits() -> None:
+    model, kept, prompt = tiny(), KeptState(), prompts([9])[0]
+    for count in (1, 3):
+        steps = generate(model, [prompt], sampling=GREEDY, max_new_tokens=6, kept=kept)
+        some = [step.token_id for step in itertools.islice(steps, count)]
+        steps.close()
+        found = list(generate(model, [[*prompt, *some, 7]], sampling=GREEDY, max_new_tokens=5, kept=kept))
+        assert [s.token_id for s in found] == reference_greedy(model, [*prompt, *some, 7], 5)

@@ -88,6 +88,24 @@ class Step:
 
 
 @dataclass(slots=True)
+class KeptState:
+    """What one sequence left behind, for a next prompt that begins the same way: a conversation that goes on.
+
+    Give the same object to each call; it is filled and used by `generate`.
+    """
+
+    state: State | None = None
+    """State of the last sequence."""
+    ids: list[int] = field(default_factory=list)
+    """Its tokens, of which the state holds the first `state.length`."""
+
+    def shared(self, ids: Sequence[int]) -> int:
+        """How many of the first `ids` the state holds; always leaves one to be fed."""
+        held = 0 if self.state is None else min(self.state.length, len(ids) - 1)
+        return next((n for n in range(held) if self.ids[n] != ids[n]), held)
+
+
+@dataclass(slots=True)
 class _Sequence:
     index: int
     ids: list[int]
@@ -121,9 +139,11 @@ class Generation(Iterator[Step]):
         stop_ids: frozenset[int],
         processors: Sequence[Processor],
         logprobs: int | None,
+        kept: KeptState | None,
     ) -> None:
         self._model, self._sampling, self._stop_ids = model, sampling, stop_ids
         self._processors, self._logprobs = _with_penalty(processors, sampling), logprobs
+        self._kept = kept
         self._sequences = {sequence.index: sequence for sequence in sequences}
         self._steps = self._run()
 
@@ -142,7 +162,7 @@ class Generation(Iterator[Step]):
         rows = [sequence for sequence in self._sequences.values() if sequence.remaining > 0]
         if not rows:
             return
-        batch = _prefill(self._model, rows)
+        batch = _prefill(self._model, rows, self._kept)
         while True:
             yield from self._choose(batch)
             if not _drop_finished(batch):
@@ -205,15 +225,18 @@ def generate(
     processors: Sequence[Processor] = (),
     logprobs: int | None = None,
     indices: Sequence[int] | None = None,
+    kept: KeptState | None = None,
 ) -> Generation:
     """Continue every prompt (token ids) by at most `max_new_tokens` tokens (one limit, or one for each
     prompt), or up to a stop token.
 
     `logprobs=n` adds log-probabilities of the token and of the n best. `indices` are the numbers that steps
     and draws know the prompts by (0, 1, … if left out), so that nothing depends on how a long list is cut
-    into batches. Raises ModelError for an empty prompt, an unknown id, or one that doesn't fit the context;
+    into batches. With `kept`, for one prompt at a time, what it shares with the last one is not read again.
+    Raises ModelError for an empty prompt, an unknown id, or one that doesn't fit the context;
     ConfigError for a limit that is negative or longer than the context has room for.
     """
+    assert kept is None or len(prompts) == 1, "a kept state belongs to one sequence"
     indices = range(len(prompts)) if indices is None else indices
     limits = [max_new_tokens] * len(prompts) if isinstance(max_new_tokens, int) else max_new_tokens
     context, vocabulary = model.config.context, model.config.vocab_size
@@ -225,7 +248,13 @@ def generate(
         generator = sample.generator_for(sampling.seed, index)
         sequences.append(_Sequence(index, list(prompt), limit, generator))
     return Generation(
-        model, sequences, sampling=sampling, stop_ids=stop_ids, processors=processors, logprobs=logprobs
+        model,
+        sequences,
+        sampling=sampling,
+        stop_ids=stop_ids,
+        processors=processors,
+        logprobs=logprobs,
+        kept=kept,
     )
 
 
@@ -285,7 +314,7 @@ def _step(
 
 
 @torch.inference_mode()
-def _prefill(model: DecoderLike, rows: list[_Sequence]) -> _Batch:
+def _prefill(model: DecoderLike, rows: list[_Sequence], kept: KeptState | None = None) -> _Batch:
     device = model.unembedding_weight_VD.device
     lengths_B = torch.tensor([len(row.ids) for row in rows], device=device)
     longest = int(lengths_B.max())
@@ -295,8 +324,16 @@ def _prefill(model: DecoderLike, rows: list[_Sequence]) -> _Batch:
     segments_BT = torch.where(positions_BT < 0, -1, 0)
     positions_BT = positions_BT.clamp(min=0)
     room = min(FIRST_ROOM, max(row.remaining for row in rows))
-    batch = _Batch(rows, model.new_state(len(rows), longest + room), padded)
-    for start in range(0, longest, PREFILL_CHUNK):
+    begin = 0 if kept is None else kept.shared(rows[0].ids)
+    if kept is not None and kept.state is not None and begin:
+        state = kept.state
+        state.truncate(begin)
+    else:
+        state = model.new_state(len(rows), longest + room)
+    if kept is not None:
+        kept.state, kept.ids = state, rows[0].ids
+    batch = _Batch(rows, state, padded)
+    for start in range(begin, longest, PREFILL_CHUNK):
         part = slice(start, start + PREFILL_CHUNK)
         layout = (positions_BT[:, part], segments_BT[:, part]) if padded else ()
         batch.logits_BV = _step(model, batch.state, ids_BT[:, part], *layout)

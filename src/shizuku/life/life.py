@@ -1,10 +1,12 @@
 """A life, stage by stage: what `shizuku life` runs."""
 
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 
 from shizuku.config import to_dict
+from shizuku.errors import MissingExtraError
 from shizuku.life.corpus import gather, prepare
 from shizuku.life.making import choose_size, train_model, write_tokens
 from shizuku.life.measuring import measure, sample
@@ -30,6 +32,8 @@ SHARES = {
 
 def live(config: LifeConfig) -> dict[str, object]:
     """Go through every stage and return the result's keys (see `shizuku life --json`)."""
+    if find_spec("matplotlib") is None:  # better now than after minutes of work
+        raise MissingExtraError("the report's plots need matplotlib: pip install 'shizuku[report]'")
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     settings = {key: value for key, value in to_dict(config).items() if key not in FREE_TO_CHANGE}

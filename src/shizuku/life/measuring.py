@@ -1,5 +1,6 @@
 """The third part of a life: bits per byte beside the baselines, samples, and the town's own truth."""
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -29,7 +30,7 @@ def measure(config: LifeConfig, trained: dict[str, Any]) -> dict[str, Any]:
     The baselines learn from the bytes that the model was trained on, no more and no less.
     """
     lm = load(config.out / CHECKPOINT)
-    documents = _first(list(documents_of(config.out / "data" / HELDOUT)), MEASURED_BYTES)
+    documents = _spread(list(documents_of(config.out / "data" / HELDOUT)), MEASURED_BYTES)
     heldout = [document.text.encode() for document in documents]
     seen = seen_text(config, lm, trained["tokens_seen"])
     with ThreadPoolExecutor(2) as pool:  # the compressor works outside Python's lock
@@ -37,16 +38,24 @@ def measure(config: LifeConfig, trained: dict[str, Any]) -> dict[str, Any]:
         plain = pool.submit(xz_bits_per_byte, heldout)
         ngram = order5_bits_per_byte(seen, heldout)
         bits = {"ngram": ngram, "xz": plain.result(), "xz_primed": primed.result()}
-    scored = evaluate_text(lm, documents, window=config.context, stride=config.context // 2)
-    result: dict[str, Any] = {
-        "bits_per_byte": {"model": scored.bits_per_byte, **bits},
-        "perplexity": scored.perplexity,
-        "heldout_bytes": scored.bytes,
-        "seen_bytes": sum(map(len, seen)),
+    groups = _by_language(config, documents) if is_town(config) else {"": documents}
+    scored = {
+        name: evaluate_text(lm, some, window=config.context, stride=config.context // 2)
+        for name, some in groups.items()
+        if some
     }
-    if _is_town(config):
-        result["town"] = _town_measures(config, lm, documents)
-    return result
+    nats, size = sum(s.nats for s in scored.values()), sum(s.bytes for s in scored.values())
+    return {
+        "bits_per_byte": {"model": nats / math.log(2) / size, **bits},
+        "perplexity": math.exp(nats / sum(s.tokens for s in scored.values())),
+        "heldout_bytes": size,
+        "seen_bytes": sum(map(len, seen)),
+        "by_language": {
+            name: {"bits_per_byte": s.bits_per_byte, "bytes": s.bytes, "floor": _floor(config, groups[name])}
+            for name, s in scored.items()
+            if name
+        },
+    }
 
 
 def sample(config: LifeConfig, gathered: dict[str, Any]) -> dict[str, Any]:
@@ -61,9 +70,13 @@ def sample(config: LifeConfig, gathered: dict[str, Any]) -> dict[str, Any]:
     )
     samples = [{"prompt": p, "text": t} for p, t in zip(prompts, written, strict=True)]
     result: dict[str, Any] = {"samples": samples, "first": written[0], "temperature": TEMPERATURE}
-    if _is_town(config):
+    if is_town(config):
         texts = lm.generate(
-            [""] * JUDGED_SAMPLES, max_new_tokens=256, temperature=TEMPERATURE, seed=config.seed + 1
+            [""] * JUDGED_SAMPLES,
+            max_new_tokens=config.context - 1,
+            temperature=TEMPERATURE,
+            seed=config.seed + 1,
+            batch_size=JUDGED_SAMPLES,
         )
         result["truth"] = judge_samples(build_town(config.seed, days=gathered["days"]), texts)
     return result
@@ -71,14 +84,14 @@ def sample(config: LifeConfig, gathered: dict[str, Any]) -> dict[str, Any]:
 
 def seen_text(config: LifeConfig, lm: LanguageModel, tokens_seen: int) -> list[bytes]:
     """The documents that training went through, as bytes: all of them after one pass, else what was read."""
-    shards = ShardSet.open(config.out / SHARDS / "train", tokenizer=lm.tokenizer)
+    shards = ShardSet.open(config.out / SHARDS / "train", tokenizer=lm.tokenizer, verify=False)
     if tokens_seen >= shards.tokens:
         return [document.text.encode() for document in documents_of(config.out / "data" / TRAIN)]
     pieces = batches(config, shards).pieces_seen(tokens_seen // config.context)
     return [lm.tokenizer.decode_bytes(piece) for piece in pieces]
 
 
-def judge_samples(town: Town, texts: Sequence[str]) -> dict[str, Any]:
+def judge_samples(town: Town, texts: Sequence[str]) -> dict[str, int]:
     """How many generated sentences the grammar accepts, and how many statements the facts support."""
     judge = Judge(town)
     counts = {"sentences": 0, "accepted": 0, "statements": 0, "supported": 0}
@@ -92,32 +105,30 @@ def judge_samples(town: Town, texts: Sequence[str]) -> dict[str, Any]:
     return counts
 
 
-def _town_measures(config: LifeConfig, lm: LanguageModel, documents: Sequence[Document]) -> dict[str, Any]:
-    """Bits per byte by language, and what the writer's own choices come to: the floor."""
-    rows = parquet.read_table(
-        config.out / "data" / "documents.parquet", columns=["id", "language", "choice_bits"]
-    ).to_pylist()
-    of = {row["id"]: row for row in rows}
-    result: dict[str, Any] = {}
-    for language in ("en", "ja"):
-        mine = [d for d in documents if of[d.id]["language"] == language]
-        size = sum(len(d.text.encode()) for d in mine)
-        result[language] = {
-            "bits_per_byte": evaluate_text(
-                lm, mine, window=config.context, stride=config.context
-            ).bits_per_byte,
-            "floor": sum(of[d.id]["choice_bits"] for d in mine) / size,
-            "bytes": size,
-        }
-    return result
-
-
-def _is_town(config: LifeConfig) -> bool:
+def is_town(config: LifeConfig) -> bool:
+    """Whether the text is the simulated town, whose truth is known."""
     return tuple(config.text) == (TOWN,)
 
 
-def _first(documents: list[Document], size: int) -> list[Document]:
-    """Documents from all over the list, up to `size` bytes."""
+def _rows(config: LifeConfig) -> dict[str, dict[str, Any]]:
+    columns = ["id", "language", "choice_bits"]
+    table = parquet.read_table(config.out / "data" / "documents.parquet", columns=columns)
+    return {row["id"]: row for row in table.to_pylist()}
+
+
+def _by_language(config: LifeConfig, documents: Sequence[Document]) -> dict[str, list[Document]]:
+    rows = _rows(config)
+    return {name: [d for d in documents if rows[d.id]["language"] == name] for name in ("en", "ja")}
+
+
+def _floor(config: LifeConfig, documents: Sequence[Document]) -> float:
+    """Bits per byte of the writer's own choices."""
+    rows = _rows(config)
+    return sum(rows[d.id]["choice_bits"] for d in documents) / sum(len(d.text.encode()) for d in documents)
+
+
+def _spread(documents: list[Document], size: int) -> list[Document]:
+    """Documents from all over the list, up to about `size` bytes."""
     total = sum(len(document.text.encode()) for document in documents)
     return documents[:: max(-(-total // size), 1)]
 

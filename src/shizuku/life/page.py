@@ -103,7 +103,7 @@ def _learned(page: Page, facts: Mapping[str, Any]) -> None:
         )
     )
     page.figures(*figures)
-    town = facts["measure"].get("town")
+    town = facts["measure"]["by_language"]
     if town:
         rows = [
             [{"en": "English", "ja": "Japanese"}[name], row["bits_per_byte"], row["floor"], row["bytes"]]

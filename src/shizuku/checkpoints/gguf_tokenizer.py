@@ -41,15 +41,15 @@ def add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer, vocab_size: int
     writer.add_token_merges(
         [" ".join(merge) if isinstance(merge, list) else merge for merge in model["merges"]]
     )
+    unk = tokenizer.special.unk
     for special_id, add in (
         (tokenizer.bos_id, writer.add_bos_token_id),
         (tokenizer.eos_id, writer.add_eos_token_id),
         (tokenizer.pad_id, writer.add_pad_token_id),
+        (None if unk is None else tokenizer.backend.token_to_id(unk), writer.add_unk_token_id),
     ):
         if special_id is not None:
             add(special_id)
-    if tokenizer.special.unk is not None:
-        writer.add_unk_token_id(tokenizer.backend.token_to_id(tokenizer.special.unk))
     writer.add_add_bos_token(bool(tokenizer.settings.get("add_bos_token", False)))
     if tokenizer.chat_template is not None:
         writer.add_chat_template(tokenizer.chat_template)

@@ -22,7 +22,7 @@ from shizuku.data.town.write import days_for
 from shizuku.errors import DocumentError
 
 SIZE = 0.2
-DIGEST = "32e0163f8ab52e11fd5d2e49c863b4b0"
+DIGEST = "971a94f3831f785b33ccf57a13eaf4ce"
 
 
 @pytest.fixture(scope="module")

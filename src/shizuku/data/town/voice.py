@@ -25,6 +25,7 @@ class Draft:
         self.mentioned: set[str] = set()
         self.days: set[int] = set()
         self._paragraph: list[str] = []
+        self._turn_of: str | None = None
         self._focus: str | None = None
         self._spoken_of: list[str] = []
         self._before: list[str] = []
@@ -128,8 +129,11 @@ class Draft:
         self.lines.append(text[0].upper() + text[1:])
 
     def turn(self, who: str) -> None:
-        """Begin a speaker's turn in a dialogue, on a line of its own."""
+        """Begin a speaker's turn in a dialogue, on a line of its own unless they are speaking already."""
+        if self._paragraph and self._turn_of == who:
+            return
         self.end_paragraph()
+        self._turn_of = who
         self.mentioned.add(who)
         label = self.words.given[who] if isinstance(self.words, JapaneseWords) else who.capitalize()
         self._paragraph.append(label + ("：" if self.words.language == "ja" else ":"))
@@ -144,6 +148,7 @@ class Draft:
         if self._paragraph:
             self.lines.append(("" if self.words.language == "ja" else " ").join(self._paragraph))
             self._paragraph = []
+            self._turn_of = None
 
     def blank(self) -> None:
         """Leave a line empty."""

@@ -7,16 +7,21 @@ t.talk
   {day:long}, {place:at}
   [{place:at}|On the way home|On {street}|At the corner|Over a cup of tea|While waiting|Between two errands]
 s.talk.hello
+  [good evening|good to see you again], {whom:name}
   [hello|good morning|good day|hi|good afternoon], {whom:name}
   [oh, |]{whom:name}, [how nice to see you|there you are|good to see you|just the person I wanted to see]!
-  {whom:name}, do you have a minute?
-  {whom:name}, [may I ask you something|can I ask you a few things]?
-  [excuse me|sorry to trouble you], {whom:name}
+s.talk.request
+  {whom:name}, [may I ask you something|can I ask you a few things|do you have a minute]?
+  [excuse me|sorry to trouble you], {whom:name}, [may I ask something|I have a question|I need your help]
+  {whom:name}, [you know everyone here|you always know the news|you are the one to ask]
 s.talk.hello2
   [hello|good morning|good day|hi], {whom:name}
-  [of course|certainly|yes], what would you like to know?
   {whom:name}, what [brings you here|can I do for you]?
-  [I am glad to see you|go ahead|please ask|just ask], {whom:name}
+  [I am glad to see you|nice to meet you here|what a surprise], {whom:name}
+s.talk.request2
+  [of course|certainly|yes], what would you like to know?
+  [go ahead|please ask|just ask], {whom:name}
+  [with pleasure|gladly|by all means], if I can help
 s.ask.buy
   what did {who} buy {place:at}?
   [do you know|can you tell me|do you remember] what {who} bought {place:at}?
@@ -159,7 +164,7 @@ s.answer.met = meet
 s.answer.lost = lose
   {who:he} lost {who:his} {item:bare} {place:at}
   {who:his} {item:bare}, {part:in}
-  yes, {who:he} left {who:his} {item:bare} there
+  {who:he} left {who:his} {item:bare} there, it seems
 s.answer.won = win
   {who:full} won it
   it was {who:full}[, {place:at}|]
@@ -179,7 +184,7 @@ s.answer.cooked = cook
 s.answer.gift = gift
   {who:he} gave {whom:o} {good}
   it was {good}
-  yes, {good}
+  {good}, I believe
 s.answer.job = person
   {who:he} is {job}
   {who} is {job}[| and works {workplace:at}]
@@ -191,7 +196,7 @@ s.answer.street = person
 s.answer.hobby = person
   {who:he} {hobby:third}
   {who} {hobby:third} whenever there is time
-  yes, {who:he} {hobby:third}
+  {who:he} {hobby:third}, you know
 s.answer.favourite = person
   {who:he} likes {favourite:pl}
   {favourite:pl}, I think
@@ -202,12 +207,12 @@ s.answer.colour = person
   {colour} is the one {who:he} likes
 s.answer.pet = pet
   {who:he} has {pet} called {petname}
-  the {pet:bare} is called {petname}
+  {who:he} has {pet}, and it is called {petname}
   {petname}, and {petname} is {pet}
 s.answer.partner = partner
   {who:he} is married to {whom:full}
   {whom:full} and {who:he} are married
-  yes, to {whom:full}
+  to {whom:full}, [of course|as everyone knows]
 s.answer.birthday = person
   {who:s} birthday is {birthday}
   on {birthday}
@@ -218,7 +223,7 @@ s.answer.hours = place
   it is open until {closes}, from {opens} on
 s.answer.closed = place
   it is closed on {weekday}s
-  not on {weekday}s
+  on {weekday}s it is closed
   {weekday} is the day of rest
 s.answer.place = place
   it is on {street}, at the corner of {avenue}
@@ -242,9 +247,9 @@ s.answer.price = price
   they are {yen} each
   you pay {yen} for {good} there
 s.answer.weather = weather
-  it was {sky}, with {degrees} degrees
-  {sky}, and {degrees} degrees
-  the {part:n} was {sky}; I read {degrees} degrees
+  it was {sky}, with {degrees:deg}
+  {sky}, and {degrees:deg}
+  the {part:n} was {sky}; I read {degrees:deg}
 s.answer.near = near
   {place} is {blocks:blocks} {side} of {place2}
   go {side} from {place2} for {blocks:blocks}
@@ -253,7 +258,7 @@ s.talk.react
   [I see|thank you|good to know|is that so|how interesting|I had no idea|that is what I thought]
   really, [I would not have guessed that|I had heard something else]
   [then I will remember it|I must write that down|that helps me a lot]
-  [aha|oh|well, well], and I thought it was [someone else|different|otherwise]
+  [aha|oh|well, well], and I thought it was [different|otherwise]
 s.talk.own
   {who} <past:1> {part:in}
   as for me, {who} <past:1>

@@ -56,7 +56,7 @@ vp.cook = cook
 vp.practise = practise
   {hobby:v} [for an hour|for half an hour|until it was time to stop|for a while|with great care|just for fun]
   {hobby:v}
-  {hobby:v}, as {who:he} often did
+  {hobby:v} as on many other days
   ~take some time for {who:self} and {hobby:v}
 vp.tell = tell
   ~tell {whom:o} that <clause:news>

@@ -12,7 +12,7 @@ s.recipe.first = dish
   [allow|plan] {minutes} minutes for {dish}
   {dish} for two people is ready in {minutes} minutes
   if you have {minutes} minutes, you can make {dish}
-  {dish} is [easy|good on a cold day|a favourite with children|quickly made] => dish
+  {dish} is [easy|good on any day|a favourite with children|quickly made] => dish
 t.recipe.list
   [You need|Ingredients|For two people|What you need]:
 t.recipe.item = needs
@@ -29,13 +29,14 @@ s.recipe.shop = sold
   you can buy {good:stuff} {place:at}
   {place} sells {good:stuff}
 s.recipe.wash
-  wash the {good:stuff} [well|in cold water|carefully]
-  [peel|clean|wash] the {good:stuff}
-  [rinse|wipe] the {good:stuff} and put everything [aside|on a board|in a bowl]
+  wash the {good:some} [well|in cold water|carefully|and let the water run off]
+  [peel|clean|wash] the {good:some}
+  [rinse|wipe] the {good:some} and put everything [aside|on a board|in a bowl]
 s.recipe.cut
-  cut the {good:stuff} into [small pieces|thin slices|large pieces|pieces of the same size]
-  [then|next|now] [chop|slice|cut] the {good:stuff}
-  [with a sharp knife|on a board], cut the {good:stuff} [in half|into cubes|into strips]
+  cut the {good:some} into [small pieces|thin slices|large pieces|pieces of the same size]
+  [chop|slice|cut up] the {good:some}[ finely| coarsely| on a board|]
+  [with a sharp knife|on a board], cut the {good:some} [in half|into cubes|into strips]
+  the {good:some} should be cut [small|into slices|into bite-sized pieces]
 s.recipe.open
   open the {good:stuff} and [put it within reach|measure out what you need]
   have the {good:stuff} ready [beside the stove|in a small bowl]
@@ -43,7 +44,7 @@ s.recipe.open
 s.recipe.simmer
   put everything into a pot, cover it with water and bring it to the boil
   [turn the heat down|lower the flame] and let it simmer [gently|without stirring|under a lid]
-  [skim off the foam|stir now and then|taste the broth] [while it cooks|from time to time]
+  [skim off the foam|stir it|taste the broth] [while it cooks|from time to time|now and then]
 s.recipe.grill
   heat the grill [until it is very hot|for a few minutes|well]
   grill one side until it is brown, then turn it [over|carefully]
@@ -55,7 +56,7 @@ s.recipe.fry
 s.recipe.mix
   put everything into a large bowl
   mix it [gently|with two spoons|well but carefully]
-  [add|sprinkle in] [a pinch of salt|a spoon of vinegar|a little lemon juice] and let it rest
+  [add|sprinkle in] [a pinch of salt|a little lemon juice|whatever spice you like] and let it rest
 s.recipe.bake
   [heat|warm] the oven [first|to a medium heat|while you prepare the rest]
   put everything into a [buttered|flat|small] dish and place it in the oven
@@ -65,7 +66,7 @@ s.recipe.time = dish
   after {minutes} minutes in all, {dish} is ready
   count {minutes} minutes from the start
 s.recipe.end
-  serve it [hot|at once|with rice|in small bowls|while it is fresh]
+  serve it [at once|on a large plate|in small bowls|while it is fresh]
   [enjoy your meal|it tastes even better the next day|what is left keeps until tomorrow]
   [put it on the table|share it out] and call everyone to eat
 t.way

@@ -22,16 +22,16 @@ s.letter.open
   [here on {street}|in {town}] everything is [as usual|fine|much the same] => person
   just a few lines [today|before the post leaves|from me]
 s.letter.weather = weather
-  it was {sky} here {part:in}, with {degrees} degrees
+  it was {sky} here {part:in}, with {degrees:deg}
   the {part:n} was {sky}, [so I stayed near the house|and I thought of you|which suited me well]
-  we had {degrees} degrees {part:in}, and it was {sky}
+  we had {degrees:deg} {part:in}, and it was {sky}
   what {sky} weather we had {part:in} => weather
   you ask about the weather: the {part:n} was {sky}
 s.letter.event
   {part:in}, {who} <past:1>
   {part:when} {who} <past:1>
   {who} <past:1> {part:in}
-  [you will like this:|let me tell you about the {part}:|guess what:] {who} <past:1>
+  [you will like this:|let me tell you about the {part:n}:|guess what:] {who} <past:1>
   the {part:n} was [nice|busy|good]: {who} <past:1>
   {part:in}, as you may have heard, {who} <past:1>
   {who} <past:1>, and so the {part:n} passed
@@ -73,7 +73,7 @@ s.letter.price = price
   if you need {good:pl}, {place} has them for {yen} each
 s.letter.about
   I [often|sometimes|still] think of [our last walk|our school days|the summer at the sea|your garden]
-  [write|tell me] soon and tell me [what you have been doing|how the children are|about your work]
+  [write|answer] soon and tell me [what you have been doing|how the children are|about your work]
   are you still [taking long walks|getting up so early|keeping a diary]?
   [come and see us|please visit us|you must come] [when you can|in the holidays|before the rain begins]
   please [say hello to|give my regards to|greet] everyone at home

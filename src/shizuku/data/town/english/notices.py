@@ -77,14 +77,14 @@ s.notice.lost = lose
   {who:full} lost {who:his} {item:bare} {place:at} on {day}
   on {day}, {who:full} left {who:his} {item:bare} {place:at} {part:in}
   {who:full} has been looking for {who:his} {item:bare} since {day}
-  {part:in} of {day}, {item} was lost {place:at}
+  on {day}, {item} was lost {place:at} {part:in}
   {item} belonging to {who:full} was lost {place:at} {part:in} on {day}
   {who:full} is missing {item}, last seen {place:at}
 s.notice.lost.more
   {who} lives on {street} and [can be found there most evenings|would be very happy to have it back] => person
   it is [small and old|of no great value, but dear to its owner|{colour}, with a name inside|easy to recognise]
   [anyone who finds|whoever has found] it is asked to bring it to [the town hall|the post office|{street}]
-  {who} is {job} and [walks through town every day|can be reached at work too] => person
+  {who} is {job} and [walks through town every day|can also be asked in person] => person
   [there is a small reward|a cup of tea awaits the finder|the finder will be thanked with a cake]
   [please look|we ask you to look] under the benches and behind the hedges as well
 s.notice.found = find
@@ -96,7 +96,8 @@ s.notice.found = find
 s.notice.found.more
   {whom} may collect it at [the town hall|the station|the post office] [before noon|on any weekday|until Friday]
   we [keep|hold] such things for [three months|half a year|thirty days]
-  [many thanks|we thank {who}|our thanks go] to the [honest|kind] finder => find
+  [many thanks|our thanks go|thanks] to the [honest|kind] finder
+  we thank {who} [for being so honest|very much] => find
   please bring [some proof of your name|this notice] when you come
 s.notice.win = win
   {who:full} won {contest} {place:at}
@@ -107,16 +108,16 @@ s.notice.win = win
   {place:at}, {who:full} won {contest} {part:in}
 s.notice.win.more
   {who} is {years} years old and lives on {street} => person
-  {who}, {job}, [was surprised|was happy|thanked everyone who came] => person
+  {who:name}, {job}, [was surprised|was happy|thanked everyone who came] => person
   [all those who took part|the other guests] received [a ribbon|a small prize|a warm drink]
   the next contest will be held [in a month|soon|when the weather is warmer]
   [the mayor|the youngest visitor|last year's winner] handed over the prize
 s.notice.weather = weather
-  [it will be|we expect it to be|it is] {sky} {part:in}, with {degrees} degrees
-  the {part:n} [is|will be] {sky} at {degrees} degrees
+  [it will be|we expect it to be|it is] {sky} {part:in}, with {degrees:deg}
+  the {part:n} [is|will be] {sky} at {degrees:deg}
   {part:in}, please expect {sky} weather
-  {sky} weather and {degrees} degrees are expected {part:in}
-  {degrees} degrees and {sky}: that is the {part:n}
+  {sky} weather and {degrees:deg} are expected {part:in}
+  {degrees:deg} and {sky}: that is the {part:n}
 s.notice.advice
   please [dress warmly|carry an umbrella|drink enough water|close your windows|drive slowly] when you go out
   [boats should stay in the harbour|the ferry will run as usual|the school outing takes place as planned]

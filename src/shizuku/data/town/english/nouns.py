@@ -142,10 +142,10 @@ BOOKS = {
 }  # fmt: skip
 DISHES = {
     "vegetable_stew": "vegetable stew", "miso_soup": "miso soup", "pumpkin_soup": "pumpkin soup", "curry": "curry",
-    "grilled_mackerel": "grilled mackerel", "salmon_foil": "salmon baked in foil", "fried_noodles": "fried noodles",
+    "grilled_mackerel": "grilled mackerel", "salmon_foil": "salmon baked in foil", "fried_noodles": "noodle stir-fry",
     "omelette": "tomato omelette", "eggplant_miso": "eggplant with miso", "tomato_salad": "tomato salad",
     "potato_salad": "potato salad", "fruit_salad": "fruit salad", "clam_broth": "clam broth",
-    "squid_stew": "squid stew", "baked_apples": "baked apples", "peach_tart": "peach tart",
+    "squid_stew": "squid stew", "baked_apples": "apple bake", "peach_tart": "peach tart",
 }  # fmt: skip
 TRAITS = {
     "cheerful": "cheerful", "quiet": "quiet", "patient": "patient", "curious": "curious", "careful": "careful",

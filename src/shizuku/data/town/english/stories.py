@@ -15,23 +15,23 @@ s.story.weather = weather
   it was a {sky} {part:n} in {town}
   [the {part:n} of {day} was {sky} in {town}|on {day}, the {part:n} was {sky}]
   [on {day:long}|{day} came, and] {town} had a {sky} {part:n}
-  the {part:n} was {sky}, with {degrees} degrees on the thermometer at the station
-  it was {degrees} degrees and {sky} in {town} that {part:n}
-  on {day:long}, the sky over {town} was {sky} {part:in}
+  the {part:n} was {sky}, with {degrees:deg} on the thermometer at the station
+  it was {degrees:deg} and {sky} in {town} that {part:n}
+  on {day:long}, the weather in {town} was {sky} {part:in}
   a {sky} {part:n} lay over [the roofs of {town}|{town}|the streets of {town}]
   [people in {town} woke to|{town} saw] a {sky} {part:n} on {day}
-  that {part:n} was {sky}, and the thermometer by the town hall showed {degrees} degrees
+  that {part:n} was {sky}, and the thermometer by the town hall showed {degrees:deg}
   nobody in {town} was surprised that the {part:n} of {day:long} was {sky}
   the {sky} {part:n} began like many others in {town}
   [how {sky} it was that {part:n}!|what a {sky} {part:n} it was!]
 s.story.person = person
-  {who:full} [lived|had a home|had a small house] on {street} and [worked as|was] {job}
+  {who:full} [lived|was at home] on {street} and was {job}
   {who:full} was {job} and [lived|had always lived] on {street}
   on {street} lived {who:full}, {job}[| of {years} years]
   {who:full}, {job}, was a {trait} person
   everyone [on {street}|in {town}] knew {who:full} as a {trait} person
   {who:full} was {years} years old [that spring|then|at the time] and lived on {street} => person
-  {who:full} was {job}, {trait} and fond of {favourite:pl}
+  {who:full} was {job}, {trait} and fond of {favourite:stuff}
   [a {trait} person|someone {trait}] named {who:full} lived on {street}
   {who:full} was {trait}, [people said|as the neighbours put it|or so they said on {street}]
   in the house of the {family} family on {street}, {who:full} was [up early|already awake|ready for the day]
@@ -42,7 +42,7 @@ s.event
   {who} <past:1> {part:in}
   {part:in}, {who} <past:1>
   {part:when} {who} <past:1>
-  {who} <past:1>, [and that took up much of the {part:n}|and so the {part:n} passed]
+  {who} <past:1>, [and so the {part:n} passed|and that was the {part:n}|and then the {part:n} was over]
   when {part} came, {who} <past:1>
 s.event.later
   [the day went on, and|time passed, and|one thing led to another, and] {part:in} {who} <past:1>
@@ -64,7 +64,7 @@ s.event.same
   {who} <past:1>
   [then|after that|a little later|soon after|next|not long after|afterwards|besides|meanwhile|in the same hour], {who} <past:1>
   {who} also <past:1>
-  [there was time left, so|nobody was waiting at home, so|the day was still long, so] {who} <past:1>
+  [there was time left, and|nobody was waiting, and|the day was still long, and] {who} <past:1>
   {who} <past:1> as well
   and {who} <past:1>
   before the {part:n} was over, {who} <past:1>
@@ -93,15 +93,15 @@ s.two.same
   once {who} had <pp:1>, {who:he} <past:2>
   {who} also <past:1> and <past:2>
 s.story.turn = weather
-  by {part}, it was {sky}[ and {degrees} degrees|]
+  by {part}, it was {sky}[ and {degrees:deg}|]
   the {part:n} [was|turned out] {sky}
-  now the sky was {sky} => weather
-  the thermometer showed {degrees} degrees {part:in}
-  outside it was {sky}[, as it often was in that season| and not a bit warmer than {degrees} degrees|]
+  the weather was now {sky} => weather
+  the thermometer showed {degrees:deg} {part:in}
+  outside it was {sky}[, as it often was in that season| and not a bit warmer than {degrees:deg}|]
   the {sky} {part:n} did not [bother|trouble] {who:o} => weather
   [people looked up|someone opened a window]: the {part:n} was {sky}
 s.story.end
-  in the evening, {who} [was tired but content|had much to think about|slept well] => person
+  at night, {who} [was tired but content|had much to think about|slept well] => person
   that was {who:s} day
   it had been [an ordinary day|a good day|a full day|a day like many others], {who} thought
   the evening was {sky}, and {who} went home [early|slowly|with light steps|along {street}] => weather(part=evening)
@@ -114,7 +114,7 @@ s.story.end
   {who} ate {favourite}, which {who:he} liked more than anything, and called it a day => person
   all in all, {who} had no reason to complain
   [at supper|over supper|before bed], {who} said that it had been a [good|long|fine|lucky] day
-  the evening air was {degrees} degrees when {who} closed the door => weather(part=evening)
+  the evening air was {degrees:deg} when {who} closed the door => weather(part=evening)
 s.more.purchase = purchase
   {good:pl} cost {unit} each [that day|just then|at the moment]
   that came to {yen}[ in all| altogether|]
@@ -163,7 +163,7 @@ s.more.see = see
 s.more.work = work
   the work [was hard|went well|took longer than planned|was soon done]
   there was a lot to do that day
-  [nobody complained|everyone was pleased] with the result
+  [nobody complained about|everyone was pleased with] the result
 s.more.eat = eat
   the {food:bare} was [good|sweet|just right|delicious|soon gone]
   {who} could have eaten another one
@@ -185,7 +185,7 @@ s.more.walk = walk
   {petname} [barked at a pigeon|ran ahead|wagged his tail all the way|did not want to go home]
   {petname} was tired and happy afterwards
 s.more.travel = travel
-  the {vehicle} was [almost empty|quite full|on time|a little late]
+  the way there was [short|longer than expected|full of pretty views|well known to {who:o}]
   {town2} was [livelier than expected|as pretty as ever|quiet at that hour]
 s.more.make = make
   it took [longer than planned|a steady hand|two tries]

@@ -93,6 +93,7 @@ class EnglishWords(Words):
             ("money", "digits"): ("", ""), ("number", "money"): ("", " yen"),
         }  # fmt: skip
         self.paired = {("good", "n"): ("count", "good"), ("animal", "n"): ("number", "animal")}
+        self.paired["good", "some"] = ("count", "good")
         self._nouns = {"good": nouns.GOODS, "animal": nouns.ANIMALS}
         self._pairs = {kind: self._counted(table) for kind, table in self._nouns.items()}
         self._things()
@@ -142,6 +143,7 @@ class EnglishWords(Words):
             "afternoon": "after lunch/later in the day/when the sun stood lower/in the hours after noon",
             "evening": "toward evening/before supper/at the end of the day/when the lamps were lit/at dusk",
         })  # fmt: skip
+        self.table("number", "deg", {n: f"{self._degrees(n)}" for n in range(-30, 60)})
         self.table("number", "blocks", {1: "one block"} | {n: f"{NUMBERS[n]} blocks" for n in range(2, 9)})
         self.table(
             "number",
@@ -155,6 +157,12 @@ class EnglishWords(Words):
         self.table(
             "step", "", {f"{topic}-{i}": s for topic, steps in STEPS.items() for i, s in enumerate(steps)}
         )
+
+    @staticmethod
+    def _degrees(n: int) -> str:
+        """A temperature in words: "one degree", "minus two degrees"."""
+        size = NUMBERS[abs(n)] if abs(n) <= 20 else str(abs(n))
+        return ("minus " if n < 0 else "") + size + (" degree" if abs(n) == 1 else " degrees")
 
     def _actions(self) -> None:
         for kind, table in (("hobby", nouns.HOBBIES), ("task", nouns.TASKS), ("chore", nouns.CHORES)):
@@ -218,13 +226,30 @@ class EnglishWords(Words):
         return known, lengths_of(known)
 
     def pair(self, kind: str, form: str, partner: str | int, value: str | int) -> str:
+        if form == "some":
+            return self._some(str(value), int(partner))
         return counted(int(partner), self._nouns[kind][str(value)])
 
     def read_pair(self, kind: str, form: str, role: str, text: str, position: int) -> list[Reading]:
+        if form == "some":
+            both = {self._some(good, n): good for good in nouns.GOODS for n in (1, 2)}
+            return [
+                (position + len(s), ((role, good),))
+                for s, good in both.items()
+                if text.startswith(s, position)
+            ]
         known, lengths = self._pairs[kind]
         other = self.paired[kind, form][0]
         found = ((n, known.get(text[position : position + n])) for n in lengths)
         return [(position + n, ((role, key[0]), (other, key[1]))) for n, key in found if key]
+
+    @staticmethod
+    def _some(good: str, count: int) -> str:
+        """What a recipe goes on to call a good: "onion" if it needs one, "onions", "butter"."""
+        one = singular(nouns.GOODS[good])
+        if " of " in one:
+            return one.split(" of ")[1]
+        return one if count == 1 else plural(nouns.GOODS[good])
 
     def finish(self, sentence: str) -> str:
         """A capital at the start and a full stop at the end where there is no other mark."""

@@ -9,13 +9,16 @@ t.talk
 s.talk.hello
   {whom}、[こんにちは|おはようございます|お久しぶりです]
   [あっ、|]{whom}、[ちょうどよかった|お元気ですか|いいところで会いました]
-  {whom}、[少し聞いてもいいですか|教えてほしいことがあるのですが]
-  すみません、{whom}、[ちょっといいですか|お時間ありますか]
+s.talk.request
+  {whom}、[少し聞いてもいいですか|教えてほしいことがあるのですが|聞きたいことがあります]
+  すみません、{whom}、[ちょっといいですか|お時間ありますか|一つ教えてください]
 s.talk.hello2
   {whom}、[こんにちは|お元気そうですね]
-  [はい|ええ|もちろんです]、[何でしょう|何でも聞いてください]
   [こんにちは|おはようございます]、{whom}[、今日は早いですね|]
+s.talk.request2
+  [はい|ええ|もちろんです]、[何でしょう|何でも聞いてください]
   [どうぞ|いいですよ]、{whom}
+  [はい|ええ]、私でわかることでしたら
 s.ask.buy
   {who}は{place}で何を買いましたか
   {who}が{place}で何を買ったか、[知っていますか|覚えていますか]
@@ -144,7 +147,7 @@ s.answer.buy = purchase
 s.answer.cost = purchase
   {yen}です
   {yen}払いました
-  一つ{unit}で、全部で{yen}です
+  {unit}の品で、全部で{yen}です
   {yen}でした
 s.answer.where = purchase
   {place}で買いました
@@ -205,7 +208,7 @@ s.answer.pet = pet
 s.answer.partner = partner
   {whom:full}です
   {whom:full}と結婚しています
-  はい、{whom}とです
+  {whom}とです
 s.answer.birthday = person
   {birthday}です
   誕生日は{birthday}です
@@ -237,7 +240,7 @@ s.answer.author = author
 s.answer.price = price
   {yen}です
   {good}は{yen}です
-  一つ{yen}ですよ
+  {yen}ですよ
 s.answer.weather = weather
   {sky}で、{degrees}度でした
   {part}は{sky}でした、気温は{degrees}度です

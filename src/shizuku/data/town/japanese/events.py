@@ -70,7 +70,7 @@ vp.repair = repair
   {thing}を~直す
   [壊れた|古い]{thing}を[元どおりに|きれいに|苦労して|器用に|]~直す
   道具箱を出して、{thing}を~修理する
-  {thing}を[使えるように|しっかりと|手間をかけて]~直す
+  {thing}を[元どおりに|しっかりと|手間をかけて]~直す
 vp.plant = plant
   {spot}{flower}を[ていねいに|]~植える
   土を掘って、{spot}{flower}を~植える

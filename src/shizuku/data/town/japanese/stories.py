@@ -106,7 +106,7 @@ s.story.end
   {day}は、{who}にとって[忘れられない|まずまずの|にぎやかな]一日になった
   {who}は夕食のとき、[楽しい|長い|いい]一日だったと話した
 s.more.purchase = purchase
-  {good}は一つ{unit}だった => purchase
+  {good}は{unit}で売られていた => purchase
   {good}の値段は{unit}だった
   全部で{yen}になった
   {who}は{yen}を払った
@@ -169,7 +169,7 @@ s.more.walk = walk
   {petname}は[先に走っていった|ずっとしっぽを振っていた|鳩にほえた|帰りたがらなかった]
   {petname}は疲れて満足そうだった
 s.more.travel = travel
-  {vehicle}は[すいていた|混んでいた|時間どおりだった|少し遅れた]
+  道のりは[思ったより遠かった|楽しかった|短く感じられた]
   {town2}は[思ったよりにぎやかだった|いつもどおりきれいだった|静かだった]
 s.more.make = make
   [思ったより時間がかかった|根気のいる仕事だった|二度やり直した]

@@ -16,11 +16,11 @@ s.sum.buy = purchase
   {day}、{who}は{place}で{good}を{count:of}買います
   {who}が{place}で{count:of}の{good}を買います
 s.sum.unit = price
-  {good}は一つ{yen}です
+  どの{good}も{yen}です
   {good}の値段は{yen}です
   値札によると、{good}は{yen}です
   {place}の{good}は{yen}です
-  {good}一つの値段は{yen}です
+  {good}は{yen}で売られています
   そこでは{good}を{yen}で売っています
 s.sum.both = price
   {place}では、{good}が{yen}です
@@ -40,7 +40,7 @@ s.sum.pays
   {who}は{paid}を出しました
   {who}は財布から{paid}を出します
   {who}は{paid}を渡しました
-  {who}は{paid}を持っています
+  {who}は{paid}で払います
 s.sum.share
   代金は{people:people}で同じだけ出し合います
   {people:people}で等しく分けて払います

@@ -24,8 +24,9 @@ def dialogue(draft: Draft, days: Days) -> None:
         )
     greeted = pick.chance(0.6)
     if greeted:
-        _turn(draft, asker, other, "s.talk.hello", {"whom": other})
-        _turn(draft, other, asker, "s.talk.hello2", {"whom": asker})
+        way = pick.of(("hello", "request"))
+        _turn(draft, asker, other, f"s.talk.{way}", {"whom": other})
+        _turn(draft, other, asker, f"s.talk.{way}2", {"whom": asker})
     happened = days.by_person(draft.day)
     topics = Topics(draft, days, standing_records_of(draft))
     for _ in range(pick.between(2, 4)):

@@ -37,9 +37,9 @@ def _recipe(draft: Draft) -> None:
     for good in goods:
         fresh = stock.GOODS[good] == "greengrocer"
         if fresh and pick.chance(0.6):
-            draft.tell("s.recipe.wash", {"good": good})
+            draft.tell("s.recipe.wash", {"good": good, "count": needs[good]})
         if fresh or (stock.GOODS[good] == "fishmonger" and method != "grill" and good != "clams"):
-            draft.tell("s.recipe.cut", {"good": good})
+            draft.tell("s.recipe.cut", {"good": good, "count": needs[good]})
         elif pick.chance(0.6):
             draft.tell("s.recipe.open", {"good": good})
     for number in range(len(draft.language.rules[f"s.recipe.{method}"].options)):

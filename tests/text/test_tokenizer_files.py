@@ -62,6 +62,7 @@ def test_transformers_reads_ours_with_equal_ids(
     assert [theirs.encode(text, add_special_tokens=False) for text in TEXTS] == small.encode_batch(
         TEXTS, control=True
     )
+    assert theirs.encode("a prompt") == [0, *small.encode("a prompt")], "a prompt begins as a document does"
     assert (theirs.bos_token_id, theirs.eos_token_id, theirs.pad_token_id) == (0, 1, 2)
     messages = [{"role": "user", "content": "Hello"}]
     rendered = theirs.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)

@@ -14,7 +14,7 @@ from shizuku.models.decoder import Decoder, DecoderConfig, initialise
 from shizuku.progress import say
 from shizuku.scaling.planning import Shape, make_plan
 from shizuku.text.tokenizer import Tokenizer
-from shizuku.training.config import LoopConfig
+from shizuku.training.config import LoopConfig, OptimizerConfig
 from shizuku.training.cost import parameter_total, token_cost
 from shizuku.training.loop import train
 from shizuku.training.objectives import NextToken
@@ -22,7 +22,7 @@ from shizuku.training.speed import measure_speed
 
 CHECKPOINT, TOKENIZER, SHARDS = "model", "tokenizer", "shards"
 HEAD_WIDTH = 32
-TOKENS_PER_BATCH = 8192
+TOKENS_PER_BATCH = 4096
 TOKENIZER_SAMPLE_BYTES = 6_000_000
 """Text that the merges are counted on, from all over; more hardly changes a small vocabulary."""
 VALIDATION_TOKENS = 40_000
@@ -78,7 +78,7 @@ def train_model(config: LifeConfig, plan: dict[str, Any]) -> dict[str, Any]:
     shards = ShardSet.open(config.out / SHARDS / "train", tokenizer=tokenizer)
     heldout = ShardSet.open(config.out / SHARDS / "heldout", tokenizer=tokenizer)
     model = Decoder(DecoderConfig(**plan["model"]))
-    initialise(model, config.seed)
+    initialise(model, config.seed, zero_outputs=True)
     loop = LoopConfig(
         steps=plan["steps"],
         seed=config.seed,
@@ -88,6 +88,7 @@ def train_model(config: LifeConfig, plan: dict[str, Any]) -> dict[str, Any]:
         save_minutes=1.0,
         watts=config.watts,
         price_per_hour=config.price_per_hour,
+        optimizer=OptimizerConfig(embedding_learning_rate=0.01),
     )
     result = train(
         model,

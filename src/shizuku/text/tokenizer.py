@@ -291,7 +291,15 @@ class Tokenizer:
         if chat_template is None and special is DEFAULT_SPECIAL:
             chat_template = CHATML
         templates = {} if chat_template is None else {"default": chat_template}
-        return cls(backend, special=special, chat_templates=templates)
+        settings = {}
+        if special.bos is not None:
+            # A prompt then begins as the documents of training do, in `transformers` and llama.cpp too.
+            bos = (special.bos, backend.token_to_id(special.bos))
+            backend.post_processor = tokenizers.processors.TemplateProcessing(
+                single=f"{special.bos} $A", pair=f"{special.bos} $A {special.bos} $B", special_tokens=[bos]
+            )
+            settings["add_bos_token"] = True
+        return cls(backend, special=special, chat_templates=templates, settings=settings)
 
 
 def _slices(texts: Sequence[str]) -> Iterator[list[str]]:

@@ -1,0 +1,100 @@
+"""A whole life, small: every stage through the parts a user calls, its files, its keys and its report."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+KEYS = {
+    "checkpoint", "seconds", "parameters", "tokens_seen", "tokens_per_second", "flops",
+    "bits_per_byte", "heldout_bytes", "overlap", "sample", "report",
+}  # fmt: skip
+
+
+def shizuku(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "shizuku", *arguments], capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def life(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
+    out = tmp_path_factory.mktemp("town") / "life"
+    done = shizuku("life", "--minutes", "0.5", "--out", str(out), "--vocab-size", "1024", "--json")
+    assert done.returncode == 0, done.stderr
+    return out, json.loads(done.stdout)
+
+
+def test_the_result_has_the_keys_of_the_contract(life: tuple[Path, dict[str, object]]) -> None:
+    out, result = life
+    assert set(result) == KEYS
+    bits = result["bits_per_byte"]
+    assert isinstance(bits, dict) and set(bits) == {"model", "ngram", "xz", "xz_primed"}
+    assert all(0.05 < value < 8 for value in bits.values())
+    assert Path(str(result["checkpoint"])) == out / "model"
+    assert isinstance(result["overlap"], float) and 0 <= result["overlap"] < 0.5
+
+
+def test_others_open_the_checkpoint(life: tuple[Path, dict[str, object]]) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    import shizuku as package
+
+    lm = package.load(life[0] / "model")
+    ids = lm.tokenizer.encode("It was a bright morning.")
+    theirs = AutoModelForCausalLM.from_pretrained(life[0] / "model")
+    with torch.no_grad():
+        expected = theirs(torch.tensor([ids])).logits[0]
+    ours = lm.logits(ids)
+    assert (ours - expected).abs().max() < 2e-5 * expected.std()
+    assert AutoTokenizer.from_pretrained(life[0] / "model").encode("It was", add_special_tokens=False) == (
+        lm.tokenizer.encode("It was")
+    )
+
+
+def test_the_report_is_one_file_that_fetches_nothing(life: tuple[Path, dict[str, object]]) -> None:
+    page = (life[0] / "report.html").read_text(encoding="utf-8")
+    for heading in ("What it learned", "What it writes", "Is it true?", "The text", "Why this size", "Go on"):
+        assert f">{heading}</h2>" in page
+    assert page.count("<svg") >= 5
+    assert "<script" not in page and 'src="http' not in page and "@import" not in page
+
+
+def test_a_finished_life_is_not_begun_again(life: tuple[Path, dict[str, object]]) -> None:
+    out, result = life
+    refused = shizuku("life", "--minutes", "0.5", "--out", str(out), "--vocab-size", "1024", "--json")
+    assert refused.returncode == 2 and "--resume goes on with it" in refused.stderr
+    again = shizuku(
+        "life", "--minutes", "0.5", "--out", str(out), "--vocab-size", "1024", "--json", "--resume"
+    )
+    assert again.returncode == 0, again.stderr
+    repeated = json.loads(again.stdout)
+    assert {key: repeated[key] for key in KEYS - {"seconds"}} == {
+        key: result[key] for key in KEYS - {"seconds"}
+    }
+
+
+def test_text_of_ones_own(tmp_path: Path, data_pack: Path) -> None:
+    text, out = data_pack / "text" / "tinyshakespeare.txt", tmp_path / "life"
+    settings = ["--minutes", "0.4", "--vocab-size", "600", "--json"]
+    done = shizuku("life", "--text", str(text), "--out", str(out), *settings)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert set(result) == KEYS
+    assert result["heldout_bytes"] >= 100_000
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "no text"), ("too short", "")],
+)
+def test_too_little_text_says_so(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.txt").write_text(text)
+    done = shizuku(
+        "life", "--text", str(tmp_path / "a.txt"), "--minutes", "0.2", "--out", str(tmp_path / "life")
+    )
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr and "Traceback" not in done.stderr

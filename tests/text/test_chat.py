@@ -1,6 +1,5 @@
 """Chat templates against `transformers`, and the ids that no message can forge."""
 
-import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -120,11 +119,9 @@ def test_smollm2_renders_as_in_transformers(smollm2_gguf: Path, theirs: Any) -> 
 
 
 @pytest.mark.slow
-def test_real_templates_render_as_in_transformers(theirs: Any) -> None:
-    """llama.cpp's `models/templates`; the folder is named by SHIZUKU_TEMPLATES."""
-    files = sorted(Path(os.environ.get("SHIZUKU_TEMPLATES", "no-such-folder")).glob("*.jinja"))
-    if not files:
-        pytest.skip("set SHIZUKU_TEMPLATES to a folder of .jinja files, such as llama.cpp's models/templates")
+def test_real_templates_render_as_in_transformers(theirs: Any, llama_cpp_models: Path) -> None:
+    """Those that llama.cpp carries."""
+    files = sorted((llama_cpp_models / "templates").glob("*.jinja"))
     rendering = [file.name for file in files if compare(file.read_bytes().decode(), theirs) > 0]
     assert len(rendering) >= 10
 

@@ -42,7 +42,7 @@ def test_stream_joins_to_generate() -> None:
         pieces = lm.stream(PROMPTS[0], **sampled)
         assert "".join(pieces) == lm.generate(PROMPTS[0], **sampled) == pieces.text
         assert pieces.finish in ("stop", "length")
-        assert pieces.usage.prompt_tokens == len(lm.tokenizer.encode(PROMPTS[0]))
+        assert pieces.usage.prompt_tokens == len(lm.prompt_ids(PROMPTS[0]))
 
 
 def test_closing_a_stream_stops_the_model() -> None:
@@ -66,7 +66,7 @@ def test_stop_tokens_end_the_text_and_are_not_in_it() -> None:
             return torch.full_like(logits_V, -1e9).index_fill(0, torch.tensor(stop), 0.0)
         return logits_V.index_fill(0, torch.tensor(sorted(lm.tokenizer.control)), -torch.inf)
 
-    start = len(lm.tokenizer.encode("A boat"))
+    start = len(lm.prompt_ids("A boat"))
     pieces = lm.stream("A boat", max_new_tokens=20, processors=[end_after_three])
     text = "".join(pieces)
     assert (pieces.finish, pieces.usage.completion_tokens) == ("stop", 4)
@@ -97,7 +97,7 @@ def test_limits() -> None:
     with pytest.raises(ConfigError, match="--max-new-tokens -1: expected a whole number >= 0"):
         lm.generate("A", max_new_tokens=-1)
     with pytest.raises(
-        ConfigError, match=r"--max-new-tokens 32: with the 1 tokens.*length 32; at most 31 fit"
+        ConfigError, match=r"--max-new-tokens 32: with the 2 tokens.*length 32; at most 30 fit"
     ):
         lm.generate("A", max_new_tokens=32)
     with pytest.raises(
@@ -281,7 +281,7 @@ def test_a_window_longer_than_the_models_context_is_refused() -> None:
     with pytest.raises(ConfigError, match="--context 129: the model's context length is 128; give 1 to 128"):
         LanguageModel(model, tokenizer(), context=129)
     lm = LanguageModel(model, tokenizer(), context=16)
-    with pytest.raises(ConfigError, match="context length 16; at most 15 fit"):
+    with pytest.raises(ConfigError, match="context length 16; at most 14 fit"):
         lm.generate("A", max_new_tokens=16)
 
 

@@ -64,7 +64,7 @@ def test_short_forms_and_stdin(
         (["MODEL", "-m", "other", "-p", "A"], "two models were given"),
         (["MODEL", "-p", "A", "--temperature", "-2"], "--temperature -2.0: expected a number >= 0"),
         (["MODEL", "-p", "A", "-n", "-3"], "--max-new-tokens -3: expected a whole number >= 0"),
-        (["MODEL", "-p", "A", "-n", "500"], "--max-new-tokens 500: with the 1 tokens"),
+        (["MODEL", "-p", "A", "-n", "500"], "--max-new-tokens 500: with the 2 tokens"),
         (["MODEL", "-p", "A", "-c", "999"], "--context 999: the model's context length is 128"),
         (["MODEL", "-p", "A", "-t", "0"], "--threads 0: expected a whole number >= 1"),
         (["no/such/model", "-p", "A"], "no/such/model"),

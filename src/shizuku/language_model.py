@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shizuku import config as configs
+import shizuku.config as configs
 from shizuku.checkpoints.directory import load_checkpoint, resolve, save_checkpoint
 from shizuku.errors import CheckpointError, ConfigError, ModelError
 from shizuku.inference.generation import Generation, KeptState, Processor, check_prompt, generate

@@ -5,10 +5,10 @@ import json
 import math
 import subprocess
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from shizuku import __version__
 from shizuku.checkpoints.digests import digest_files, file_digest, tree_digest
 from shizuku.checkpoints.huggingface import read_json
 
@@ -29,7 +29,7 @@ def run_record(
     the time (UTC), and the git revision of the current directory, where there is one, are added.
     """
     return {
-        "shizuku": __version__,
+        "shizuku": version("shizuku"),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "git": git_revision(),
         "config": dict(config or {}),

@@ -3,6 +3,7 @@
 Nothing heavy is imported here: `shizuku --help` answers without torch, without tyro.
 """
 
+import errno
 import importlib
 import json
 import os
@@ -38,6 +39,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "eval": "perplexity and bits per byte over a whole text",
     },
 }
+NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+"""Refusals of the disk: no room, no permission, not a folder."""
 VERBS = {verb: line for group in GROUPS.values() for verb, line in group.items()}
 
 
@@ -77,6 +80,16 @@ def run(arguments: list[str]) -> int:
         result = module.run(config)
     except ShizukuError as error:
         print(f"shizuku {verb}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in NOT_OURS:
+            raise
+        place = f" ({error.filename})" if error.filename else ""
+        print(
+            f"shizuku {verb}: {os.strerror(error.errno)}{place}. Give a place that can be written, with room "
+            "(--out, or SHIZUKU_HOME for pulled models)",
+            file=sys.stderr,
+        )
         return 2
     except Exception:
         traceback.print_exc()

@@ -20,6 +20,15 @@ class TokenizerError(ShizukuError, ValueError):
     """A tokenizer cannot be trained, loaded or used as asked."""
 
 
+class VocabularySizeError(TokenizerError):
+    """The text does not hold enough different pairs for the vocabulary that was asked for."""
+
+    def __init__(self, message: str, possible: int) -> None:
+        super().__init__(message)
+        self.possible = possible
+        """The largest vocabulary that this text allows."""
+
+
 class ModelError(ShizukuError, ValueError):
     """A model was called with input that it cannot take."""
 

@@ -97,7 +97,7 @@ def test_few_large_sources_are_cut_rather_than_lost() -> None:
 
 
 def test_what_cannot_be_held_out_is_said() -> None:
-    with pytest.raises(DocumentError, match=r"cannot hold out 600 of 1,000 bytes.*--heldout-bytes"):
+    with pytest.raises(DocumentError, match=r"cannot hold out 600 of 1,000 bytes.*--heldout-megabytes"):
         split_by_source(source("a", 10), heldout_bytes=600)
     with pytest.raises(DocumentError, match="cannot hold out 0"):
         split_by_source(source("a", 10), heldout_bytes=0)

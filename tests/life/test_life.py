@@ -89,7 +89,7 @@ def test_text_of_ones_own(tmp_path: Path, data_pack: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "no text"), ("too short", "")],
+    [("", "no text in"), ("too short", "too few for a life")],
 )
 def test_too_little_text_says_so(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "a.txt").write_text(text)
@@ -98,3 +98,23 @@ def test_too_little_text_says_so(tmp_path: Path, text: str, message: str) -> Non
     )
     assert done.returncode == 2, done.stderr
     assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_small_text_gets_the_vocabulary_that_it_allows_and_a_short_window_its_samples(
+    tmp_path: Path, data_pack: Path
+) -> None:
+    text, out = tmp_path / "notes.txt", tmp_path / "life"
+    text.write_text((data_pack / "text" / "tinyshakespeare.txt").read_text()[:60_000])
+    done = shizuku(
+        "life", "--text", str(text), "--out", str(out), "--minutes", "0.3", "--context", "32", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "this text allows a vocabulary of" in done.stderr
+    assert set(json.loads(done.stdout)) == KEYS
+
+
+def test_a_place_that_cannot_be_written_is_no_defect(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = shizuku("life", "--minutes", "0.2", "--out", str(tmp_path / "file" / "life"))
+    assert done.returncode == 2 and "Not a directory" in done.stderr and "--out" in done.stderr
+    assert "defect" not in done.stderr and "Traceback" not in done.stderr

@@ -38,7 +38,7 @@ def test_a_run_of_one_step_has_a_rate() -> None:
 
 @pytest.mark.parametrize(
     "settings, flag",
-    [({"warmup": 1.5}, "--schedule.warmup"), ({"warmup": 0.6, "decay": 0.6}, "--schedule.decay")],
+    [({"warmup": 1.5}, "--loop.schedule.warmup"), ({"warmup": 0.6, "decay": 0.6}, "--loop.schedule.decay")],
 )
 def test_impossible_shares_are_refused(settings: dict[str, float], flag: str) -> None:
     with pytest.raises(ConfigError, match=flag):

@@ -62,7 +62,7 @@ def split_by_source(
     if not 0 < heldout_bytes <= total // 2:
         raise DocumentError(
             f"cannot hold out {heldout_bytes:,} of {total:,} bytes: at least one and at most half of them; "
-            "give more text (--text) or hold out less (--heldout-bytes)"
+            "give more text (--text) or hold out less (life: --heldout-megabytes, train: --validation)"
         )
     whole, blocks = _plan(sizes, heldout_bytes, seed)
     train: list[Document] = []

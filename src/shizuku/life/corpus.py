@@ -17,6 +17,7 @@ from shizuku.text.documents import Document, Problems, read_documents, write_doc
 
 TOWN, PYTHON = "town", "python"
 GATHERED, TRAIN, HELDOUT = "gathered.parquet", "train.parquet", "heldout.parquet"
+LEAST_BYTES = 10_000
 TOWN_MEGABYTES_PER_MINUTE = 4.0
 """About the bytes that a model of the planned size gets through in a minute on two cores."""
 
@@ -69,6 +70,11 @@ def prepare(text: Sequence[str], directory: Path, *, heldout_bytes: int, seed: i
     else:
         documents = list(drop_duplicates(clean(_gathered(directory), ledger), ledger))
         size = sum(len(document.text.encode()) for document in documents)
+        if size < LEAST_BYTES:
+            raise DocumentError(
+                f"--text: {size:,} bytes are left after cleaning, too few for a life; "
+                f"give {LEAST_BYTES:,} or more"
+            )
         # A small text gives at most a tenth away.
         split = split_by_source(documents, heldout_bytes=min(heldout_bytes, size // 10), seed=seed)
         train, heldout, how = split.train, split.heldout, split.note

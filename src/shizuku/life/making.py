@@ -8,6 +8,7 @@ from typing import Any
 from shizuku.config import to_dict
 from shizuku.data.packing import Batch, PackedBatches, ValidationBatches
 from shizuku.data.shards import ShardSet, write_shards
+from shizuku.errors import VocabularySizeError
 from shizuku.life.corpus import HELDOUT, TRAIN, documents_of
 from shizuku.life.settings import LifeConfig
 from shizuku.models.decoder import Decoder, DecoderConfig, initialise
@@ -33,7 +34,11 @@ SAFETY = 0.85
 def write_tokens(out: Path, vocab_size: int) -> dict[str, Any]:
     """Train the tokenizer on a sample of the training text and write the token shards of both parts."""
     data = out / "data"
-    tokenizer = Tokenizer.train(_sample(data / TRAIN), vocab_size)
+    try:
+        tokenizer = Tokenizer.train(_sample(data / TRAIN), vocab_size)
+    except VocabularySizeError as error:
+        say(f"this text allows a vocabulary of {error.possible:,}, so that is taken, not {vocab_size:,}")
+        tokenizer = Tokenizer.train(_sample(data / TRAIN), error.possible)
     (out / TOKENIZER).mkdir(exist_ok=True)
     tokenizer.save(out / TOKENIZER)
     train_shards = write_shards(documents_of(data / TRAIN), tokenizer, out / SHARDS / "train")

@@ -63,10 +63,15 @@ def sample(config: LifeConfig, gathered: dict[str, Any]) -> dict[str, Any]:
     lm = load(config.out / CHECKPOINT)
     heldout = list(documents_of(config.out / "data" / HELDOUT))
     every = max(len(heldout) // SAMPLES, 1)
-    openings = [_opening(document.text) for document in heldout[::every][:SAMPLES]]
+    openings = [_opening(lm, document.text) for document in heldout[::every][:SAMPLES]]
     prompts = [""] * SAMPLES + openings
+    room = config.context - max(len(lm.prompt_ids(prompt)) for prompt in prompts)
     written = lm.generate(
-        prompts, max_new_tokens=SAMPLE_TOKENS, temperature=TEMPERATURE, top_p=0.95, seed=config.seed
+        prompts,
+        max_new_tokens=min(SAMPLE_TOKENS, room),
+        temperature=TEMPERATURE,
+        top_p=0.95,
+        seed=config.seed,
     )
     samples = [{"prompt": p, "text": t} for p, t in zip(prompts, written, strict=True)]
     result: dict[str, Any] = {"samples": samples, "first": written[0], "temperature": TEMPERATURE}
@@ -133,8 +138,7 @@ def _spread(documents: list[Document], size: int) -> list[Document]:
     return documents[:: max(-(-total // size), 1)]
 
 
-def _opening(text: str) -> str:
-    """The first words of a document, cut at a word in English and anywhere in Japanese."""
-    if is_spaceless(text):
-        return text[:16]
-    return " ".join(text.split(" ")[:8])
+def _opening(lm: LanguageModel, text: str) -> str:
+    """The first tokens of a document, a small part of the window however it is written."""
+    ids = lm.tokenizer.encode(text[:400])[: min(12, lm.context // 4)]
+    return lm.tokenizer.decode(ids).rstrip("\ufffd ")

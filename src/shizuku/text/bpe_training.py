@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tokenizers import AddedToken, Tokenizer, models, trainers
 
-from shizuku.errors import TokenizerError
+from shizuku.errors import TokenizerError, VocabularySizeError
 from shizuku.text.byte_alphabet import byte_characters
 from shizuku.text.pretokenizers import LONGEST_PIECES, OWN, PATTERNS, byte_level, byte_level_decoder
 
@@ -51,11 +51,12 @@ def train_byte_level(
     if meter.bytes == 0:
         raise TokenizerError("there is no text to train a tokenizer on. Give --text files that hold some.")
     if reached < vocab_size:
-        raise TokenizerError(
+        raise VocabularySizeError(
             f"a vocabulary of {vocab_size:,} was asked for, but {meter.bytes:,} bytes of text allow only "
             f"{reached:,} "
             f"(no further pair occurs {min_frequency} times). Lower --vocab-size to {reached:,} or give "
-            "more text."
+            "more text.",
+            possible=reached,
         )
     return backend
 

@@ -49,12 +49,13 @@ class OptimizerConfig:
     """Newton-Schulz iterations that orthogonalise a Muon update."""
 
     def __post_init__(self) -> None:
-        _at_least(self, "optimizer.", learning_rate=0, embedding_learning_rate=0, muon_learning_rate=0)
-        _at_least(self, "optimizer.", weight_decay=0, eps=0, muon_momentum=0, muon_iterations=1)
+        _at_least(self, "loop.optimizer.", learning_rate=0, embedding_learning_rate=0, muon_learning_rate=0)
+        _at_least(self, "loop.optimizer.", weight_decay=0, eps=0, muon_momentum=0, muon_iterations=1)
         for beta in (*self.betas, self.muon_momentum):
             if not 0 <= beta < 1:
                 raise ConfigError(
-                    f"--optimizer.betas and --optimizer.muon-momentum: expected 0 <= x < 1, found {beta}"
+                    "--loop.optimizer.betas and --loop.optimizer.muon-momentum: "
+                    f"expected 0 <= x < 1, found {beta}"
                 )
 
 
@@ -74,10 +75,11 @@ class ScheduleConfig:
     def __post_init__(self) -> None:
         for name in ("warmup", "decay", "final"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"--schedule.{name}: expected 0 to 1, found {getattr(self, name)}")
+                raise ConfigError(f"--loop.schedule.{name}: expected 0 to 1, found {getattr(self, name)}")
         if self.kind == "wsd" and self.warmup + self.decay > 1:
             raise ConfigError(
-                f"--schedule.warmup {self.warmup} and --schedule.decay {self.decay} pass 1: lower one"
+                f"--loop.schedule.warmup {self.warmup} and --loop.schedule.decay {self.decay} pass 1: "
+                "lower one"
             )
 
 

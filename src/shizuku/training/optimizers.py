@@ -97,7 +97,7 @@ class Optimizers:
         if unknown:
             raise TrainingError(
                 f"the saved optimizer state has {min(unknown)}, the model has not: resume with the model and "
-                "--optimizer.kind of the first run"
+                "--loop.optimizer.kind of the first run"
             )
         for optimizer in self._all:
             for parameter in (p for group in optimizer.param_groups for p in group["params"]):

@@ -86,7 +86,7 @@ def check_finite_step(result: StepLoss, step: int, batches: Sequence[DeviceBatch
     save_file(tensors, path)
     raise TrainingError(
         f"step {step}: {' and '.join(bad)}; the weights were not moved. The batch is in {path}. "
-        "Lower --optimizer.learning-rate or --optimizer.muon-learning-rate, or set --loop.clip, "
+        "Lower --loop.optimizer.learning-rate or --loop.optimizer.muon-learning-rate, or set --loop.clip, "
         "and start again with another --out"
     )
 

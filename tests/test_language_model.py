@@ -320,3 +320,14 @@ def nearly_tied(lm: LanguageModel, prompt: str, one: str, other: str) -> bool:
     parted = next(n for n, (a, b) in enumerate(zip(ids, others, strict=False)) if a != b)
     best = lm.logits(ids[:parted])[-1].topk(2).values
     return float(best[0] - best[1]) < 1e-4
+
+
+def test_rows_that_only_fill_up_the_matrix_are_never_chosen() -> None:
+    """Qwen3's embedding, for one, has more rows than its tokenizer has tokens."""
+    known = tokenizer().vocab_size
+    model = tiny_model(known + 50)
+    with torch.no_grad():
+        model.embedding.weight[known:] *= 40  # the padding would win nearly every draw
+    lm = LanguageModel(model, tokenizer())
+    for temperature in (0.0, 1.0):
+        assert isinstance(lm.generate(PROMPTS, max_new_tokens=30, temperature=temperature, seed=0), list)

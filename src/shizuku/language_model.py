@@ -294,6 +294,9 @@ class LanguageModel:
         indices: Sequence[int],
         kept: KeptState | None = None,
     ) -> Generation:
+        known = self.tokenizer.vocab_size
+        if self.model.config.vocab_size > known:  # rows that only fill up the matrix stand for no token
+            processors = (*processors, lambda _, logits_V: only_tokens(logits_V, known))
         return generate(
             self.model,
             prompts,
@@ -357,6 +360,11 @@ class Pieces(Iterator[str]):
             finish=self._reader.finish or "length",
             dropped_turns=self._dropped_turns,
         )
+
+
+def only_tokens(logits_V: Tensor, known: int) -> Tensor:
+    """Logits [V] with every id from `known` on made impossible."""
+    return torch.cat([logits_V[:known], torch.full_like(logits_V[known:], -torch.inf)])
 
 
 def _check_messages(messages: Sequence[Mapping[str, Any]]) -> None:

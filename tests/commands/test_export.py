@@ -8,6 +8,7 @@ import torch
 
 from shizuku import cli
 from shizuku.checkpoints.directory import load_checkpoint, save_checkpoint
+from shizuku.models.decoder import Decoder, DecoderConfig
 from small_models import small_model, small_tokenizer
 
 IDS = torch.arange(24).reshape(2, 12) * 7 % 290
@@ -100,3 +101,22 @@ def test_what_float16_cannot_hold(tmp_path: Path, capsys: pytest.CaptureFixture[
         message = refused(capsys, path, "--format", form, "--type", "f16", "--out", tmp_path / "out")
         assert "final_norm.weight holds 100000, more than float16 can (65504): choose --type f32" in message
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_no_other_library_has_is_not_written_for_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = DecoderConfig(
+        vocab_size=64,
+        context=16,
+        width=16,
+        layers=1,
+        heads=2,
+        ffn_width=32,
+        activation="relu2",
+        positions="none",
+    )
+    save_checkpoint(tmp_path / "own", model=Decoder(config))
+    assert cli.run(["export", str(tmp_path / "own"), "--format", "hf", "--out", str(tmp_path / "hf")]) == 2
+    assert "no architecture of Hugging Face's has exactly its mechanisms" in capsys.readouterr().err
+    assert not (tmp_path / "hf").exists()

@@ -152,7 +152,7 @@ def test_mistakes_say_what_to_change(text: Path, tmp_path: Path, capsys: pytest.
     code, _, err = train(capsys, text, tmp_path / "m", "--steps", 1)
     assert code == 2 and "holds a run already" in err
     code, _, err = train(capsys, text, tmp_path / "m", "--steps", 1, "--resume", "--validation", "0.2")
-    assert code == 2 and "prepared with other settings of validation" in err
+    assert code == 2 and "begun with other settings of validation" in err
 
 
 def test_presets_and_overrides_name_real_mechanisms() -> None:
@@ -171,3 +171,22 @@ def test_presets_and_overrides_name_real_mechanisms() -> None:
     assert (made.width, made.heads, made.head_width, made.windows) == (96, 3, 32, (8, None, 8, None))
     with pytest.raises(ConfigError):
         decoder_config(TrainConfig(text=(Path("x"),), out=Path("y"), model=ModelOverrides(heads=7)), 300)
+
+
+def test_a_place_that_a_checkpoint_may_not_replace_is_refused_before_training(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = train(capsys, text, Path(), "--steps", 2)
+    assert code == 2 and "is the current directory" in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("changed", [("--batch-size", 8), ("--no-boundaries",), ("--no-zero-outputs",)])
+def test_a_resumed_run_keeps_what_decides_the_result(
+    changed: tuple[object, ...], text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(capsys, text, tmp_path / "run", "--steps", 2)[0] == 0
+    code, _, err = train(capsys, text, tmp_path / "run", "--steps", 2, "--resume", *changed)
+    name = str(changed[0]).removeprefix("--no-").removeprefix("--").replace("-", "_")
+    assert code == 2 and f"begun with other settings of {name}" in err

@@ -113,7 +113,13 @@ def test_embeddings_equal_their_ids(model: Decoder) -> None:
 
 
 def test_rows_are_selected_repeated_and_reordered(model: Decoder) -> None:
-    model = model.double()  # rows of a batch and rows alone round differently in float32
+    # ReLU squared without positions gave 1.03e-5 in float32 (docs/lab-notes.md): held in float64 alone.
+    if model.config.activation != "relu2":
+        check_selected_rows(model, CLOSE)
+    check_selected_rows(model.double(), 1e-12)
+
+
+def check_selected_rows(model: Decoder, bound: float) -> None:
     rows = [token_ids(1, length, seed=length)[0] for length in (9, 5, 7)]
     ids_BT, segments_BT = padded(rows, "right")
     state = model.new_state(3, capacity=16)
@@ -122,7 +128,7 @@ def test_rows_are_selected_repeated_and_reordered(model: Decoder) -> None:
     step = model(torch.full((4, 1), 3), state=state)
     for b, original in enumerate((2, 0, 2, 1)):
         alone = model(torch.cat([rows[original], torch.tensor([3])])[None])[0, -1]
-        assert difference(step[b, 0], alone) < CLOSE
+        assert difference(step[b, 0], alone) < bound
 
 
 def test_truncating_and_restoring_come_back_to_the_same_place(model: Decoder) -> None:

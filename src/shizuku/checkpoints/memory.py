@@ -22,11 +22,18 @@ def available_memory() -> int:
     for limit_file, use_file in _CGROUPS:
         try:
             limit, use = limit_file.read_text().strip(), use_file.read_text().strip()
+            cached = _reclaimable(use_file.with_name("memory.stat").read_text())
         except OSError:
             continue
         if limit.isdigit():
-            free = min(free, max(int(limit) - int(use), 0))
+            free = min(free, max(int(limit) - int(use) + cached, 0))
     return free
+
+
+def _reclaimable(statistics: str) -> int:
+    """Bytes of files that the container has read and that the system takes back as soon as it needs them."""
+    rows = dict(line.split(maxsplit=1) for line in statistics.splitlines() if " " in line)
+    return int(rows.get("total_inactive_file", rows.get("inactive_file", 0)))
 
 
 def check_fits(what: str, needed: int) -> None:

@@ -102,7 +102,13 @@ def _write_gguf(config: Config, checkpoint: "Checkpoint") -> int:
 
 def _write_directory(config: Config, checkpoint: "Checkpoint") -> int:
     from shizuku.checkpoints.directory import run_record, save_checkpoint
+    from shizuku.checkpoints.huggingface import huggingface_family
 
+    if huggingface_family(checkpoint.model.config) is None:
+        raise CheckpointError(
+            f"{config.model}: no architecture of Hugging Face's has exactly its mechanisms, so nothing "
+            "else would open the directory; the model's own directory is already what Shizuku opens"
+        )
     model = checkpoint.model.half() if config.type == "f16" else checkpoint.model
     run = checkpoint.run or run_record(parent=checkpoint.path, parent_name=config.model)
     path = save_checkpoint(

@@ -9,6 +9,7 @@ function of (seed, epoch).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -212,6 +213,21 @@ class ValidationBatches:
         for first in range(0, self.rows, self.batch_size):
             rows_B = np.arange(first, min(first + self.batch_size, self.rows))
             yield _cut(self.shards, plan, rows_B, self.context, self.boundaries)
+
+
+class SomeOf:
+    """Validation batches from all over the held-out text, up to a number of tokens: the same ones every
+    time.
+    """
+
+    def __init__(self, whole: ValidationBatches, tokens: int) -> None:
+        self.whole = whole
+        wanted = max(tokens // (whole.batch_size * whole.context), 1)
+        self.every = max(-(-len(whole) // wanted), 1)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """One pass."""
+        return itertools.islice(iter(self.whole), 0, None, self.every)
 
 
 def windows(shards: ShardSet, context: int, batch_size: int, *, boundaries: bool = True) -> ValidationBatches:

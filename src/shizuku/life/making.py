@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shizuku.config import to_dict
-from shizuku.data.packing import Batch, PackedBatches, ValidationBatches
+from shizuku.data.packing import PackedBatches, SomeOf, ValidationBatches
 from shizuku.data.shards import ShardSet, write_shards
 from shizuku.errors import VocabularySizeError
 from shizuku.life.corpus import HELDOUT, TRAIN, documents_of
@@ -103,21 +103,11 @@ def train_model(config: LifeConfig, plan: dict[str, Any]) -> dict[str, Any]:
         loop,
         out=config.out / CHECKPOINT,
         tokenizer=tokenizer,
-        validation=_Few(ValidationBatches(heldout, context=config.context, batch_size=_rows(config))),
+        validation=SomeOf(
+            ValidationBatches(heldout, context=config.context, batch_size=_rows(config)), VALIDATION_TOKENS
+        ),
     )
     return to_dict(result)
-
-
-class _Few:
-    """Batches from all over the held-out text, about VALIDATION_TOKENS, for the curve in the report."""
-
-    def __init__(self, whole: ValidationBatches) -> None:
-        self.whole = whole
-
-    def __iter__(self) -> Iterator[Batch]:
-        tokens = self.whole.batch_size * self.whole.context
-        every = max(len(self.whole) * tokens // VALIDATION_TOKENS, 1)
-        return itertools.islice(iter(self.whole), 0, None, every)
 
 
 def batches(config: LifeConfig, shards: ShardSet) -> PackedBatches:

@@ -1,8 +1,6 @@
 """From text to a trained model: tokenizer, shards, decoder and loop put together, for `shizuku train`."""
 
-import itertools
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ import torch
 from shizuku.checkpoints.memory import available_memory, readable
 from shizuku.checkpoints.run_record import run_record
 from shizuku.config import to_dict
-from shizuku.data.packing import Batch, PackedBatches, ValidationBatches
+from shizuku.data.packing import PackedBatches, SomeOf, ValidationBatches
 from shizuku.data.shards import ShardSet, write_shards
 from shizuku.data.splitting import split_by_source
 from shizuku.errors import ConfigError
@@ -98,21 +96,6 @@ def train_on_text(config: TrainConfig) -> TrainResult:
     )
 
 
-class SomeOf:
-    """Validation batches from all over the held-out text, up to a number of tokens: the same ones every
-    time.
-    """
-
-    def __init__(self, whole: ValidationBatches, tokens: int) -> None:
-        self.whole = whole
-        wanted = max(tokens // (whole.batch_size * whole.context), 1)
-        self.every = max(-(-len(whole) // wanted), 1)
-
-    def __iter__(self) -> Iterator[Batch]:
-        """One pass."""
-        return itertools.islice(iter(self.whole), 0, None, self.every)
-
-
 def decoder_config(config: TrainConfig, vocab_size: int) -> DecoderConfig:
     """The preset with what the config changes in it; ConfigError where that does not fit together."""
     shape = dict(PRESETS[config.preset])
@@ -147,12 +130,17 @@ def prepare(config: TrainConfig) -> Prepared:
     tokenizer.save(directory)
     train_shards = write_shards(track(train, "tokenising", len(train)), tokenizer, directory / "train")
     heldout_shards = write_shards(heldout, tokenizer, directory / "heldout") if heldout else None
-    marker.write_text(json.dumps({"settings": settings, "note": note}, indent=1), encoding="utf-8")
+    building = marker.with_suffix(".writing")
+    building.write_text(json.dumps({"settings": settings, "note": note}, indent=1), encoding="utf-8")
+    building.replace(marker)
     return Prepared(tokenizer, train_shards, heldout_shards, note)
 
 
 def _settings_of_text(config: TrainConfig) -> dict[str, Any]:
-    keys = ("text", "text_field", "tokenizer", "vocab_size", "validation")
+    keys = (
+        *("text", "text_field", "tokenizer", "vocab_size", "validation"),
+        *("batch_size", "boundaries", "zero_outputs"),
+    )
     return {key: value for key, value in to_dict(config).items() if key in keys} | {"seed": config.loop.seed}
 
 
@@ -161,7 +149,7 @@ def _prepared_before(config: TrainConfig, marker: Path, settings: dict[str, Any]
     changed = [key for key, value in settings.items() if record["settings"].get(key) != value]
     if changed:
         raise ConfigError(
-            f"--resume: the text of this run was prepared with other settings of {', '.join(changed)}; "
+            f"--resume: this run was begun with other settings of {', '.join(changed)}; "
             "give the same ones, or start a new run with another --out"
         )
     tokenizer = Tokenizer.load(marker.parent)

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from shizuku.checkpoints.replacing import check_replaceable
 from shizuku.errors import CheckpointError, ConfigError
 from shizuku.training.config import MAY_CHANGE, LoopConfig, ScheduleConfig
 from shizuku.training.schedules import rate_factor
@@ -78,6 +79,7 @@ class Saved:
 
 def check_place(out: Path, *, resume: bool) -> None:
     """ConfigError or CheckpointError if `out` holds what a run may not replace, or can't go on with."""
+    check_replaceable(out.resolve(), ("config.json", METRICS))  # better now than after the training
     found = [name for name in ("model.safetensors", STATE, METRICS) if (out / name).exists()]
     if found and not resume:
         raise ConfigError(

@@ -294,8 +294,9 @@ def _undisturbed(path: Path, load: Callable[[], T]) -> T:
         before = _identity(path)
         try:
             loaded = load()
-        except CheckpointError:
-            if _identity(path) == before:
+        except Exception:
+            # Any error may come of files that went away between two renames: it is told on still ground.
+            if not recover(path) and _identity(path) == before:
                 raise
             continue
         if _identity(path) == before:
@@ -304,13 +305,15 @@ def _undisturbed(path: Path, load: Callable[[], T]) -> T:
 
 
 def _identity(path: Path) -> tuple[int, ...]:
-    """What tells one save of a directory from the next."""
+    """What tells one save of a directory from the next; it changes also when one is moved away and back."""
     numbers: list[int] = []
     for place in (path, path / RUN_FILE):
         try:
-            numbers.append(place.stat().st_ino)
+            seen = place.stat()
         except OSError:
-            numbers.append(0)
+            numbers += (0, 0)
+        else:
+            numbers += (seen.st_ino, seen.st_ctime_ns)
     return tuple(numbers)
 
 

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from shizuku.checkpoints.locking import LOCKS, is_locked, try_lock
@@ -108,11 +108,13 @@ def replaced(made: Path, target: Path) -> Path | None:
 def carry_over(old: Path, new: Path, but: Collection[str]) -> None:
     """Give `new` the files of `old` that it lacks, except the top-level names in `but`.
 
-    They are hard links, so that a log that is being written goes on in the new place.
+    They are hard links, so that a log that is being written goes on in the new place. If another save takes
+    `old` away meanwhile, it carries on what is left.
     """
-    for entry in sorted(old.iterdir()):
-        if entry.name not in but:
-            _link(entry, new / entry.name)
+    with suppress(FileNotFoundError):
+        for entry in sorted(old.iterdir()):
+            if entry.name not in but:
+                _link(entry, new / entry.name)
 
 
 def recover(target: Path) -> bool:
@@ -212,6 +214,8 @@ def _link(source: Path, destination: Path) -> None:
     elif source.is_file() and not destination.exists():
         try:
             os.link(source, destination)
+        except (FileExistsError, FileNotFoundError):
+            return  # another save was quicker
         except OSError as error:
             warn_once(f"{source} is copied, as this file system has no hard links ({error.strerror})")
             shutil.copy2(source, destination)

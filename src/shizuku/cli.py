@@ -37,6 +37,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Measure": {
         "eval": "perplexity and bits per byte over a whole text",
+        "diff": "what two runs did differently, and what came of it",
     },
 }
 NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)

@@ -1,6 +1,13 @@
 """`shizuku train`: a model from text."""
 
+from typing import TYPE_CHECKING
+
 from shizuku.training.config import TrainConfig as Config
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shizuku.training.loop import TrainResult
 
 __all__ = ["Config", "run", "show"]
 
@@ -8,25 +15,49 @@ __all__ = ["Config", "run", "show"]
 def run(config: Config) -> dict[str, object]:
     """Train, or with `dry_run` say what that would take; the keys of the contract and a few more."""
     from shizuku.progress import say
-    from shizuku.training.from_text import plan, train_on_text
+    from shizuku.training.from_text import plan, train_on_text, train_seeds
     from shizuku.training.resume import has_state
 
     if config.dry_run:
         return plan(config)
     try:
-        result = train_on_text(config)
+        results = train_on_text(config) if config.seeds == 1 else train_seeds(config)
     except (KeyboardInterrupt, SystemExit):
-        if has_state(config.out):
+        if config.seeds > 1:
+            say("go on with: the same again with --resume")
+        elif has_state(config.out):
             say(f"go on with: shizuku train --config {config.out / 'run.json'} --resume")
         raise
+    if isinstance(results, list):
+        return _over_seeds(config, results)
     return {
-        "checkpoint": str(result.checkpoint),
-        "tokens_seen": result.tokens_seen,
-        "seconds": result.seconds,
-        "tokens_per_second": result.tokens_per_second,
-        "loss": result.loss,
-        "validation_loss": result.validation_loss,
-        "flops": result.flops,
+        "checkpoint": str(results.checkpoint),
+        "tokens_seen": results.tokens_seen,
+        "seconds": results.seconds,
+        "tokens_per_second": results.tokens_per_second,
+        "loss": results.loss,
+        "validation_loss": results.validation_loss,
+        "flops": results.flops,
+    }
+
+
+def _over_seeds(config: Config, results: "Sequence[TrainResult]") -> dict[str, object]:
+    """Sums of the costs, means of the losses, and the intervals."""
+    from shizuku.checkpoints.huggingface import read_json
+    from shizuku.checkpoints.run_difference import SEEDS
+
+    intervals = read_json(config.out / SEEDS)["metrics"]
+    tokens, seconds = (sum(getattr(one, name) for one in results) for name in ("tokens_seen", "seconds"))
+    return {
+        "checkpoint": str(config.out),
+        "tokens_seen": tokens,
+        "seconds": seconds,
+        "tokens_per_second": tokens / max(seconds, 1e-9),
+        "loss": intervals["loss"]["mean"],
+        "validation_loss": intervals["validation_loss"]["mean"] if "validation_loss" in intervals else None,
+        "flops": sum(one.flops for one in results),
+        "checkpoints": [str(one.checkpoint) for one in results],
+        "intervals": intervals,
     }
 
 
@@ -43,6 +74,9 @@ def show(result: dict[str, object]) -> None:
             )
             print(f"{name.replace('_', ' '):<30} {text}")
         return
+    if "intervals" in result:
+        _show_intervals(result)
+        return
     held_out = (
         "" if result["validation_loss"] is None else f" ({result['validation_loss']:.4f} on held-out text)"
     )
@@ -52,3 +86,15 @@ def show(result: dict[str, object]) -> None:
         f"{result['tokens_per_second']:,.0f} tokens/s"
     )
     print(f'next: shizuku generate {result["checkpoint"]} --prompt "…"')
+
+
+def _show_intervals(result: dict[str, object]) -> None:
+    intervals, checkpoints = result["intervals"], result["checkpoints"]
+    assert isinstance(intervals, dict) and isinstance(checkpoints, list)
+    for name, found in intervals.items():
+        values = ", ".join(f"{value:.4f}" for value in found["values"])
+        print(
+            f"{name.replace('_', ' ')} {found['mean']:.4f} nats a token, 95 % interval {found['low']:.4f} to "
+            f"{found['high']:.4f} ({values})"
+        )
+    print("next: shizuku diff " + " ".join(checkpoints[:2]))

@@ -224,6 +224,8 @@ class TrainConfig(VerbConfig):
     """Whether attention stops at the start of a document where documents share a row."""
     validation: float = 0.02
     """Share of the text's bytes that is held out, by source; 0 for none."""
+    split_seed: int = 0
+    """Seed of what is held out: the same for all runs that are to be compared, whatever their --seed."""
     validation_tokens: int = 100_000
     """At most this many held-out tokens are looked at in one evaluation, taken from all over."""
     z_loss: float = 0.0
@@ -232,13 +234,18 @@ class TrainConfig(VerbConfig):
     """Whether the matrices that write into the residual stream start at zero."""
     threads: int | None = None
     """Processor threads; none given: all cores."""
+    seeds: int = 1
+    """Runs with this seed and the ones after it, on the same text and split, into seed-N/ below --out; the
+    result is then a mean with its 95 % interval, also in seeds.json.
+    """
     dry_run: bool = False
     """Say what would be done and what it would cost, and stop."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """When things happen, and what moves the weights."""
 
     def __post_init__(self) -> None:
-        _at_least(self, "", batch_size=1, validation=0, validation_tokens=1, z_loss=0, threads=1)
+        _at_least(self, "", batch_size=1, validation=0, validation_tokens=1, z_loss=0)
+        _at_least(self, "", threads=1, seeds=1, split_seed=0)
         if not self.text:
             raise ConfigError("--text: give at least one file or folder")
         if self.validation > 0.5:

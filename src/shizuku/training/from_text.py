@@ -1,14 +1,15 @@
 """From text to a trained model: tokenizer, shards, decoder and loop put together, for `shizuku train`."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from shizuku.checkpoints.memory import available_memory, readable
-from shizuku.checkpoints.run_record import run_record
+from shizuku.checkpoints.run_difference import SEEDS
+from shizuku.checkpoints.run_record import json_text, run_record
 from shizuku.config import to_dict
 from shizuku.data.packing import PackedBatches, SomeOf, ValidationBatches
 from shizuku.data.shards import ShardSet, write_shards
@@ -26,6 +27,7 @@ from shizuku.training.memory import estimate_memory
 from shizuku.training.objectives import NextToken
 from shizuku.training.presets import PRESETS
 from shizuku.training.resume import check_place
+from shizuku.training.seeds import Interval
 from shizuku.training.speed import measure_speed
 
 SHARDS, PREPARED = "shards", "prepared.json"
@@ -61,7 +63,38 @@ def train_on_text(config: TrainConfig) -> TrainResult:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     check_place(config.out, resume=config.loop.resume)
+    return _train_on(prepare(config), config, config.out)
+
+
+def train_seeds(config: TrainConfig) -> list[TrainResult]:
+    """Train once for each of `config.seeds` seeds, on the same tokens, into `<out>/seed-N/`.
+
+    With `resume`, runs that are finished are taken as they are and the one that was broken off goes on.
+    `<out>/seeds.json` is a run record whose metrics are intervals. Raises as `train_on_text`.
+    """
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    first = config.loop.seed
+    runs = {f"seed-{seed}": seed for seed in range(first, first + config.seeds)}
+    for name in runs:
+        check_place(config.out / name, resume=config.loop.resume)
     prepared = prepare(config)
+    results: list[TrainResult] = []
+    for name, seed in runs.items():
+        say(f"seed {seed}: {len(results) + 1} of {config.seeds}, in {config.out / name}")
+        one = replace(config, seeds=1, loop=replace(config.loop, seed=seed))
+        results.append(_train_on(prepared, one, config.out / name))
+    figures = {"loss": Interval.of([result.loss for result in results])}
+    heldout = [result.validation_loss for result in results if result.validation_loss is not None]
+    if heldout:
+        figures["validation_loss"] = Interval.of(heldout)
+    metrics = {name: asdict(interval) for name, interval in figures.items()}
+    record = run_record(config=to_dict(config), data=prepared.record(), metrics=metrics)
+    (config.out / SEEDS).write_text(json_text(record), encoding="utf-8")
+    return results
+
+
+def _train_on(prepared: Prepared, config: TrainConfig, out: Path) -> TrainResult:
     decoder = decoder_config(config, prepared.tokenizer.vocab_size)
     model = Decoder(decoder)
     initialise(model, config.loop.seed, zero_outputs=config.zero_outputs)
@@ -89,7 +122,7 @@ def train_on_text(config: TrainConfig) -> TrainResult:
         NextToken(config.z_loss),
         source,
         config.loop,
-        out=config.out,
+        out=out,
         tokenizer=prepared.tokenizer,
         validation=validation,
         run=run_record(config=to_dict(config), data=prepared.record()),
@@ -141,7 +174,7 @@ def _settings_of_text(config: TrainConfig) -> dict[str, Any]:
         *("text", "text_field", "tokenizer", "vocab_size", "validation"),
         *("batch_size", "boundaries", "zero_outputs"),
     )
-    return {key: value for key, value in to_dict(config).items() if key in keys} | {"seed": config.loop.seed}
+    return {key: value for key, value in to_dict(config).items() if key in keys} | {"seed": config.split_seed}
 
 
 def _prepared_before(config: TrainConfig, marker: Path, settings: dict[str, Any]) -> Prepared:
@@ -166,7 +199,7 @@ def _split(config: TrainConfig, documents: list[Document]) -> tuple[list[Documen
     wanted = int(config.validation * sum(len(document.text.encode()) for document in documents))
     if not wanted:
         return documents, [], "nothing was held out"
-    split = split_by_source(documents, heldout_bytes=wanted, seed=config.loop.seed)
+    split = split_by_source(documents, heldout_bytes=wanted, seed=config.split_seed)
     return split.train, split.heldout, split.note
 
 

@@ -95,6 +95,10 @@ class LoopConfig:
     """Batches from the source whose gradients make one step."""
     clip: float | None = 1.0
     """Largest norm of the whole gradient; a longer one is shortened to it."""
+    ema: float | None = None
+    """Decay of a running average of the weights, such as 0.99 for hundreds of steps: the average is what is
+    evaluated and saved as the model; the optimizer's own weights stay in state/.
+    """
     seed: Annotated[int, tyro.conf.arg(aliases=["--seed"])] = 0
     """Seed of the weights, the data order and all else that is random."""
     resume: Annotated[bool, tyro.conf.arg(aliases=["--resume"])] = False
@@ -129,6 +133,8 @@ class LoopConfig:
         _at_least(self, "loop.", watts=0, price_per_hour=0, save_minutes=0)
         if self.clip is not None and not self.clip > 0:
             raise ConfigError(f"--loop.clip: expected a norm above 0, found {self.clip}")
+        if self.ema is not None and not 0 <= self.ema < 1:
+            raise ConfigError(f"--loop.ema: expected 0 <= decay < 1, found {self.ema}")
         if self.max_seconds is not None and not self.max_seconds > 0:
             raise ConfigError(f"--loop.max-seconds: expected more than 0, found {self.max_seconds}")
         if self.steps is not None and self.max_seconds is not None:

@@ -5,6 +5,7 @@ learned.
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from shizuku.data.packing import Batch
 from shizuku.models.decoder import Decoder
 from shizuku.progress import bar, say
 from shizuku.text.tokenizer import Tokenizer
+from shizuku.training.averaging import RunningAverage
 from shizuku.training.batches import BatchSource, DeviceBatch, on_device, peek
 from shizuku.training.config import LoopConfig
 from shizuku.training.cost import bill, token_cost
@@ -75,6 +77,7 @@ def train(
 ) -> TrainResult:
     """Train `model` in place and leave a checkpoint, with all that is needed to go on, in `out`.
 
+    With `config.ema`, what is evaluated, saved and left in `model` is the running average of the weights.
     `validation` is gone through anew at each evaluation; `run` is a `run_record` for run.json; `on_log` sees
     each record of metrics.jsonl. Ctrl-C and SIGTERM finish the step, save, and raise KeyboardInterrupt or
     SystemExit. Raises ConfigError for a run that is already there or was begun otherwise, TrainingError for
@@ -106,8 +109,7 @@ def train(
                     "to go on: the same again with --resume"
                 )
                 stop.raise_again()
-    training.metrics.close()
-    return training.result()
+    return training.finish()
 
 
 class _Training:
@@ -141,6 +143,7 @@ class _Training:
         if config.check_memory:
             self._check_memory()
         self.optimizers = Optimizers(self.model, config.optimizer)
+        self.average = None if config.ema is None else RunningAverage(self.model, config.ema)
         self.metrics = Metrics(self.out, tensorboard=config.tensorboard and self.rank == 0)
         if resuming:
             self._take_up()
@@ -169,6 +172,8 @@ class _Training:
         self.optimizers.step()
         self.optimizers.zero_grad()
         progress.step += 1
+        if self.average is not None:
+            self.average.update(progress.step)
         progress.seconds += time.perf_counter() - start
         for batch in batches:
             rows, length = batch.shape
@@ -197,7 +202,8 @@ class _Training:
             **self.meter.speed(self.progress),
         }
         if evaluating and self.validation is not None:
-            means = evaluate(self.model, self.objective, self.validation, self.device)
+            with self._averaged():
+                means = evaluate(self.model, self.objective, self.validation, self.device)
             record["validation_loss"] = means["loss"]
         self.history.append(record)
         if self.rank == 0:
@@ -215,13 +221,20 @@ class _Training:
     def save(self) -> None:
         """Write the checkpoint with everything that the run needs to go on."""
         tensors = self.optimizers.tensors()
-        self._write(
-            self.out, lambda made: write_state(made, self.progress, self.source.state_dict(), tensors)
-        )
+        with self._averaged():
+            if self.average is not None:
+                tensors |= self.average.raw()
+            self._write(
+                self.out, lambda made: write_state(made, self.progress, self.source.state_dict(), tensors)
+            )
 
     def keep(self) -> None:
         """Keep a checkpoint of this step, for looking at later."""
-        self._write(self.out / KEPT_STEPS / f"{self.progress.step:07d}", None)
+        with self._averaged():
+            self._write(self.out / KEPT_STEPS / f"{self.progress.step:07d}", None)
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.average is None else self.average.in_place()
 
     def _write(self, place: Path, extra: Callable[[Path], None] | None) -> None:
         if self.rank == 0:
@@ -253,8 +266,11 @@ class _Training:
         losses = [record["validation_loss"] for record in self.history if "validation_loss" in record]
         return losses[-1] if losses else None
 
-    def result(self) -> TrainResult:
-        """What the run came to."""
+    def finish(self) -> TrainResult:
+        """Close the log, leave the model as it was saved, and say what the run came to."""
+        self.metrics.close()
+        if self.average is not None:
+            self.average.leave_in_place()
         progress = self.progress
         return TrainResult(
             loss=self._loss(),
@@ -286,7 +302,10 @@ class _Training:
         self.progress.steps = asked or saved.progress.steps
         check_same_run(saved.progress, self.progress, self.config)
         self.model.load_state_dict(load_model(self.out).state_dict())
-        self.optimizers.load_tensors(saved.optimizer)
+        tensors = saved.optimizer
+        if self.average is not None:
+            tensors = self.average.take_up(tensors)
+        self.optimizers.load_tensors(tensors)
         self.source.load_state_dict(saved.source)
         for name in ("step", "tokens", "seconds", "flops"):
             setattr(self.progress, name, getattr(saved.progress, name))

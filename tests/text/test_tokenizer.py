@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from shizuku.errors import TokenizerError
-from shizuku.text.bpe_training import parts
 from shizuku.text.byte_alphabet import byte_characters
 from shizuku.text.special_tokens import SpecialTokens
 from shizuku.text.tokenizer import Tokenizer
+from shizuku.text.training_text import parts
 
 STORY = (
     "The cat sat on the mat, and the other cat didn't. It's 1994; 12 apples cost 354 yen.\n\n"

@@ -1,17 +1,14 @@
 """Training a byte-level BPE vocabulary on a stream of texts, in bounded memory and always with the same
 result."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from tokenizers import AddedToken, Tokenizer, models, trainers
 
 from shizuku.errors import TokenizerError, VocabularySizeError
 from shizuku.text.byte_alphabet import byte_characters
 from shizuku.text.pretokenizers import LONGEST_PIECES, OWN, PATTERNS, byte_level, byte_level_decoder
-
-PIECE_CHARACTERS = 65_536
-"""Texts are handed to the trainer in parts of about this size: it keeps some 50 bytes for each character of a
-part."""
+from shizuku.text.training_text import Meter
 
 
 def train_byte_level(
@@ -44,7 +41,7 @@ def train_byte_level(
         initial_alphabet=list(byte_characters()),
         show_progress=False,
     )
-    meter = _Meter(max_bytes)
+    meter = Meter(max_bytes)
     backend.train_from_iterator(meter.read(texts), trainer)
     backend.pre_tokenizer = byte_level(PATTERNS[OWN])
     reached = backend.get_vocab_size()
@@ -59,39 +56,3 @@ def train_byte_level(
             possible=reached,
         )
     return backend
-
-
-class _Meter:
-    """Hands on texts in parts, counts their bytes, and ends the stream when the limit is reached."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.bytes = 0
-
-    def read(self, texts: Iterable[str]) -> Iterator[str]:
-        for text in texts:
-            for part in parts(text):
-                if self.bytes >= self.limit:
-                    return
-                self.bytes += len(part.encode("utf-8", "surrogatepass"))
-                yield part
-
-
-def parts(text: str, size: int = PIECE_CHARACTERS) -> Iterator[str]:
-    """Cut `text` into parts of about `size` characters, where a line ends and the next begins with no blank.
-
-    There a piece of every pattern in `pretokenizers` ends too, so the cut changes nothing; only a line longer
-    than four times `size` is cut inside.
-    """
-    start = 0
-    while len(text) - start > size:
-        end = start + size
-        last = min(len(text), start + 4 * size)
-        while (end := text.find("\n", end, last) + 1) and end < len(text) and text[end].isspace():
-            pass
-        if end == 0:
-            end = last
-        yield text[start:end]
-        start = end
-    if start < len(text):
-        yield text[start:]

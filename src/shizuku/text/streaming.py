@@ -16,14 +16,12 @@ class TextStream:
 
     def __init__(self, tokenizer: Tokenizer, *, skip_control: bool = True) -> None:
         self._tokenizer = tokenizer
-        self._skipped = tokenizer.control if skip_control else {}
+        self._skip_control = skip_control
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def push(self, token_id: int) -> str:
         """The text that became whole with this token; often empty inside a character."""
-        if token_id in self._skipped:
-            return ""
-        return self._decoder.decode(self._tokenizer.token_bytes(token_id))
+        return self._decoder.decode(self._tokenizer.written(token_id, skip_control=self._skip_control))
 
     def finish(self) -> str:
         """What is left: U+FFFD if the last character never became whole."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 
 import tokenizers
 
@@ -17,12 +18,15 @@ def bytes_of_tokens(backend: tokenizers.Tokenizer, vocab_size: int) -> list[byte
     """
     decoder = json.loads(backend.to_str())["decoder"]
     kinds = {part["type"] for part in _flat(decoder)}
+    write: Callable[[str], bytes]
     if "ByteLevel" in kinds:
         write = _byte_level
     elif kinds & {"ByteFallback", "Metaspace"} or any(
         part.get("pattern") == {"String": "▁"} for part in _flat(decoder)
     ):
         write = _sentence_pieces
+    elif kinds == {"Fuse"}:
+        write = str.encode
     else:
         raise TokenizerError(
             f"this vocabulary's decoder ({', '.join(sorted(kinds)) or 'none'}) does not say which bytes a "
@@ -33,6 +37,14 @@ def bytes_of_tokens(backend: tokenizers.Tokenizer, vocab_size: int) -> list[byte
     for token, token_id in backend.get_vocab(with_added_tokens=True).items():
         table[token_id] = token.encode() if token_id in added else write(token)
     return table
+
+
+def unknown_id(backend: tokenizers.Tokenizer) -> int | None:
+    """Id that the model gives to what it cannot write; None for a model that can write every text."""
+    model = backend.model
+    if getattr(model, "byte_fallback", False) or getattr(model, "unk_token", None) is None:
+        return None
+    return model.token_to_id(model.unk_token)
 
 
 def _flat(decoder: dict | None) -> list[dict]:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tokenizers
@@ -16,11 +16,15 @@ from shizuku.errors import TokenizerError
 from shizuku.text.byte_alphabet import byte_characters
 from shizuku.text.control_symbols import control_ids, mark_control, text_only
 from shizuku.text.special_tokens import TURN_ENDS, SpecialTokens
-from shizuku.text.token_bytes import bytes_of_tokens
+from shizuku.text.token_bytes import bytes_of_tokens, unknown_id
+
+if TYPE_CHECKING:
+    from shizuku.text.vocabulary_training import Kind
 
 CHARACTERS_AT_ONCE = 4_000_000
 """A batch is encoded in slices of about this size: the library keeps some 100 bytes for each token of a
 slice."""
+_LOST = "\N{REPLACEMENT CHARACTER}".encode()
 DEFAULT_SPECIAL = SpecialTokens(
     bos="<|bos|>", eos="<|eos|>", pad="<|pad|>", control=("<|im_start|>", "<|im_end|>")
 )
@@ -75,6 +79,11 @@ class Tokenizer:
         """Id of the token that fills up batches, if there is one; it may equal `eos_id`."""
         return self._id(self.special.pad)
 
+    @cached_property
+    def unknown_id(self) -> int | None:
+        """Id that the model gives to characters it cannot write; None if it can write every text."""
+        return unknown_id(self.backend)
+
     @property
     def document_start_id(self) -> int | None:
         """Id of the token placed before each document: bos if there is one, else eos, else None."""
@@ -103,9 +112,11 @@ class Tokenizer:
 
         Raises TokenizerError for a text that holds half of a surrogate pair.
         """
+        _quiet_after_fork()
         backend = self.backend if control else self._text_backend
         try:
-            return list(backend.encode(text, add_special_tokens=False).ids)
+            # A batch of one: `encode` would work out the offsets too, at twice the time for a long text.
+            return list(backend.encode_batch_fast([text], add_special_tokens=False)[0].ids)
         except TypeError as error:
             raise _not_text(text) from error
 
@@ -164,10 +175,17 @@ class Tokenizer:
     def _bytes(self) -> list[bytes]:
         return bytes_of_tokens(self.backend, self.vocab_size)
 
+    def written(self, token_id: int, *, skip_control: bool = True) -> bytes:
+        """The bytes that a token adds to a text: none for a control token unless asked for, U+FFFD for the
+        unknown.
+        """
+        if skip_control and token_id in self.control:
+            return _LOST if token_id == self.unknown_id else b""
+        return self.token_bytes(token_id)
+
     def decode_bytes(self, ids: Iterable[int], *, skip_control: bool = True) -> bytes:
         """The bytes that `ids` write, without control tokens unless they are asked for."""
-        skipped = self.control if skip_control else {}
-        return b"".join(self.token_bytes(int(i)) for i in ids if int(i) not in skipped)
+        return b"".join(self.written(int(i), skip_control=skip_control) for i in ids)
 
     def decode(self, ids: Iterable[int], *, skip_control: bool = True) -> str:
         """The text that `ids` write; bytes that are no UTF-8 become U+FFFD."""
@@ -269,27 +287,34 @@ class Tokenizer:
     def train(
         cls,
         texts: Iterable[str],
-        vocab_size: int,
+        vocab_size: int | None,
         *,
+        kind: "Kind" = "byte-bpe",
         special: SpecialTokens = DEFAULT_SPECIAL,
         chat_template: str | None = None,
         min_frequency: int = 2,
         max_bytes: int = 512_000_000,
     ) -> "Tokenizer":
-        """Train byte-level BPE on at most `max_bytes` of `texts`; the default chat template is ChatML.
+        """Train a vocabulary on at most `max_bytes` of `texts`; the default chat template is ChatML.
 
-        Raises TokenizerError if `vocab_size` is not possible, saying what is.
+        `vocab_size` None takes all characters, which only the kind `characters` can. Kinds that cannot write
+        every text get an unknown token. Raises TokenizerError if `vocab_size` is not possible, saying what
+        is.
         """
-        from shizuku.text.bpe_training import train_byte_level
         from shizuku.text.chat import CHATML
+        from shizuku.text.vocabulary_training import train_vocabulary
 
         _quiet_after_fork()
-        names = tuple(dict.fromkeys([*special.named().values(), *special.control]))
-        backend = train_byte_level(
-            texts, vocab_size, special=names, min_frequency=min_frequency, max_bytes=max_bytes
-        )
         if chat_template is None and special is DEFAULT_SPECIAL:
             chat_template = CHATML
+        backend, special = train_vocabulary(
+            texts,
+            vocab_size,
+            kind=kind,
+            special=special,
+            min_frequency=min_frequency,
+            max_bytes=max_bytes,
+        )
         templates = {} if chat_template is None else {"default": chat_template}
         settings = {}
         if special.bos is not None:

@@ -38,6 +38,24 @@ def test_it_trains_saves_and_measures(
     assert "skipped 1: not JSON" in said
 
 
+def test_every_kind_is_trained_and_tells_what_it_loses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = tmp_path / "code.txt"
+    corpus.write_text(Path(__file__).read_text())
+    for kind, size in (("characters", None), ("character-bpe", 200), ("unigram", 200), ("wordpiece", 200)):
+        words = ["--text", corpus, "--kind", kind, "--out", tmp_path / kind, "--json"]
+        code, printed, _ = run(capsys, *words, *([] if size is None else ["--vocab-size", size]))
+        result = json.loads(printed)
+        loaded = Tokenizer.load(tmp_path / kind)
+        assert code == 0 and result["kind"] == kind
+        assert result["vocab_size"] == loaded.vocab_size == (size or loaded.vocab_size)
+        assert result["unknown_characters"] == 0 and loaded.unknown_id is not None
+    words = ["--text", corpus, "--kind", "characters", "--vocab-size", 20, "--out", tmp_path / "few"]
+    code, printed, _ = run(capsys, *words)
+    assert code == 0 and "characters unknown" in printed
+
+
 def test_a_person_reads_one_line(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, printed, _ = run(capsys, "--text", corpus, "--vocab-size", 280, "--out", tmp_path / "t")
     assert code == 0 and "280 ids" in printed and "bytes a token" in printed
@@ -52,6 +70,7 @@ def test_mistakes_are_named_with_their_flag(
 ) -> None:
     common = ["--text", corpus, "--out", tmp_path / "t"]
     for words, message in (
+        (common, "kind byte-bpe needs a size. Give --vocab-size"),
         ([*common, "--vocab-size", 100], "Raise --vocab-size to 261"),
         ([*common, "--vocab-size", 90_000], "Lower --vocab-size to"),
         (

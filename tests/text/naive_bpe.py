@@ -24,8 +24,27 @@ def train(texts: list[str], merges: int, first_id: int, min_frequency: int = 2) 
     """
     entries = [bytes([byte]) for byte in byte_order()]
     id_of_byte = {entry[0]: first_id + index for index, entry in enumerate(entries)}
-    pieces = Counter(short for text in texts for cut in CUT.findall(text) for short in SHORT.findall(cut))
-    words = [([id_of_byte[byte] for byte in piece.encode()], count) for piece, count in pieces.items()]
+    words = [([id_of_byte[byte] for byte in piece.encode()], count) for piece, count in pieces(texts).items()]
+    return learn(words, entries, merges, first_id, min_frequency)
+
+
+def train_characters(texts: list[str], merges: int, first_id: int, min_frequency: int = 2) -> list[str]:
+    """The same over characters, which come first, in the order of Unicode."""
+    entries = sorted(set("".join(texts)))
+    id_of = {character: first_id + index for index, character in enumerate(entries)}
+    words = [([id_of[character] for character in piece], count) for piece, count in pieces(texts).items()]
+    return learn(words, entries, merges, first_id, min_frequency)
+
+
+def pieces(texts: list[str]) -> Counter[str]:
+    """How often each piece occurs that merges stay inside of."""
+    return Counter(short for text in texts for cut in CUT.findall(text) for short in SHORT.findall(cut))
+
+
+def learn(
+    words: list[tuple[list[int], int]], entries: list, merges: int, first_id: int, min_frequency: int
+) -> list:
+    """`entries` with the merges of `words` after them."""
     pairs = Counter(pair for ids, count in words for pair in neighbours(ids) * count)
     for _ in range(merges):
         best = min(pairs, key=lambda pair: (-pairs[pair], pair))

@@ -1,4 +1,4 @@
-"""`shizuku tokenizer train`: a byte-level BPE vocabulary from your text."""
+"""`shizuku tokenizer train`: a vocabulary from your text."""
 
 import time
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from pathlib import Path
 from shizuku.config import VerbConfig
 from shizuku.errors import ConfigError, DocumentError
 from shizuku.progress import say
+from shizuku.text.vocabulary_training import Kind
 
 MEASURED_BYTES = 4_000_000
 """How much text is encoded afterwards to measure bytes per token."""
@@ -15,14 +16,18 @@ MEASURED_BYTES = 4_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config(VerbConfig):
-    """Train a byte-level BPE tokenizer."""
+    """Train a tokenizer."""
 
     text: tuple[Path, ...]
     """Files or folders to learn from: txt, md, JSONL (.gz, .zst) and Parquet."""
-    vocab_size: int
-    """Number of ids: the control tokens, the 256 bytes, and as many merges as fit."""
     out: Path
     """Folder for tokenizer.json and its companions; made if missing."""
+    vocab_size: int | None = None
+    """Number of ids, the control tokens among them. Left out, the kind `characters` takes every character."""
+    kind: Kind = "byte-bpe"
+    """`byte-bpe` can write every text. The others have an unknown token: `character-bpe` merges characters,
+    `unigram` takes the most probable segmentation, `wordpiece` reads text as BERT does (small letters, no
+    accents, no spaces kept), `characters` has one token a character."""
     field: str = "text"
     """Field that holds the text in JSONL and Parquet."""
     min_frequency: int = 2
@@ -40,10 +45,12 @@ class Config(VerbConfig):
 
 
 def run(config: Config) -> dict[str, object]:
-    """Train, save and measure; returns vocab_size, seconds and bytes_per_token."""
+    """Train, save and measure; returns vocab_size, seconds, bytes_per_token and unknown_characters."""
     from shizuku.text.documents import Problems, find_files, read_documents
     from shizuku.text.tokenizer import Tokenizer
 
+    if config.vocab_size is None and config.kind != "characters":
+        raise ConfigError(f"a vocabulary of kind {config.kind} needs a size. Give --vocab-size.")
     files = find_files(config.text)
     if config.dry_run:
         size = sum(file.stat().st_size for file in files)
@@ -60,10 +67,15 @@ def run(config: Config) -> dict[str, object]:
                 room -= len(document.text)
             yield document.text
 
-    say(f"training a vocabulary of {config.vocab_size:,}; files to read: {len(files):,}")
+    wanted = "all characters" if config.vocab_size is None else f"{config.vocab_size:,}"
+    say(f"training a vocabulary of {wanted}, kind {config.kind}; files to read: {len(files):,}")
     start = time.perf_counter()
     tokenizer = Tokenizer.train(
-        texts(), config.vocab_size, min_frequency=config.min_frequency, max_bytes=config.max_bytes
+        texts(),
+        config.vocab_size,
+        kind=config.kind,
+        min_frequency=config.min_frequency,
+        max_bytes=config.max_bytes,
     )
     seconds = time.perf_counter() - start
     if problems:
@@ -75,9 +87,11 @@ def run(config: Config) -> dict[str, object]:
     written = sum(len(text.encode()) for text in measured)
     return {
         "tokenizer": str(config.out),
+        "kind": config.kind,
         "vocab_size": tokenizer.vocab_size,
         "seconds": round(seconds, 3),
         "bytes_per_token": round(written / tokens, 4),
+        "unknown_characters": tokenizer.unknown_characters(measured),
         "skipped": dict(problems.counts),
     }
 
@@ -90,4 +104,5 @@ def show(result: dict[str, object]) -> None:
     print(
         f"{result['tokenizer']}: {result['vocab_size']:,} ids in {result['seconds']:.1f} s, "
         f"{result['bytes_per_token']:.2f} bytes a token on the text it learned from"
+        + (f", {result['unknown_characters']:,} characters unknown" if result["unknown_characters"] else "")
     )

@@ -34,12 +34,13 @@ def text_only(backend: Tokenizer) -> Tokenizer:
     """A second backend whose output holds no control token, whatever the text.
 
     Two objects, because flipping `encode_special_tokens` on one would race between threads. Where merges, or
-    a whole piece (`ignore_merges`), could still arrive at a control token, that path is cut out of the copy.
+    a whole piece (`ignore_merges`, WordPiece, Unigram), could still arrive at a control token, that path is
+    cut out of the copy. The unknown token alone is still given, to what is unknown.
     """
     names = set(control_ids(backend).values())
     serialised = backend.to_str()
     tree = json.loads(serialised)
-    if _cut_paths(tree["model"], names):
+    if _CUTS.get(tree["model"].get("type"), _nothing)(tree["model"], names):
         _keep_added_ids(tree, names)
         serialised = json.dumps(tree)
     copy = Tokenizer.from_str(serialised)
@@ -47,10 +48,8 @@ def text_only(backend: Tokenizer) -> Tokenizer:
     return copy
 
 
-def _cut_paths(model: dict[str, Any], names: set[str]) -> bool:
+def _cut_merges(model: dict[str, Any], names: set[str]) -> bool:
     """Remove from a BPE model what builds one of `names` out of text; True if anything was removed."""
-    if model.get("type") != "BPE":
-        return False
     single = sorted(name for name in names if len(name) == 1 and name in character_bytes())
     if single:
         raise TokenizerError(
@@ -66,9 +65,35 @@ def _cut_paths(model: dict[str, Any], names: set[str]) -> bool:
         return False
     parts = {part for pair in merges for part in (pair if isinstance(pair, list) else pair.split(" "))}
     model["merges"] = merges
-    for name in names - parts:
+    for name in names - parts - {model.get("unk_token")}:
         model["vocab"].pop(name, None)
     return True
+
+
+def _cut_words(model: dict[str, Any], names: set[str]) -> bool:
+    """Remove the words `names` from a WordPiece model; the unknown one gets a name that no word can have."""
+    for name in names & model["vocab"].keys():
+        token_id = model["vocab"].pop(name)
+        if name == model["unk_token"]:
+            model["unk_token"] = _NO_WORD
+            model["vocab"][_NO_WORD] = token_id
+    return True
+
+
+def _cut_pieces(model: dict[str, Any], names: set[str]) -> bool:
+    """Empty the entries `names` of a Unigram model, whose ids are their places: no text holds an empty
+    piece.
+    """
+    model["vocab"] = [["" if piece in names else piece, score] for piece, score in model["vocab"]]
+    return True
+
+
+def _nothing(model: dict[str, Any], names: set[str]) -> bool:
+    return False
+
+
+_NO_WORD = ""
+_CUTS = {"BPE": _cut_merges, "WordPiece": _cut_words, "Unigram": _cut_pieces}
 
 
 def _keep_added_ids(tree: dict[str, Any], names: set[str]) -> None:
@@ -76,5 +101,10 @@ def _keep_added_ids(tree: dict[str, Any], names: set[str]) -> None:
     removal.
     """
     tree["added_tokens"] = [token for token in tree["added_tokens"] if token["content"] not in names]
+    vocabulary = tree["model"]["vocab"]
     for token in tree["added_tokens"]:
-        tree["model"]["vocab"].setdefault(token["content"], token["id"])
+        if isinstance(vocabulary, dict):
+            vocabulary.setdefault(token["content"], token["id"])
+        else:
+            vocabulary += [["", 0.0] for _ in range(len(vocabulary), token["id"] + 1)]
+            vocabulary[token["id"]][0] = token["content"]

@@ -1,21 +1,29 @@
-"""The byte-level BPE vocabulary inside a GGUF file."""
+"""The vocabulary inside a GGUF file: byte-level BPE, SentencePiece's two kinds, or WordPiece."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import tokenizers
 from tokenizers import AddedToken
 
 from shizuku.errors import TokenizerError
 from shizuku.text.gguf_header import read_gguf_header
 from shizuku.text.pretokenizers import PATTERNS
+from shizuku.text.sentence_pieces import (
+    CONTROL,
+    NORMAL,
+    UNKNOWN,
+    USER_DEFINED,
+    Entries,
+    merged_by_score,
+    merged_in_order,
+    unigram,
+)
 from shizuku.text.special_tokens import SpecialTokens
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.text.tokenizer_files import byte_level_bpe
-
-CONTROL, USER_DEFINED, UNKNOWN = 3, 4, 2
-"""Values of `tokenizer.ggml.token_type`: symbols that text cannot write, words that it can, the unknown
-token."""
+from shizuku.text.wordpiece import Words, from_phantom_spaces, put_between, wordpiece
 
 SAME_AS: dict[str, tuple[str, ...]] = {
     "gpt-2": (
@@ -50,12 +58,16 @@ WHOLE_PIECES = frozenset({"llama-bpe", *SAME_AS["llama-bpe"][:8], "tekken"})
 """Pre-tokenizers whose vocabularies take a piece that is a token whole, before any merge."""
 
 _PREFIX = "tokenizer.ggml."
+_ASSUMED: dict[str, dict[str, int]] = {
+    "llama": {"bos": 1, "eos": 2, "unknown": 0},
+    "t5": {"eos": 1, "unknown": 2, "padding": 0},
+    "bert": {"unknown": 100, "cls": 101, "seperator": 102, "mask": 103, "padding": 0},
+}
+"""Ids that a file of a kind need not state; "seperator" is how GGUF spells it."""
 
 
 def load_gguf_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer of a GGUF file; raises TokenizerError if it is damaged or of a kind that is not byte-
-    level BPE.
-    """
+    """The tokenizer of a GGUF file; raises TokenizerError if it is damaged or of a kind that is not known."""
     try:
         metadata = read_gguf_header(path)
     except OSError as error:
@@ -69,38 +81,106 @@ def tokenizer_from_metadata(metadata: Mapping[str, Any], *, source: str) -> Toke
     """The tokenizer that GGUF `metadata` (its `tokenizer.*` keys) describes; `source` names the file in
     errors.
 
-    Raises TokenizerError for vocabularies that are not byte-level BPE and for pre-tokenizers that are not
-    known: guessing either would give wrong ids without a sound.
+    Raises TokenizerError for kinds of vocabulary and pre-tokenizers that are not known: guessing either would
+    give wrong ids without a sound.
     """
     kind = metadata.get(f"{_PREFIX}model")
-    if kind != "gpt2":
+    build = _BUILDERS.get(str(kind))
+    if build is None:
         raise TokenizerError(
-            f"{source} holds a vocabulary of kind {kind!r}; only byte-level BPE ('gpt2') can be read from "
-            "GGUF. Load the model's Hugging Face directory instead."
+            f"{source} holds a vocabulary of kind {kind!r}; known: {', '.join(_BUILDERS)}. Load the model's "
+            "Hugging Face directory instead."
         )
+    entries = _entries(metadata, source)
+    special = _special(metadata, entries)
+    backend = build(metadata, entries, special)
+    words = [AddedToken(word, normalized=False) for word in entries.of(USER_DEFINED)]
+    control = entries.of(CONTROL, UNKNOWN)
+    backend.add_tokens(words)
+    backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in control])
+    return Tokenizer(backend, special=special, chat_templates=_templates(metadata))
+
+
+def _byte_level(
+    metadata: Mapping[str, Any], entries: Entries, special: SpecialTokens
+) -> tokenizers.Tokenizer:
     pre = str(metadata.get(f"{_PREFIX}pre", "default"))
     pattern = next((name for name in PATTERNS if pre == name or pre in SAME_AS.get(name, ())), None)
     if pattern is None:
         raise TokenizerError(
-            f"{source} cuts text by the pre-tokenizer {pre!r}, which is not known here; known: "
+            f"{entries.source} cuts text by the pre-tokenizer {pre!r}, which is not known here; known: "
             f"{', '.join(PATTERNS)}. Load the model's Hugging Face directory instead."
         )
-    tokens = _list(metadata, "tokens", source)
-    merges = [_merge(line, source) for line in _list(metadata, "merges", source)]
-    vocabulary = {token: token_id for token_id, token in enumerate(tokens)}
-    if len(vocabulary) != len(tokens):
+    vocabulary = {token: token_id for token_id, token in enumerate(entries.tokens)}
+    merges = _merges(metadata, entries.source)
+    return byte_level_bpe(vocabulary, merges, PATTERNS[pattern], ignore_merges=pre in WHOLE_PIECES)
+
+
+def _by_score(metadata: Mapping[str, Any], entries: Entries, special: SpecialTokens) -> tokenizers.Tokenizer:
+    space_first = bool(metadata.get(f"{_PREFIX}add_space_prefix", True))
+    return merged_by_score(entries, space_first=space_first)
+
+
+def _in_order(metadata: Mapping[str, Any], entries: Entries, special: SpecialTokens) -> tokenizers.Tokenizer:
+    merges = _merges(metadata, entries.source)
+    return merged_in_order(entries, merges, space_first=False, lines=True)
+
+
+def _unigram(metadata: Mapping[str, Any], entries: Entries, special: SpecialTokens) -> tokenizers.Tokenizer:
+    characters = metadata.get(f"{_PREFIX}precompiled_charsmap") or []
+    return unigram(
+        entries,
+        space_first=bool(metadata.get(f"{_PREFIX}add_space_prefix", False)),
+        one_space=bool(metadata.get(f"{_PREFIX}remove_extra_whitespaces", False)),
+        character_map=bytes(byte & 0xFF for byte in characters) or None,
+    )
+
+
+def _words(metadata: Mapping[str, Any], entries: Entries, special: SpecialTokens) -> tokenizers.Tokenizer:
+    if special.unk is None:
         raise TokenizerError(
-            f"{source} lists {len(tokens) - len(vocabulary):,} tokens twice; its ids are not clear."
+            f"{entries.source} is a WordPiece vocabulary without an unknown token; it is not whole."
         )
-    backend = byte_level_bpe(vocabulary, merges, PATTERNS[pattern], ignore_merges=pre in WHOLE_PIECES)
-    types = list(metadata.get(f"{_PREFIX}token_type", ()))
-    if types and len(types) != len(tokens):
-        raise TokenizerError(f"{source} lists {len(tokens):,} tokens but {len(types):,} types.")
-    words = [token for token, kind in zip(tokens, types, strict=False) if kind == USER_DEFINED]
-    control = [token for token, kind in zip(tokens, types, strict=False) if kind in (CONTROL, UNKNOWN)]
-    backend.add_tokens([AddedToken(word, normalized=False) for word in words])
-    backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in control])
-    return Tokenizer(backend, special=_special(metadata, tokens, source), chat_templates=_templates(metadata))
+    lowercase = bool(metadata.get(f"{_PREFIX}normalizer.lowercase", True))
+    words = Words(
+        lowercase=lowercase,
+        strip_accents=bool(metadata.get(f"{_PREFIX}normalizer.strip_accents", lowercase)),
+    )
+    control = frozenset(entries.of(CONTROL, UNKNOWN, USER_DEFINED))
+    backend = wordpiece(from_phantom_spaces(entries.tokens, control), unknown=special.unk, words=words)
+    if special.cls is not None and special.sep is not None:
+        put_between(backend, special.cls, special.sep)
+    return backend
+
+
+_BUILDERS = {
+    "gpt2": _byte_level,
+    "llama": _by_score,
+    "gemma4": _in_order,
+    "t5": _unigram,
+    "bert": _words,
+}
+"""How each kind of vocabulary becomes a backend."""
+
+
+def _entries(metadata: Mapping[str, Any], source: str) -> Entries:
+    tokens = _list(metadata, "tokens", source)
+    if len(set(tokens)) != len(tokens):
+        raise TokenizerError(
+            f"{source} lists {len(tokens) - len(set(tokens)):,} tokens twice; its ids are not clear."
+        )
+    types = list(metadata.get(f"{_PREFIX}token_type", ())) or [NORMAL] * len(tokens)
+    scores = list(metadata.get(f"{_PREFIX}scores", ())) or [0.0] * len(tokens)
+    for name, values in (("types", types), ("scores", scores)):
+        if len(values) != len(tokens):
+            raise TokenizerError(f"{source} lists {len(tokens):,} tokens but {len(values):,} {name}.")
+    if metadata.get(f"{_PREFIX}model") in ("llama", "t5") and len(set(scores)) < 2:
+        raise TokenizerError(f"{source} has no scores under {_PREFIX}scores, without which no id is right.")
+    return Entries(tokens, types, scores, source)
+
+
+def _merges(metadata: Mapping[str, Any], source: str) -> list[tuple[str, str]]:
+    return [_merge(line, source) for line in _list(metadata, "merges", source)]
 
 
 def _list(metadata: Mapping[str, Any], key: str, source: str) -> list[str]:
@@ -119,16 +199,18 @@ def _merge(line: str, source: str) -> tuple[str, str]:
     return left, right
 
 
-def _special(metadata: Mapping[str, Any], tokens: list[str], source: str) -> SpecialTokens:
+def _special(metadata: Mapping[str, Any], entries: Entries) -> SpecialTokens:
+    kind = str(metadata.get(f"{_PREFIX}model"))
+
     def name(key: str) -> str | None:
-        token_id = metadata.get(f"{_PREFIX}{key}_token_id")
+        token_id = metadata.get(f"{_PREFIX}{key}_token_id", _ASSUMED.get(kind, {}).get(key))
         if token_id is None or token_id == 0xFFFFFFFF:
             return None
-        if not 0 <= int(token_id) < len(tokens):
+        if not 0 <= int(token_id) < len(entries.tokens):
             raise TokenizerError(
-                f"{source} gives {key} the id {token_id}, outside its {len(tokens):,} tokens."
+                f"{entries.source} gives {key} the id {token_id}, outside its {len(entries.tokens):,} tokens."
             )
-        return tokens[int(token_id)]
+        return entries.tokens[int(token_id)]
 
     stop = (name("eot"), name("eom"))
     return SpecialTokens(
@@ -136,6 +218,9 @@ def _special(metadata: Mapping[str, Any], tokens: list[str], source: str) -> Spe
         eos=name("eos"),
         pad=name("padding"),
         unk=name("unknown"),
+        cls=name("cls"),
+        sep=name("seperator"),
+        mask=name("mask"),
         stop=tuple(token for token in stop if token is not None),
     )
 

@@ -37,6 +37,12 @@ class SpecialTokens:
     """Fills up a batch; may equal `eos`, which is harmless because masks never come from ids."""
     unk: str | None = None
     """Stands for what the vocabulary cannot write; byte-level vocabularies need none."""
+    cls: str | None = None
+    """Begins a text in BERT's vocabularies, where its vector stands for the whole."""
+    sep: str | None = None
+    """Ends each text in BERT's vocabularies."""
+    mask: str | None = None
+    """Stands for a hidden token."""
     stop: tuple[str, ...] = ()
     """Further tokens at which generation ends, beside `eos` and the known turn ends."""
     control: tuple[str, ...] = ()
@@ -44,5 +50,5 @@ class SpecialTokens:
 
     def named(self) -> dict[str, str]:
         """The tokens that are there, under the names that Hugging Face files use (`bos_token` …)."""
-        pairs = {"bos_token": self.bos, "eos_token": self.eos, "unk_token": self.unk, "pad_token": self.pad}
-        return {name: token for name, token in pairs.items() if token is not None}
+        roles = ("bos", "eos", "pad", "unk", "cls", "sep", "mask")
+        return {f"{role}_token": token for role in roles if (token := getattr(self, role)) is not None}

@@ -16,7 +16,7 @@ from shizuku.errors import TokenizerError
 from shizuku.text.byte_alphabet import byte_characters
 from shizuku.text.control_symbols import control_ids, mark_control, text_only
 from shizuku.text.special_tokens import TURN_ENDS, SpecialTokens
-from shizuku.text.token_bytes import bytes_of_tokens, unknown_id
+from shizuku.text.token_bytes import adds_a_space, bytes_of_tokens, unknown_characters, unknown_id
 
 if TYPE_CHECKING:
     from shizuku.text.vocabulary_training import Kind
@@ -79,6 +79,21 @@ class Tokenizer:
         """Id of the token that fills up batches, if there is one; it may equal `eos_id`."""
         return self._id(self.special.pad)
 
+    @property
+    def cls_id(self) -> int | None:
+        """Id of the token that begins a text in BERT's vocabularies, if there is one."""
+        return self._id(self.special.cls)
+
+    @property
+    def sep_id(self) -> int | None:
+        """Id of the token that ends a text in BERT's vocabularies, if there is one."""
+        return self._id(self.special.sep)
+
+    @property
+    def mask_id(self) -> int | None:
+        """Id of the token that stands for a hidden one, if there is one."""
+        return self._id(self.special.mask)
+
     @cached_property
     def unknown_id(self) -> int | None:
         """Id that the model gives to characters it cannot write; None if it can write every text."""
@@ -131,6 +146,10 @@ class Tokenizer:
             except TypeError as error:
                 raise _not_text(next((t for t in part if not _is_text(t)), part)) from error
         return ids
+
+    def unknown_characters(self, texts: Iterable[str]) -> int:
+        """How many characters of `texts` are lost in unknown tokens; a WordPiece word is lost as a whole."""
+        return unknown_characters(self._text_backend, self.unknown_id, texts)
 
     def encode_bytes(self, data: bytes) -> list[int]:
         """Ids of arbitrary bytes: what is UTF-8 as text, every other byte as the token of that byte.
@@ -185,7 +204,13 @@ class Tokenizer:
 
     def decode_bytes(self, ids: Iterable[int], *, skip_control: bool = True) -> bytes:
         """The bytes that `ids` write, without control tokens unless they are asked for."""
-        return b"".join(self.written(int(i), skip_control=skip_control) for i in ids)
+        data = b"".join(self.written(int(i), skip_control=skip_control) for i in ids)
+        return data[1:] if self.adds_a_space and data.startswith(b" ") else data
+
+    @cached_property
+    def adds_a_space(self) -> bool:
+        """Whether texts are encoded with a space before them, as some are; `decode` takes it off."""
+        return adds_a_space(self.backend)
 
     def decode(self, ids: Iterable[int], *, skip_control: bool = True) -> str:
         """The text that `ids` write; bytes that are no UTF-8 become U+FFFD."""
@@ -290,21 +315,25 @@ class Tokenizer:
         vocab_size: int | None,
         *,
         kind: "Kind" = "byte-bpe",
-        special: SpecialTokens = DEFAULT_SPECIAL,
+        special: SpecialTokens | None = None,
         chat_template: str | None = None,
         min_frequency: int = 2,
         max_bytes: int = 512_000_000,
     ) -> "Tokenizer":
-        """Train a vocabulary on at most `max_bytes` of `texts`; the default chat template is ChatML.
+        """Train a vocabulary on at most `max_bytes` of `texts`.
 
-        `vocab_size` None takes all characters, which only the kind `characters` can. Kinds that cannot write
-        every text get an unknown token. Raises TokenizerError if `vocab_size` is not possible, saying what
-        is.
+        `vocab_size` None takes all characters, which only the kind `characters` can. The default control
+        tokens are BERT's for `wordpiece` and else `DEFAULT_SPECIAL` with ChatML as the chat template; kinds
+        that cannot write every text get an unknown token. Raises TokenizerError if `vocab_size` is not
+        possible, saying what is.
         """
         from shizuku.text.chat import CHATML
         from shizuku.text.vocabulary_training import train_vocabulary
+        from shizuku.text.wordpiece import BERT
 
         _quiet_after_fork()
+        if special is None:
+            special = BERT if kind == "wordpiece" else DEFAULT_SPECIAL
         if chat_template is None and special is DEFAULT_SPECIAL:
             chat_template = CHATML
         backend, special = train_vocabulary(

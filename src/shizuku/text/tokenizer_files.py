@@ -1,5 +1,5 @@
-"""Tokenizers on disk: Hugging Face directories and tokenizer.json, GPT-2's two files, GGUF; and writing our
-own."""
+"""Tokenizers on disk: Hugging Face directories and tokenizer.json, GPT-2's two files, BERT's one, GGUF; and
+writing our own."""
 
 import json
 from pathlib import Path
@@ -12,8 +12,10 @@ from shizuku.errors import TokenizerError
 from shizuku.text.pretokenizers import PATTERNS, byte_level, byte_level_decoder
 from shizuku.text.special_tokens import SpecialTokens
 from shizuku.text.tokenizer import Tokenizer
+from shizuku.text.wordpiece import BERT, Words, put_between, read_vocabulary, wordpiece
 
 GPT2_FILES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
+BERT_FILE = "vocab.txt"
 GPT2_END = "<|endoftext|>"
 
 
@@ -25,9 +27,11 @@ def load_tokenizer(path: Path) -> Tokenizer:
         for vocabulary, merges in GPT2_FILES:
             if (path / vocabulary).is_file() and (path / merges).is_file():
                 return _load_gpt2(path, path / vocabulary, path / merges)
+        if (path / BERT_FILE).is_file():
+            return _load_bert(path, path / BERT_FILE)
         raise TokenizerError(
             f"{path} holds no tokenizer: expected tokenizer.json, or vocab.json with merges.txt, or "
-            f"encoder.json with vocab.bpe."
+            f"encoder.json with vocab.bpe, or {BERT_FILE}."
         )
     if not path.exists():
         raise TokenizerError(f"{path} does not exist. Check the path given to --tokenizer.")
@@ -127,6 +131,9 @@ def _special_tokens(directory: Path, config: dict[str, Any], backend: tokenizers
         eos=eos if eos is not None or not stop else stop[0],
         pad=_content(table.get("pad_token")),
         unk=_content(table.get("unk_token")),
+        cls=_content(table.get("cls_token")),
+        sep=_content(table.get("sep_token")),
+        mask=_content(table.get("mask_token")),
         stop=tuple(token for token in stop if token is not None),
         control=tuple(dict.fromkeys(name for name in control if backend.token_to_id(name) is not None)),
     )
@@ -169,6 +176,28 @@ def _load_gpt2(directory: Path, vocabulary_file: Path, merges_file: Path) -> Tok
         special = SpecialTokens(bos=GPT2_END, eos=GPT2_END, unk=GPT2_END)
     templates = _chat_templates(directory, config)
     return Tokenizer(backend, special=special, chat_templates=templates, settings=_kept(config))
+
+
+def _load_bert(directory: Path, file: Path) -> Tokenizer:
+    vocabulary = read_vocabulary(file)
+    config = _read_json(directory / "tokenizer_config.json")
+    given = {**_read_json(directory / "special_tokens_map.json"), **config}
+    names: dict[str, Any] = {
+        role: _content(given.get(f"{role}_token")) or getattr(BERT, role)
+        for role in ("unk", "sep", "pad", "cls", "mask")
+    }
+    missing = [name for name in names.values() if name not in vocabulary]
+    if missing:
+        raise TokenizerError(
+            f"{file} has no entry for {', '.join(missing)}; a WordPiece vocabulary needs them, under these "
+            "names or those that tokenizer_config.json gives."
+        )
+    lowercase = config.get("do_lower_case", True)
+    chinese = config.get("tokenize_chinese_chars", True)
+    words = Words(lowercase=lowercase, strip_accents=config.get("strip_accents"), chinese_characters=chinese)
+    backend = wordpiece(vocabulary, unknown=names["unk"], words=words)
+    put_between(backend, names["cls"], names["sep"])
+    return Tokenizer(backend, special=SpecialTokens(**names), settings=_kept(config))
 
 
 def _merges(file: Path) -> list[tuple[str, str]]:

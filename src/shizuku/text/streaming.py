@@ -11,17 +11,24 @@ from shizuku.text.tokenizer import Tokenizer
 class TextStream:
     """Turns tokens into text one by one; bytes of a character wait until it is whole.
 
-    Costs the bytes of each token once: nothing is decoded again. The pieces joined equal `Tokenizer.decode`.
+    Costs the bytes of each token once: nothing is decoded again. The pieces joined equal `Tokenizer.decode`,
+    but for the space that some vocabularies put before a text: it is kept where the tokens go on from others,
+    as generated ones do, and left out with `begins`.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, skip_control: bool = True) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, skip_control: bool = True, begins: bool = False) -> None:
         self._tokenizer = tokenizer
+        self._drop_space = begins and tokenizer.adds_a_space
         self._skip_control = skip_control
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def push(self, token_id: int) -> str:
         """The text that became whole with this token; often empty inside a character."""
-        return self._decoder.decode(self._tokenizer.written(token_id, skip_control=self._skip_control))
+        data = self._tokenizer.written(token_id, skip_control=self._skip_control)
+        if data and self._drop_space:
+            self._drop_space = False
+            data = data.removeprefix(b" ")
+        return self._decoder.decode(data)
 
     def finish(self) -> str:
         """What is left: U+FFFD if the last character never became whole."""

@@ -135,8 +135,3 @@ class Spool:
         return sorted(self.characters, key=lambda character: (-self.characters[character], character))[
             :number
         ]
-
-    def coverage(self, number: int) -> float:
-        """The share of the text that the `number` most frequent characters make up."""
-        kept = sum(self.characters[character] for character in self.most_frequent(number))
-        return kept / max(1, self.characters.total())

@@ -46,8 +46,9 @@ def train_unigram(texts: Iterable[str], wanted: Wanted) -> Tokenizer:
             say(f"a Unigram vocabulary is learned from the first {MOST_BYTES:,} bytes of text")
         room = wanted.vocab_size - len(wanted.special)
         most = max(1, room * 3 // 4)
-        pieces = _learn(spool, room, coverage=spool.coverage(most))
-        pieces = _complete(pieces, spool.most_frequent(most), room)
+        kept = spool.most_frequent(most)
+        dropped = spool.characters.keys() - set(kept)
+        pieces = _complete(_learn(_sentences(spool.read(), dropped), room), kept, room)
     if len(pieces) < room:
         possible = len(pieces) + len(wanted.special)
         raise VocabularySizeError(
@@ -65,7 +66,7 @@ def train_unigram(texts: Iterable[str], wanted: Wanted) -> Tokenizer:
     return backend
 
 
-def _learn(spool: Spool, room: int, coverage: float) -> list[tuple[str, float]]:
+def _learn(sentences: Iterator[str], room: int) -> list[tuple[str, float]]:
     """At most `room` entries with their log probabilities, spaces written as spaces."""
     try:
         import sentencepiece
@@ -76,7 +77,7 @@ def _learn(spool: Spool, room: int, coverage: float) -> list[tuple[str, float]]:
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=_sentences(spool.read()),
+            sentence_iterator=sentences,
             model_writer=model,
             model_type="unigram",
             # Its unknown token takes a place that ours does not need, and so would its begin and end.
@@ -85,7 +86,7 @@ def _learn(spool: Spool, room: int, coverage: float) -> list[tuple[str, float]]:
             bos_id=-1,
             eos_id=-1,
             user_defined_symbols=["\n"],
-            character_coverage=coverage,
+            character_coverage=1.0,
             normalization_rule_name="identity",
             remove_extra_whitespaces=False,
             add_dummy_prefix=False,
@@ -121,8 +122,10 @@ def _complete(
     return [entry for entry in pieces if entry[0] not in dropped] + [(piece, lowest) for piece in missing]
 
 
-def _sentences(texts: Iterable[str]) -> Iterator[str]:
+def _sentences(texts: Iterable[str], dropped: Iterable[str]) -> Iterator[str]:
+    """Lines, cut where a character stands that will be unknown."""
+    breaks = {ord(character): "\n" for character in dropped}
     for text in texts:
-        for line in text.split("\n"):
+        for line in (text.translate(breaks) if breaks else text).split("\n"):
             for start in range(0, len(line), _LONGEST_SENTENCE):
                 yield line[start : start + _LONGEST_SENTENCE].replace("\0", _NUL)

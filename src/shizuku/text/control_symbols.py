@@ -55,15 +55,17 @@ def _cut_merges(model: dict[str, Any], names: set[str]) -> bool:
         raise TokenizerError(
             f"the byte {single[0]!r} is marked as a control token; text could not be written without it."
         )
+    pairs = [pair if isinstance(pair, list) else pair.split(" ") for pair in model["merges"]]
+    lengths = {len(name) for name in names}
     merges = [
-        pair
-        for pair in model["merges"]
-        if "".join(pair if isinstance(pair, list) else pair.split(" ")) not in names
+        [left, right]
+        for left, right in pairs
+        if len(left) + len(right) not in lengths or left + right not in names
     ]
     whole = names & model["vocab"].keys() if model.get("ignore_merges") else set()
-    if len(merges) == len(model["merges"]) and not whole:
+    if len(merges) == len(pairs) and not whole:
         return False
-    parts = {part for pair in merges for part in (pair if isinstance(pair, list) else pair.split(" "))}
+    parts = {part for pair in merges for part in pair}
     model["merges"] = merges
     for name in names - parts - {model.get("unk_token")}:
         model["vocab"].pop(name, None)

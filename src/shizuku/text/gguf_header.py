@@ -69,6 +69,19 @@ class HeaderReader:
         self.offset = start + length
         return self.data[start : self.offset].decode("utf-8")
 
+    def strings(self, count: int) -> list[str]:
+        """`count` strings; a vocabulary is most of a header, so they are read without a call for each."""
+        self.bounded(count, 8)
+        data, end, length_at = self.data, len(self.data), struct.Struct("<Q").unpack_from
+        offset, found = self.offset, []
+        for _ in range(count):
+            if offset + 8 > end or (stop := offset + 8 + length_at(data, offset)[0]) > end:
+                raise ValueError(f"it ends inside its header (byte {end:,})")
+            found.append(data[offset + 8 : stop])
+            offset = stop
+        self.offset = offset
+        return [string.decode("utf-8") for string in found]
+
     def value(self, kind: int, depth: int = 0) -> Any:
         """One value of a type number."""
         if kind == _STRING:
@@ -86,4 +99,6 @@ class HeaderReader:
             values = struct.unpack_from(form, self.data, self.offset)
             self.offset += struct.calcsize(form)
             return list(values)
+        if kind == _STRING:
+            return self.strings(count)
         return [self.value(kind, depth + 1) for _ in range(self.bounded(count, 8))]

@@ -66,7 +66,7 @@ def test_float32_round_trip_is_exact(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file_type", "close"), [("f16", 2e-3), ("q8_0", 0.03), ("q4_1", 0.4), ("q4_0", 0.5)]
+    ("file_type", "close"), [("f16", 2e-3), ("bf16", 0.016), ("q8_0", 0.03), ("q4_1", 0.4), ("q4_0", 0.5)]
 )
 @torch.no_grad()
 def test_smaller_types_lose_what_they_must(file_type: str, close: float, tmp_path: Path) -> None:
@@ -269,4 +269,4 @@ def test_the_real_smollm2_opens(smollm2_gguf: Path) -> None:
     assert config.tie_embeddings
     assert all(tensor.isfinite().all() for tensor in weights.values())
     assert metadata["general.architecture"] == "llama"
-    assert set(FILE_TYPES) == {"f32", "f16", "q8_0", "q4_0", "q4_1"}
+    assert set(FILE_TYPES) == {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"}

@@ -20,7 +20,8 @@ def exported(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str
 
 
 @pytest.mark.parametrize(
-    ("kind", "worst"), [("f32", 0.0), ("f16", 3e-4), ("q8_0", 7e-3), ("q4_0", 0.12), ("q4_1", 0.1)]
+    ("kind", "worst"),
+    [("f32", 0.0), ("f16", 3e-4), ("bf16", 2.4e-3), ("q8_0", 7e-3), ("q4_0", 0.12), ("q4_1", 0.1)],
 )
 def test_gguf(
     kind: str, worst: float, small_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -41,18 +42,33 @@ def test_gguf(
     assert [path.name for path in out.parent.iterdir()] == [out.name], "nothing else is left there"
 
 
-@pytest.mark.parametrize("kind", ["f32", "f16"])
+@pytest.mark.parametrize("kind", ["f32", "f16", "bf16"])
 def test_hugging_face(kind: str, gguf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     transformers = pytest.importorskip("transformers")
     told = exported(capsys, gguf, "--format", "hf", "--type", kind, "--out", tmp_path / "hf")
     assert told["bytes"] == sum(file.stat().st_size for file in (tmp_path / "hf").iterdir())
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf", dtype=torch.float32).eval()
+    again = load_checkpoint(tmp_path / "hf").model
     with torch.no_grad():
         logits = load_checkpoint(gguf).model(IDS)
-        difference = (theirs(IDS).logits - logits).abs().max() / logits.std()
-    assert difference < (2e-5 if kind == "f32" else 1e-2)
+        assert (theirs(IDS).logits - again(IDS)).abs().max() < 2e-5 * logits.std()
+        rounding = (theirs(IDS).logits - logits).abs().max() / logits.std()
+    assert (
+        {"f32": 0, "f16": 5e-4, "bf16": 4e-3}[kind]
+        <= rounding
+        < {"f32": 2e-5, "f16": 0.03, "bf16": 0.24}[kind]
+    )
     config = json.loads((tmp_path / "hf" / "config.json").read_text())
-    assert config["dtype"] == {"f32": "float32", "f16": "float16"}[kind]
+    assert config["dtype"] == {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}[kind]
+    # "One float16 is 16 bits, 2 bytes": the article's sum, beside a header of names and shapes.
+    width = {"f32": 4, "f16": 2, "bf16": 2}[kind]
+    parameters = sum(parameter.numel() for parameter in load_checkpoint(gguf).model.parameters())
+    weights = (tmp_path / "hf" / "model.safetensors").read_bytes()
+    assert len(weights) == 8 + int.from_bytes(weights[:8], "little") + width * parameters
+    for name, tensor in load_checkpoint(gguf).model.state_dict().items():
+        stored = tensor.to({"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}[kind])
+        assert again.state_dict()[name].dtype == torch.float32
+        assert torch.equal(again.state_dict()[name], stored.float()), name
     run = json.loads((tmp_path / "hf" / "run.json").read_text())
     assert run["parent"]["name"] == str(gguf) and len(run["parent"]["digest"]) == 64
 
@@ -77,7 +93,9 @@ def test_what_cannot_be_written(
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit, match="2"):
         cli.run(["export", "m", "--format", "hf", "--type", "q4_0", "--out", "x"])
-    assert "--type q4_0 is a type of GGUF's: choose f32 or f16" in " ".join(capsys.readouterr().err.split())
+    assert "--type q4_0 is a type of GGUF's: choose f32, f16 or bf16" in " ".join(
+        capsys.readouterr().err.split()
+    )
     cases = [
         (["--format", "gguf", "--out", tmp_path], f"is one file: give {tmp_path / 'model.gguf'}"),
         (["--format", "hf", "--out", small_checkpoint], "is the model itself: give another place"),

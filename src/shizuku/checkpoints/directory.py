@@ -94,13 +94,16 @@ def save_checkpoint(
     run: Mapping[str, Any] | None = None,
     generation: Mapping[str, Any] | None = None,
     extra: Callable[[Path], None] | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Path:
     """Write a checkpoint and return its path; whatever happens, the directory holds the old or the new one.
 
     `run` is a `run_record`; `extra` writes further files, such as `state/`, into the folder that it is given,
-    and they change together with the weights. Files in the directory that are no part of a checkpoint stay.
-    A full disk, an unwritable place, weights that are not finite or a tokenizer with more ids than the model
-    raise CheckpointError and leave what was there.
+    and they change together with the weights. With `dtype` float16 or bfloat16 numbers are stored in it, two
+    bytes each, and loaded as the float32 of the same value. Files in the directory that are no part of a
+    checkpoint stay.
+    A full disk, an unwritable place, weights that are not finite or too large for `dtype`, or a tokenizer
+    with more ids than the model raise CheckpointError and leave what was there.
     """
     target = Path(os.path.realpath(directory))
     check_replaceable(target, ("config.json", RUN_FILE))
@@ -111,6 +114,9 @@ def save_checkpoint(
         )
     weights = model.state_dict()
     check_finite(weights, f"the model to be saved in {target}")
+    if dtype is not None:
+        check_range(weights, dtype)
+        weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
     needed = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -204,6 +210,18 @@ def check_finite(weights: Mapping[str, Tensor], where: str) -> None:
 
 
 # ---- writing
+
+
+def check_range(weights: Mapping[str, Tensor], dtype: torch.dtype) -> None:
+    """CheckpointError naming the first tensor with a number that is too large for this type."""
+    largest = torch.finfo(dtype).max
+    for name, tensor in weights.items():
+        extreme = float(tensor.abs().max()) if tensor.numel() else 0.0
+        if extreme > largest:
+            raise CheckpointError(
+                f"{name} holds {extreme:g}, more than {str(dtype).removeprefix('torch.')} can "
+                f"({largest:g}): choose --type f32 or bf16 (in training, --loop.save-dtype float32)"
+            )
 
 
 def _write_model(

@@ -52,6 +52,7 @@ _BIASES = {
 FILE_TYPES: dict[str, tuple[gguf.LlamaFileType, gguf.GGMLQuantizationType]] = {
     "f32": (gguf.LlamaFileType.ALL_F32, gguf.GGMLQuantizationType.F32),
     "f16": (gguf.LlamaFileType.MOSTLY_F16, gguf.GGMLQuantizationType.F16),
+    "bf16": (gguf.LlamaFileType.MOSTLY_BF16, gguf.GGMLQuantizationType.BF16),
     "q8_0": (gguf.LlamaFileType.MOSTLY_Q8_0, gguf.GGMLQuantizationType.Q8_0),
     "q4_0": (gguf.LlamaFileType.MOSTLY_Q4_0, gguf.GGMLQuantizationType.Q4_0),
     "q4_1": (gguf.LlamaFileType.MOSTLY_Q4_1, gguf.GGMLQuantizationType.Q4_1),
@@ -189,9 +190,10 @@ def write_gguf(
 ) -> None:
     """Write a model (tensors under our names, floating point) and its tokenizer as one GGUF file.
 
-    `file_type` is f32, f16, q8_0, q4_0 or q4_1: the type of the matrices. Norms, biases and position tables
-    stay float32; with 4 bits the embedding and output matrices keep 8; a matrix whose rows are no multiple of
-    the block of 32 keeps 16, and it is said. A config without a GGUF architecture raises CheckpointError.
+    `file_type` is f32, f16, bf16, q8_0, q4_0 or q4_1: the type of the matrices. Norms, biases and position
+    tables stay float32; with 4 bits the embedding and output matrices keep 8; a matrix whose rows are no
+    multiple of the block of 32 keeps 16, and it is said. A config without a GGUF architecture raises
+    CheckpointError.
     The caller makes the writing atomic.
     """
     family = huggingface_family(config)

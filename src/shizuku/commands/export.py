@@ -13,7 +13,9 @@ from shizuku.errors import CheckpointError, ConfigError
 if TYPE_CHECKING:
     from shizuku.checkpoints.directory import Checkpoint
 
-LARGEST_HALF = 65504.0
+Stored = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"]
+DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
+"""Names of PyTorch's for the types that are no quantisation."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,29 +26,32 @@ class Config(VerbConfig):
     """A name, a checkpoint directory, a Hugging Face directory or a .gguf file."""
     format: Literal["gguf", "hf"]
     """What to write: gguf or hf."""
-    type: Literal["f32", "f16", "q8_0", "q4_0", "q4_1"] = "f32"
-    """How the matrices are stored; a Hugging Face directory takes f32 or f16."""
+    type: Stored = "f32"
+    """How the matrices are stored; a Hugging Face directory takes f32, f16 or bf16."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """The GGUF file, or the directory."""
 
     def __post_init__(self) -> None:
         """ConfigError for a quantised Hugging Face directory."""
-        if self.format == "hf" and self.type not in ("f32", "f16"):
+        if self.format == "hf" and self.type not in DTYPES:
             raise ConfigError(
-                f"--type {self.type} is a type of GGUF's: choose f32 or f16 for --format hf, or --format gguf"
+                f"--type {self.type} is a type of GGUF's: choose f32, f16 or bf16 for --format hf, "
+                "or --format gguf"
             )
 
 
 def run(config: Config) -> dict[str, object]:
     """Load, write, and return path, bytes and seconds."""
-    from shizuku.checkpoints.directory import load_checkpoint, resolve
+    import torch
+
+    from shizuku.checkpoints.directory import check_range, load_checkpoint, resolve
 
     begun = time.perf_counter()
     source = resolve(config.model)
     _check_out(config, source)
     checkpoint = load_checkpoint(source)
-    if config.type == "f16":
-        _check_half(checkpoint)
+    if config.type in DTYPES:
+        check_range(checkpoint.model.state_dict(), getattr(torch, DTYPES[config.type]))
     size = (
         _write_gguf(config, checkpoint) if config.format == "gguf" else _write_directory(config, checkpoint)
     )
@@ -79,15 +84,6 @@ def _check_out(config: Config, source: Path) -> None:
         )
 
 
-def _check_half(checkpoint: "Checkpoint") -> None:
-    for name, tensor in checkpoint.model.state_dict().items():
-        largest = float(tensor.abs().max())
-        if largest > LARGEST_HALF:
-            raise CheckpointError(
-                f"{name} holds {largest:g}, more than float16 can ({LARGEST_HALF:g}): choose --type f32"
-            )
-
-
 def _write_gguf(config: Config, checkpoint: "Checkpoint") -> int:
     from shizuku.checkpoints.gguf import write_gguf
     from shizuku.checkpoints.replacing import new_file
@@ -101,6 +97,8 @@ def _write_gguf(config: Config, checkpoint: "Checkpoint") -> int:
 
 
 def _write_directory(config: Config, checkpoint: "Checkpoint") -> int:
+    import torch
+
     from shizuku.checkpoints.directory import run_record, save_checkpoint
     from shizuku.checkpoints.huggingface import huggingface_family
 
@@ -109,9 +107,13 @@ def _write_directory(config: Config, checkpoint: "Checkpoint") -> int:
             f"{config.model}: no architecture of Hugging Face's has exactly its mechanisms, so nothing "
             "else would open the directory; the model's own directory is already what Shizuku opens"
         )
-    model = checkpoint.model.half() if config.type == "f16" else checkpoint.model
     run = checkpoint.run or run_record(parent=checkpoint.path, parent_name=config.model)
     path = save_checkpoint(
-        config.out, model=model, tokenizer=checkpoint.tokenizer, run=run, generation=checkpoint.generation
+        config.out,
+        model=checkpoint.model,
+        tokenizer=checkpoint.tokenizer,
+        run=run,
+        generation=checkpoint.generation,
+        dtype=getattr(torch, DTYPES[config.type]),
     )
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from shizuku.errors import TrainingError
+from shizuku.training.resume import take_weights, weights_as
 
 RAW = "raw_weight"
 """What the optimizer's weights are called in a saved state, as `<parameter>/raw_weight`."""
@@ -47,7 +47,7 @@ class RunningAverage:
 
     def raw(self) -> dict[str, Tensor]:
         """The optimizer's weights while the averages are in place, by `<parameter>/raw_weight`."""
-        return {f"{name}/{RAW}": tensor for name, tensor in self._averages.items()}
+        return weights_as(RAW, self._averages)
 
     @torch.no_grad()
     def take_up(self, saved: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -55,16 +55,9 @@ class RunningAverage:
 
         TrainingError if the weights are not among `saved`.
         """
-        rest = dict(saved)
         for name, weight in self._weights.items():
-            raw = rest.pop(f"{name}/{RAW}", None)
-            if raw is None:
-                raise TrainingError(
-                    f"the saved state has no weights of {name}: start anew with another --out"
-                )
             self._averages[name].copy_(weight)
-            weight.copy_(raw)
-        return rest
+        return take_weights(RAW, saved, self._weights)
 
     @torch.no_grad()
     def _swap(self) -> None:

@@ -10,6 +10,8 @@ from shizuku.config import VerbConfig, to_dict
 from shizuku.errors import ConfigError
 from shizuku.training.presets import PresetName
 
+PrecisionName = Literal["float32", "bfloat16", "float16"]
+
 
 def _at_least(config: object, prefix: str, **lowest: float) -> None:
     for name, bound in lowest.items():
@@ -115,10 +117,20 @@ class LoopConfig:
     """Keep the checkpoints of steps 1, 2, 4, 8, … and the last in steps/."""
     tensorboard: bool = False
     """Write TensorBoard events beside metrics.jsonl (extra: tensorboard)."""
+    precision: PrecisionName = "float32"
+    """What matrix products are computed in; weights, optimizer, softmax and evaluation stay float32. float16
+    scales its loss, and leaves out steps whose gradient overflows. Refused where it would be slow.
+    """
+    save_dtype: PrecisionName = "float32"
+    """What the saved model's numbers are: 16 bits are two bytes a parameter. state/ keeps the float32
+    weights that the run goes on from.
+    """
     compile: bool = False
     """Run the blocks through torch.compile: a minute or so of warm-up, worth it for hours of training."""
     check_memory: bool = True
     """Estimate the memory before the first step and refuse a run that won't fit."""
+    check_precision: bool = True
+    """Time a product before the first step, and refuse a precision that is slow on this device."""
     watts: float | None = None
     """Power that the machine draws under load, for the energy in run.json."""
     price_per_hour: float | None = None
@@ -144,7 +156,8 @@ class LoopConfig:
 MAY_CHANGE = frozenset(
     {
         "max_seconds", "resume", "log_every", "evaluate_every", "save_every", "save_minutes",
-        "keep_log_spaced", "tensorboard", "check_memory", "watts", "price_per_hour",
+        "keep_log_spaced", "tensorboard", "check_memory", "check_precision", "watts", "price_per_hour",
+        "save_dtype",
     }
 )  # fmt: skip
 """Fields of LoopConfig that a resumed run may set differently; the others decide what is learned."""

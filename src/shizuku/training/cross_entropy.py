@@ -11,6 +11,8 @@ from torch import Tensor
 CHUNK_BYTES = 16 << 20
 """Logits held at once: more leaves the last-level cache, less makes the matrix products thin."""
 MIN_CHUNK = 128
+MOST_IN_HALF = 1024
+"""Tokens of a chunk in float16: the output matrix's gradient sums over them, and float16 ends at 65,504."""
 
 
 def chunk_tokens(vocab_size: int, bytes_per_value: int = 4) -> int:
@@ -25,11 +27,31 @@ def cross_entropy_sums(
 
     The second is zero without `with_z`. The gradient is computed during the forward pass, chunk by chunk, as
     the logits are at hand then; after Hsu et al. 2024 (Liger) and Wijmans et al. 2024 (Cut Your Losses).
+    Under autocast the products are in its precision, softmax and sums in float32.
     """
-    ce, z = _ChunkedCrossEntropy.apply(
-        x_ND, weight_VD, targets_N, with_z, chunk or chunk_tokens(weight_VD.shape[0], x_ND.element_size())
-    )
+    device, products = x_ND.device.type, x_ND.dtype
+    if torch.is_autocast_enabled(device):
+        products, x_ND = torch.get_autocast_dtype(device), x_ND.float()
+    chunk = chunk or chunk_tokens(weight_VD.shape[0], x_ND.element_size())
+    if products == torch.float16:
+        chunk = min(chunk, MOST_IN_HALF)
+    with torch.autocast(device, enabled=False):
+        ce, z = _ChunkedCrossEntropy.apply(x_ND, weight_VD, targets_N, with_z, chunk, products)
     return ce, z
+
+
+def _product_into(out: Tensor, a: Tensor, b: Tensor) -> None:
+    if out.dtype == b.dtype:
+        torch.mm(a, b, out=out)
+    else:
+        out.copy_(a.to(b.dtype) @ b)
+
+
+def _product_onto(total: Tensor, a: Tensor, b: Tensor) -> None:
+    if total.dtype == b.dtype:
+        total.addmm_(a, b)
+    else:
+        total += a.to(b.dtype) @ b
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -37,7 +59,13 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, with_z: bool, chunk: int
+        ctx: Any,
+        x_ND: Tensor,
+        weight_VD: Tensor,
+        targets_N: Tensor,
+        with_z: bool,
+        chunk: int,
+        products: torch.dtype,
     ) -> tuple[Tensor, Tensor]:
         want_x, want_w = ctx.needs_input_grad[:2]
         ce_sum, z_sum = x_ND.new_zeros(()), x_ND.new_zeros(())
@@ -45,10 +73,11 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         dw_VD = torch.zeros_like(weight_VD) if want_w else None
         zx_ND = torch.empty_like(x_ND) if want_x and with_z else None
         zw_VD = torch.zeros_like(weight_VD) if want_w and with_z else None
+        weight_VD = weight_VD.to(products)
         for start in range(0, len(x_ND), chunk):
-            x_CD = x_ND[start : start + chunk]
+            x_CD = x_ND[start : start + chunk].to(products)
             target_C1 = targets_N[start : start + chunk, None]
-            logits_CV = x_CD @ weight_VD.T
+            logits_CV = (x_CD @ weight_VD.T).to(x_ND.dtype)
             logp_CV = torch.log_softmax(logits_CV, dim=-1)
             logp_C1 = logp_CV.gather(1, target_C1)
             ce_sum -= logp_C1.sum()
@@ -61,14 +90,14 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             if with_z:
                 zp_CV = torch.mul(p_CV, 2 * logz_C1, out=logits_CV)
                 if zx_ND is not None:
-                    torch.mm(zp_CV, weight_VD, out=zx_ND[start : start + chunk])
+                    _product_into(zx_ND[start : start + chunk], zp_CV, weight_VD)
                 if zw_VD is not None:
-                    zw_VD.addmm_(zp_CV.T, x_CD)
+                    _product_onto(zw_VD, zp_CV.T, x_CD)
             p_CV.scatter_add_(1, target_C1, torch.full_like(logp_C1, -1.0))
             if dx_ND is not None:
-                torch.mm(p_CV, weight_VD, out=dx_ND[start : start + chunk])
+                _product_into(dx_ND[start : start + chunk], p_CV, weight_VD)
             if dw_VD is not None:
-                dw_VD.addmm_(p_CV.T, x_CD)
+                _product_onto(dw_VD, p_CV.T, x_CD)
         ctx.gradients = dx_ND, dw_VD, zx_ND, zw_VD
         if not with_z:
             ctx.mark_non_differentiable(z_sum)
@@ -87,4 +116,4 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             dx_ND.addcmul_(zx_ND, z_grad)
         if dw_VD is not None and zw_VD is not None:
             dw_VD.addcmul_(zw_VD, z_grad)
-        return dx_ND, dw_VD, None, None, None
+        return dx_ND, dw_VD, None, None, None, None

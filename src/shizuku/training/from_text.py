@@ -25,6 +25,7 @@ from shizuku.training.distribution import place
 from shizuku.training.loop import DEFAULT_STEPS, TrainResult, train
 from shizuku.training.memory import estimate_memory
 from shizuku.training.objectives import NextToken
+from shizuku.training.precision import check_precision
 from shizuku.training.presets import PRESETS
 from shizuku.training.resume import check_place
 from shizuku.training.seeds import Interval
@@ -213,7 +214,11 @@ def plan(config: TrainConfig) -> dict[str, object]:
         vocab_size = Tokenizer.load(config.tokenizer).vocab_size
     decoder = decoder_config(config, vocab_size)
     loop = config.loop
-    speed = measure_speed(decoder, config.batch_size, decoder.context, optimizer=loop.optimizer)
+    if loop.check_precision:
+        check_precision(loop.precision, torch.device("cpu"))
+    speed = measure_speed(
+        decoder, config.batch_size, decoder.context, optimizer=loop.optimizer, precision=loop.precision
+    )
     batch_tokens = config.batch_size * decoder.context * loop.accumulate
     steps = loop.steps or DEFAULT_STEPS
     if loop.max_seconds is not None:

@@ -3,6 +3,7 @@ learned.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -28,7 +29,17 @@ from shizuku.training.memory import check_memory, estimate_memory
 from shizuku.training.metrics import Meter, Metrics
 from shizuku.training.objectives import Objective
 from shizuku.training.optimizers import Optimizers
-from shizuku.training.resume import Progress, check_place, check_same_run, has_state, read_state, write_state
+from shizuku.training.precision import DTYPES, LossScaler, check_precision
+from shizuku.training.resume import (
+    Progress,
+    check_place,
+    check_same_run,
+    has_state,
+    read_state,
+    take_weights,
+    weights_as,
+    write_state,
+)
 from shizuku.training.schedules import rate_factor
 from shizuku.training.signals import stop_on_signals
 from shizuku.training.speed import seconds_per_step
@@ -39,6 +50,8 @@ KEPT_STEPS = "steps"
 """Folder of the checkpoints that are kept."""
 SPARE = 0.97
 """Share of `max_seconds` that steps are planned for."""
+EXACT = "exact_weight"
+"""What the model's float32 weights are called in a saved state where the model itself has 16 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +155,9 @@ class _Training:
         check_place(self.out, resume=config.resume)
         if config.check_memory:
             self._check_memory()
+        if config.check_precision:
+            check_precision(config.precision, self.device)
+        self.scaler = LossScaler() if config.precision == "float16" else None
         self.optimizers = Optimizers(self.model, config.optimizer)
         self.average = None if config.ema is None else RunningAverage(self.model, config.ema)
         self.metrics = Metrics(self.out, tensorboard=config.tensorboard and self.rank == 0)
@@ -164,15 +180,23 @@ class _Training:
         config, progress = self.config, self.progress
         start = time.perf_counter()
         batches = [on_device(self.source.next(), self.device) for _ in range(config.accumulate)]
-        loss = accumulate_gradients(self.model, self.objective, batches)
-        check_finite_step(loss, progress.step + 1, batches, self.out)
-        clip_gradients(self.model, loss.grad_norm, config.clip)
+        loss = accumulate_gradients(
+            self.model,
+            self.objective,
+            batches,
+            precision=config.precision,
+            scale=1.0 if self.scaler is None else self.scaler.scale,
+        )
         self.rate = rate_factor(config.schedule, progress.step, progress.steps)
-        self.optimizers.set_rates(self.rate)
-        self.optimizers.step()
+        moving = not self._overflowed(loss)
+        if moving:
+            check_finite_step(loss, progress.step + 1, batches, self.out, advice=self._advice())
+            clip_gradients(self.model, loss.grad_norm, config.clip)
+            self.optimizers.set_rates(self.rate)
+            self.optimizers.step()
         self.optimizers.zero_grad()
         progress.step += 1
-        if self.average is not None:
+        if self.average is not None and moving:
             self.average.update(progress.step)
         progress.seconds += time.perf_counter() - start
         for batch in batches:
@@ -181,6 +205,24 @@ class _Training:
             progress.tokens += tokens
             progress.flops += token_cost(self.model.config, length).training * tokens
         return loss
+
+    def _overflowed(self, loss: StepLoss) -> bool:
+        """Whether the step's gradient overflowed float16 in a way that a smaller scale may mend."""
+        # Losses and gradient are sums over all processes, so all decide alike.
+        if self.scaler is None or not self.scaler.overflowed(sum(loss.means.values()), loss.grad_norm):
+            return False
+        say(
+            f"step {self.progress.step + 1:,}: the gradient overflowed {self.config.precision} and the step "
+            f"was left out; loss scale now {self.scaler.scale:,.0f}"
+        )
+        return True
+
+    def _advice(self) -> str:
+        precision = self.config.precision
+        if precision == "float32":
+            return ""
+        scale = "" if self.scaler is None else f"; the loss scale was {self.scaler.scale:,.0f}"
+        return f". If --loop.precision float32 does not stop here, {precision} is at fault{scale}"
 
     def record(self, loss: StepLoss) -> dict[str, Any] | None:
         """Evaluate if it is time to, and log if it is time to; returns what was logged."""
@@ -197,8 +239,10 @@ class _Training:
             "seconds": self.progress.seconds,
             "loss": loss.loss,
             **({f"term/{name}": mean for name, mean in loss.means.items()} if len(loss.means) > 1 else {}),
-            "grad_norm": loss.grad_norm,
+            # A step that was left out has no norm to speak of.
+            **({"grad_norm": loss.grad_norm} if math.isfinite(loss.grad_norm) else {}),
             "rate": self.rate,
+            **self._scaling(),
             **self.meter.speed(self.progress),
         }
         if evaluating and self.validation is not None:
@@ -209,6 +253,11 @@ class _Training:
         if self.rank == 0:
             self.metrics.add(record)
         return record
+
+    def _scaling(self) -> dict[str, float]:
+        if self.scaler is None:
+            return {}
+        return {"loss_scale": self.scaler.scale, "skipped_steps": self.scaler.skipped}
 
     def is_time_to_save(self, since: float) -> bool:
         """Whether a checkpoint is due, `since` seconds after the last."""
@@ -221,9 +270,13 @@ class _Training:
     def save(self) -> None:
         """Write the checkpoint with everything that the run needs to go on."""
         tensors = self.optimizers.tensors()
+        if self.scaler is not None:
+            self.progress.scaler = self.scaler.state_dict()
         with self._averaged():
             if self.average is not None:
                 tensors |= self.average.raw()
+            if self.config.save_dtype != "float32":
+                tensors |= weights_as(EXACT, self.model.state_dict())
             self._write(
                 self.out, lambda made: write_state(made, self.progress, self.source.state_dict(), tensors)
             )
@@ -240,7 +293,14 @@ class _Training:
         if self.rank == 0:
             run = {**self.run, "metrics": {**self.run.get("metrics", {}), **self._metrics()}}
             run["training"] = {**self.progress.config, "terms": self.progress.task["terms"]}
-            save_checkpoint(place, model=self.model, tokenizer=self.tokenizer, run=run, extra=extra)
+            save_checkpoint(
+                place,
+                model=self.model,
+                tokenizer=self.tokenizer,
+                run=run,
+                extra=extra,
+                dtype=DTYPES[self.config.save_dtype],
+            )
         wait_for_all()
 
     def _metrics(self) -> dict[str, Any]:
@@ -252,6 +312,7 @@ class _Training:
             "step": progress.step,
             "steps": progress.steps,
             "tokens_seen": progress.tokens,
+            **self._scaling(),
         }
         if self.history:
             figures["loss"] = self._loss()
@@ -292,7 +353,9 @@ class _Training:
         if config.max_seconds is None:
             return config.steps or DEFAULT_STEPS
         batches = [on_device(batch, self.device) for batch in peek(self.source, config.accumulate)]
-        each = seconds_per_step(self.model, self.objective, batches, config.optimizer)
+        each = seconds_per_step(
+            self.model, self.objective, batches, config.optimizer, precision=config.precision
+        )
         return max(1, int(SPARE * config.max_seconds / each))
 
     def _take_up(self) -> None:
@@ -302,12 +365,14 @@ class _Training:
         self.progress.steps = asked or saved.progress.steps
         check_same_run(saved.progress, self.progress, self.config)
         self.model.load_state_dict(load_model(self.out).state_dict())
-        tensors = saved.optimizer
+        tensors = take_weights(EXACT, saved.optimizer, self.model.state_dict(), needed=False)
+        if self.scaler is not None:
+            self.scaler = LossScaler(**saved.progress.scaler)
         if self.average is not None:
             tensors = self.average.take_up(tensors)
         self.optimizers.load_tensors(tensors)
         self.source.load_state_dict(saved.source)
-        for name in ("step", "tokens", "seconds", "flops"):
+        for name in ("step", "tokens", "seconds", "flops", "scaler"):
             setattr(self.progress, name, getattr(saved.progress, name))
         saved.restore_random()
         if self.rank == 0:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from shizuku.checkpoints.replacing import check_replaceable
-from shizuku.errors import CheckpointError, ConfigError
+from shizuku.config import to_dict
+from shizuku.errors import CheckpointError, ConfigError, TrainingError
 from shizuku.training.config import MAY_CHANGE, LoopConfig, ScheduleConfig
 from shizuku.training.schedules import rate_factor
 
@@ -40,6 +41,8 @@ class Progress:
     """Time in steps, without evaluation and saving, over all sittings."""
     flops: float = 0.0
     """Operations of the matrix products so far, over all processes."""
+    scaler: dict[str, Any] = field(default_factory=dict)
+    """State of the LossScaler; empty where there is none."""
 
 
 def write_state(
@@ -49,7 +52,7 @@ def write_state(
     state = directory / STATE
     state.mkdir(exist_ok=True)
     record = {"format": FORMAT, "source": dict(source)}
-    record |= {field.name: getattr(progress, field.name) for field in fields(progress)}
+    record |= {each.name: getattr(progress, each.name) for each in fields(progress)}
     (state / PROGRESS).write_text(json.dumps(record, indent=1), encoding="utf-8")
     random = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
@@ -122,15 +125,40 @@ def read_state(directory: Path) -> Saved:
         ) from error
 
 
+def weights_as(what: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights that a saved state keeps beside the model's, by `<parameter>/<what>`."""
+    return {f"{name}/{what}": tensor.detach() for name, tensor in weights.items()}
+
+
+@torch.no_grad()
+def take_weights(
+    what: str, saved: Mapping[str, Tensor], into: Mapping[str, Tensor], *, needed: bool = True
+) -> dict[str, Tensor]:
+    """Copy what `weights_as` gave out of `saved` into tensors of the same names; returns the rest of `saved`.
+
+    TrainingError if it is `needed` and not there.
+    """
+    rest = dict(saved)
+    for name, tensor in into.items():
+        kept = rest.pop(f"{name}/{what}", None)
+        if kept is not None:
+            tensor.copy_(kept)
+        elif needed:
+            raise TrainingError(f"the saved state has no weights of {name}: start anew with another --out")
+    return rest
+
+
 def check_same_run(saved: Progress, now: Progress, config: LoopConfig) -> None:
     """ConfigError if a setting that decides the result differs between the saved run and this one.
 
     The number of steps may differ while the learning rate stands at its peak under both plans.
     """
+    # A setting that the saved run does not know came later; its default is how things were before.
+    before = json.loads(json.dumps(to_dict(LoopConfig()))) | saved.config
     changed = [
-        f"loop.{key} was {saved.config.get(key)!r}, is {value!r}"
+        f"loop.{key} was {before[key]!r}, is {value!r}"
         for key, value in now.config.items()
-        if key not in MAY_CHANGE | {"steps"} and saved.config.get(key) != value
+        if key not in MAY_CHANGE | {"steps"} and before[key] != value
     ]
     changed += [
         f"{key} was {saved.task.get(key)!r}, is {value!r}"

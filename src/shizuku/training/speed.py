@@ -9,7 +9,7 @@ from torch import nn
 
 from shizuku.models.decoder import Decoder, DecoderConfig, initialise
 from shizuku.training.batches import DeviceBatch, TensorBatch
-from shizuku.training.config import OptimizerConfig
+from shizuku.training.config import OptimizerConfig, PrecisionName
 from shizuku.training.objectives import NextToken, Objective
 from shizuku.training.optimizers import Optimizers
 from shizuku.training.step import accumulate_gradients, clip_gradients
@@ -23,6 +23,7 @@ def measure_speed(
     optimizer: OptimizerConfig | None = None,
     seconds: float = 2.0,
     documents: int = 4,
+    precision: PrecisionName = "float32",
 ) -> float:
     """Tokens a second of training steps on `batch` rows of `context` random tokens, optimizer included.
 
@@ -43,7 +44,7 @@ def measure_speed(
         ids_BT, ids_BT.roll(-1, 1), torch.ones_like(ids_BT, dtype=torch.bool), segments_BT, positions_BT
     )
     chosen = optimizer or OptimizerConfig()
-    return batch * context / _seconds(model, NextToken(), [made], chosen, seconds)
+    return batch * context / _seconds(model, NextToken(), [made], chosen, seconds, precision)
 
 
 def seconds_per_step(
@@ -53,9 +54,10 @@ def seconds_per_step(
     optimizer: OptimizerConfig,
     *,
     seconds: float = 3.0,
+    precision: PrecisionName = "float32",
 ) -> float:
     """Seconds that one step on `batches` takes, measured on a copy of the model."""
-    return _seconds(copy.deepcopy(model), objective, batches, optimizer, seconds)
+    return _seconds(copy.deepcopy(model), objective, batches, optimizer, seconds, precision)
 
 
 def _seconds(
@@ -64,6 +66,7 @@ def _seconds(
     batches: Sequence[DeviceBatch],
     optimizer: OptimizerConfig,
     seconds: float,
+    precision: PrecisionName,
 ) -> float:
     """The median, as another program may take the processor for one of the steps."""
     optimizers = Optimizers(model, optimizer)
@@ -72,7 +75,7 @@ def _seconds(
     start = time.perf_counter()
     while len(times) < 3 or time.perf_counter() - start < seconds:
         before = time.perf_counter()
-        result = accumulate_gradients(model, objective, batches)
+        result = accumulate_gradients(model, objective, batches, precision=precision)
         clip_gradients(model, result.grad_norm, 1.0)
         optimizers.step()
         optimizers.zero_grad()

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from shizuku.errors import TrainingError
 from shizuku.training.batches import DeviceBatch
+from shizuku.training.config import PrecisionName
 from shizuku.training.distribution import place, sum_gradients, sum_over_ranks
 from shizuku.training.objectives import Objective
+from shizuku.training.precision import products_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +29,19 @@ class StepLoss:
     """Norm of the whole gradient before clipping."""
 
 
-def accumulate_gradients(model: nn.Module, objective: Objective, batches: Sequence[DeviceBatch]) -> StepLoss:
+def accumulate_gradients(
+    model: nn.Module,
+    objective: Objective,
+    batches: Sequence[DeviceBatch],
+    *,
+    precision: PrecisionName = "float32",
+    scale: float = 1.0,
+) -> StepLoss:
     """Add the gradient of the step's loss to the parameters.
 
-    Counts are summed over all batches and processes before the first forward pass, so that every unit weighs
-    the same, however units are spread over batches. TrainingError if nothing counts for a term that measures
-    the data.
+    Products are in `precision`; on its way through them the gradient is `scale` times as large. Counts are
+    summed over all batches and processes before the first forward pass, so that every unit weighs the same,
+    however units are spread over batches. TrainingError if nothing counts for a term that measures the data.
     """
     terms = objective.terms
     counts = dict.fromkeys(terms, 0)
@@ -45,14 +54,18 @@ def accumulate_gradients(model: nn.Module, objective: Objective, batches: Sequen
     sums = dict.fromkeys(terms, 0.0)
     for batch in batches:
         weighted: list[Tensor] = []
-        for name, value in objective.loss(model, batch).items():
+        with products_in(precision, next(model.parameters()).device):
+            values = objective.loss(model, batch)
+        for name, value in values.items():
             sums[name] += float(value.detach())
             if totals[name]:
                 weighted.append(value * (terms[name].coefficient / totals[name]))
         total = torch.stack(weighted).sum() if weighted else None
         if total is not None and total.requires_grad:
-            total.backward()
+            (total if scale == 1.0 else total * scale).backward()
     sum_gradients(_gradients(model))
+    if scale != 1.0:
+        torch._foreach_mul_(_gradients(model), 1.0 / scale)
     summed = dict(zip(sums, sum_over_ranks(sums.values()), strict=True))
     means = {name: summed[name] / totals[name] if totals[name] else 0.0 for name in terms}
     return StepLoss(
@@ -68,7 +81,9 @@ def clip_gradients(model: nn.Module, norm: float, largest: float | None) -> None
         torch._foreach_mul_(_gradients(model), largest / norm)
 
 
-def check_finite_step(result: StepLoss, step: int, batches: Sequence[DeviceBatch], out: Path) -> None:
+def check_finite_step(
+    result: StepLoss, step: int, batches: Sequence[DeviceBatch], out: Path, *, advice: str = ""
+) -> None:
     """Save the batches and raise TrainingError naming the file if a loss or the gradient is not finite."""
     values = {**result.means, "gradient norm": result.grad_norm}
     bad = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
@@ -87,7 +102,7 @@ def check_finite_step(result: StepLoss, step: int, batches: Sequence[DeviceBatch
     raise TrainingError(
         f"step {step}: {' and '.join(bad)}; the weights were not moved. The batch is in {path}. "
         "Lower --loop.optimizer.learning-rate or --loop.optimizer.muon-learning-rate, or set --loop.clip, "
-        "and start again with another --out"
+        f"and start again with another --out{advice}"
     )
 
 

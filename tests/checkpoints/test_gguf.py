@@ -1,7 +1,10 @@
 """GGUF files: every type that can be dequantised, round trips, and damage that is named."""
 
+import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -9,14 +12,17 @@ import pytest
 import torch
 import transformers
 from gguf.quants import QuantError
+from tokenizers import models, normalizers, pre_tokenizers
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
 from shizuku.checkpoints.gguf import FILE_TYPES, half_split, interleaved, open_gguf, write_gguf
 from shizuku.checkpoints.gguf_tensors import GGUFTensors
+from shizuku.checkpoints.gguf_tokenizer import pre_tokenizer_name
 from shizuku.checkpoints.huggingface import to_huggingface
 from shizuku.errors import CheckpointError
 from shizuku.models.decoder import Decoder, DecoderConfig, initialise
 from shizuku.text.gguf_vocabulary import tokenizer_from_metadata
+from shizuku.text.pretokenizers import PATTERNS, byte_level
 from shizuku.text.tokenizer import Tokenizer
 
 SHAPE = {"vocab_size": 320, "context": 32, "width": 64, "layers": 2, "heads": 4, "ffn_width": 96}
@@ -114,6 +120,64 @@ def test_the_tokenizer_and_its_template_travel_along(tmp_path: Path) -> None:
     assert again.stop_ids == tokenizer.stop_ids
     assert again.chat_template == tokenizer.chat_template
     assert len(metadata["tokenizer.ggml.tokens"]) == SHAPE["vocab_size"]
+
+
+def test_an_independent_reader_finds_the_vocabulary(tmp_path: Path) -> None:
+    """Read by the format's own package: llama.cpp's names, every id's spelling and type, the template."""
+    tokenizer = Tokenizer.train(TEXT, vocab_size=300)
+    tokenizer.chat_templates["tool_use"] = "{{ messages[0]['content'] }} 雨"
+    model = random_model(CONFIGS["qwen3"])
+    write_gguf(tmp_path / "m.gguf", model.config, model.state_dict(), tokenizer)
+    fields = gguf.GGUFReader(tmp_path / "m.gguf").fields
+    found = {name: field.contents() for name, field in fields.items() if name.startswith("tokenizer.")}
+    spelling = {number: token for token, number in tokenizer.backend.get_vocab().items()}
+    size = SHAPE["vocab_size"]
+    tokens = [spelling.get(number, f"[PAD{number}]") for number in range(size)]
+    assert found.pop("tokenizer.ggml.tokens") == tokens
+    kinds = dict.fromkeys(spelling, gguf.TokenType.NORMAL)
+    kinds |= dict.fromkeys(tokenizer.control, gguf.TokenType.CONTROL)
+    unused = gguf.TokenType.UNUSED
+    assert found.pop("tokenizer.ggml.token_type") == [kinds.get(number, unused) for number in range(size)]
+    merges = json.loads(tokenizer.backend.to_str())["model"]["merges"]
+    assert found.pop("tokenizer.ggml.merges") == [" ".join(merge) for merge in merges] and len(merges) > 5
+    assert found == {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "qwen2",
+        "tokenizer.ggml.bos_token_id": tokenizer.bos_id,
+        "tokenizer.ggml.eos_token_id": tokenizer.eos_id,
+        "tokenizer.ggml.padding_token_id": tokenizer.pad_id,
+        "tokenizer.ggml.add_bos_token": True,
+        "tokenizer.chat_template": tokenizer.chat_template,
+        "tokenizer.chat_template.tool_use": tokenizer.chat_templates["tool_use"],
+        "tokenizer.chat_templates": ["tool_use"],
+    }
+    again = tokenizer_from_metadata(open_gguf(tmp_path / "m.gguf")[2], source="m.gguf")
+    assert again.chat_templates == tokenizer.chat_templates
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda b: setattr(b, "normalizer", normalizers.Lowercase()), "changes text before .*Lower"),
+        (lambda b: setattr(b, "pre_tokenizer", pre_tokenizers.Whitespace()), "no name for the way"),
+        (lambda b: setattr(b.model, "ignore_merges", True), "cuts text as qwen2 does and takes pieces whole"),
+        (lambda b: setattr(b, "model", models.WordLevel({"a": 0}, "a")), "this tokenizer is WordLevel"),
+    ],
+)  # fmt: skip
+def test_a_tokenizer_that_another_reader_would_not_follow(
+    change: Callable[[Any], None], message: str, tmp_path: Path
+) -> None:
+    tokenizer = Tokenizer.train(TEXT, vocab_size=300)
+    change(tokenizer.backend)
+    model = random_model(CONFIGS["llama"])
+    with pytest.raises(CheckpointError, match=message):
+        write_gguf(tmp_path / "m.gguf", model.config, model.state_dict(), tokenizer)
+
+
+def test_a_cut_with_and_without_whole_pieces_has_two_names() -> None:
+    cut = json.loads(byte_level(PATTERNS["llama-bpe"]).__getstate__())
+    assert pre_tokenizer_name(cut, whole_pieces=True) == "llama-bpe"
+    assert pre_tokenizer_name(cut) in ("dbrx", "smaug-bpe")
 
 
 def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path: Path) -> None:

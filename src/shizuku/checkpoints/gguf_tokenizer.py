@@ -6,6 +6,8 @@ from typing import Any
 import gguf
 
 from shizuku.errors import CheckpointError
+from shizuku.progress import warn_once
+from shizuku.text.gguf_vocabulary import SAME_AS, WHOLE_PIECES
 from shizuku.text.pretokenizers import PATTERNS, byte_level
 from shizuku.text.tokenizer import Tokenizer
 
@@ -17,8 +19,8 @@ _NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = (
 def add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer, vocab_size: int) -> None:
     """Add a byte-level BPE tokenizer to the file; ids beyond it, up to the model's, become unused tokens.
 
-    A tokenizer of another kind, larger than the model, or cut by a pattern that GGUF has no name for raises
-    CheckpointError.
+    A tokenizer of another kind, larger than the model, or that changes, cuts or joins text in a way that GGUF
+    has no name for raises CheckpointError. Every chat template is carried.
     """
     settings = json.loads(tokenizer.backend.to_str())
     model = settings["model"]
@@ -26,6 +28,7 @@ def add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer, vocab_size: int
         raise CheckpointError(f"GGUF is written with byte-level BPE; this tokenizer is {model.get('type')}")
     if tokenizer.vocab_size > vocab_size:
         raise CheckpointError(f"the tokenizer has {tokenizer.vocab_size} ids, the model only {vocab_size}")
+    _check_normalizer(settings.get("normalizer"))
     added = {entry["id"]: entry for entry in settings["added_tokens"]}
     spelling = {
         token_id: token for token, token_id in tokenizer.backend.get_vocab(with_added_tokens=True).items()
@@ -35,7 +38,8 @@ def add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer, vocab_size: int
         tokens.append(spelling.get(token_id, f"[PAD{token_id}]"))
         types.append(_type_of(token_id, tokenizer, added, spelling))
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(pre_tokenizer_name(settings["pre_tokenizer"]))
+    whole_pieces = bool(model.get("ignore_merges"))
+    writer.add_tokenizer_pre(pre_tokenizer_name(settings["pre_tokenizer"], whole_pieces=whole_pieces))
     writer.add_token_list(tokens)
     writer.add_token_types(types)
     writer.add_token_merges(
@@ -53,6 +57,25 @@ def add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer, vocab_size: int
     writer.add_add_bos_token(bool(tokenizer.settings.get("add_bos_token", False)))
     if tokenizer.chat_template is not None:
         writer.add_chat_template(tokenizer.chat_template)
+    others = sorted(tokenizer.chat_templates.keys() - {"default"})
+    for name in others:
+        key = gguf.Keys.Tokenizer.CHAT_TEMPLATE_N.format(name=name)
+        writer.add_string(key, tokenizer.chat_templates[name])
+    if others:
+        writer.add_array(gguf.Keys.Tokenizer.CHAT_TEMPLATES, others)
+
+
+def _check_normalizer(settings: dict[str, Any] | None) -> None:
+    steps = [settings] if settings else []
+    if settings and settings["type"] == "Sequence":
+        steps = settings["normalizers"]
+    for step in steps:
+        if step["type"] != "NFC":
+            raise CheckpointError(
+                f"this tokenizer changes text before cutting it ({step['type']}), which GGUF cannot say: "
+                "another reader would give other ids"
+            )
+        warn_once("this tokenizer composes characters first (NFC), readers of GGUF don't: give them NFC text")
 
 
 def _type_of(
@@ -65,8 +88,22 @@ def _type_of(
     return _USER_DEFINED if token_id in added else _NORMAL
 
 
-def pre_tokenizer_name(settings: dict[str, Any] | None) -> str:
-    """Return GGUF's name of a pre-tokenizer of tokenizer.json; one without raises CheckpointError."""
+def pre_tokenizer_name(settings: dict[str, Any] | None, *, whole_pieces: bool = False) -> str:
+    """Return GGUF's name of a pre-tokenizer of tokenizer.json; one without raises CheckpointError.
+
+    The name also says whether a piece that is a token is taken whole before any merge.
+    """
+    name = _pattern_name(settings)
+    names = [other for other in (name, *SAME_AS.get(name, ())) if (other in WHOLE_PIECES) == whole_pieces]
+    if not names:
+        taken = "whole before" if whole_pieces else "only after"
+        raise CheckpointError(
+            f"GGUF has no name for a tokenizer that cuts text as {name} does and takes pieces {taken} merging"
+        )
+    return names[0]
+
+
+def _pattern_name(settings: dict[str, Any] | None) -> str:
     for name, patterns in PATTERNS.items():
         if _essence(json.loads(byte_level(patterns).__getstate__())) == _essence(settings):
             return name

@@ -228,6 +228,8 @@ def _special(metadata: Mapping[str, Any], entries: Entries) -> SpecialTokens:
 def _templates(metadata: Mapping[str, Any]) -> dict[str, str]:
     prefix = "tokenizer.chat_template"
     named = {
-        key.removeprefix(f"{prefix}."): str(text) for key, text in metadata.items() if key.startswith(prefix)
+        key.removeprefix(f"{prefix}."): str(text)
+        for key, text in metadata.items()
+        if key == prefix or key.startswith(f"{prefix}.")
     }
     return {("default" if name == prefix else name): text for name, text in named.items() if text}

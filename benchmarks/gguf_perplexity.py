@@ -100,14 +100,17 @@ def perplexity(model: Decoder, pieces: torch.Tensor) -> float:
 
 
 def perplexity_of_llama(given: argparse.Namespace, file: Path, text: Path) -> float:
-    """What llama-perplexity prints at the end."""
+    """What llama-perplexity prints at the end; asked again where its log lost that line."""
     command = [given.binary, "-m", str(file), "-f", str(text), "-c", str(given.context), "--no-escape"]
     command += ["--chunks", str(given.chunks), "-t", str(given.threads), "-b", str(given.context)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = re.search(r"Final estimate: PPL = ([0-9.]+)", done.stdout + done.stderr)
-    if found is None:
-        sys.exit(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-2000:]}")
-    return float(found[1])
+    for _ in range(5):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        found = re.search(r"Final estimate: PPL = ([0-9.]+)", done.stdout + done.stderr)
+        if found is not None:
+            return float(found[1])
+        if done.returncode:
+            break
+    sys.exit(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-2000:]}")
 
 
 def compare_ids(binary: str, file: Path, tokenizer: Tokenizer, place: Path) -> None:

@@ -192,7 +192,8 @@ def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path: Path) -> None:
     [
         ({"gated": False}, "no GGUF architecture has the mechanisms"),
         ({"activation": "gelu"}, "activation 'gelu'"),
-        ({"qk_norm": True, "sliding_window": 8}, "sliding_window"),
+        ({"qk_norm": True, "sliding_window": 8}, r"qwen3\); without sliding_window 8 it could be written"),
+        ({"sliding_window": 8, "sliding_layers": (True, False)}, "; without sliding_window 8 it could be"),
     ],
 )
 def test_what_gguf_cannot_say_is_not_written(changes: dict, message: str, tmp_path: Path) -> None:

@@ -81,6 +81,20 @@ def test_this_device_is_measured_and_asked(
     assert asked == [("bfloat16", CPU)]
 
 
+def test_a_dry_run_asks_the_device_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shizuku.training import from_text
+    from shizuku.training.config import TrainConfig
+
+    def refuse(precision: str, device: torch.device) -> None:
+        raise TrainingError(f"slow: {precision} on {device}")
+
+    (tmp_path / "a.txt").write_text("a text", encoding="utf-8")
+    monkeypatch.setattr(from_text, "check_precision", refuse)
+    loop = LoopConfig(precision="float16")
+    with pytest.raises(TrainingError, match="slow: float16 on cpu"):
+        from_text.plan(TrainConfig(text=(tmp_path / "a.txt",), out=tmp_path / "out", loop=loop))
+
+
 def test_a_precision_that_is_none() -> None:
     from shizuku.config import from_dict
 

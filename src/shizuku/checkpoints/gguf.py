@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def _config(family: Family, file: GGUFTensors) -> DecoderConfig:
     if embedding is None or len(embedding.shape) != 2:
         raise CheckpointError("there is no matrix token_embd.weight")
     try:
-        fields = {
+        values = {
             **family.fixed,
             **family.gguf_fixed,
             "vocab_size": embedding.shape[0],
@@ -117,8 +118,8 @@ def _config(family: Family, file: GGUFTensors) -> DecoderConfig:
             "tie_embeddings": "output.weight" not in file.entries,
         }
         for bias, field in _BIASES.items():
-            fields.setdefault(field, f"blk.0.{bias}" in file.entries)
-        config = from_dict(DecoderConfig, fields)
+            values.setdefault(field, f"blk.0.{bias}" in file.entries)
+        config = from_dict(DecoderConfig, values)
     except KeyError as error:
         raise CheckpointError(f"the metadata lacks {prefix}{error.args[0]}") from error
     except ConfigError as error:
@@ -198,9 +199,10 @@ def write_gguf(
     """
     family = huggingface_family(config)
     if family is None:
+        single, whole = _in_the_way(config), json.dumps(to_dict(config))
         raise CheckpointError(
             f"no GGUF architecture has the mechanisms of this model (known: {', '.join(families())}); "
-            f"its config is {json.dumps(to_dict(config))}"
+            + (f"without {' or '.join(single)} it could be written" if single else f"its config is {whole}")
         )
     if file_type not in FILE_TYPES:
         raise CheckpointError(f"--type {file_type!r} is not known; choose from {', '.join(FILE_TYPES)}")
@@ -222,6 +224,25 @@ def write_gguf(
         raise CheckpointError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         writer.close()
+
+
+def _in_the_way(config: DecoderConfig) -> list[str]:
+    """Return the settings any one of which, at its default, would leave a model that can be written."""
+    found = []
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.default in (MISSING, value):
+            continue
+        changes: dict[str, Any] = {field.name: field.default}
+        if field.name == "sliding_window":
+            changes["sliding_layers"] = None
+        try:
+            plainer = replace(config, **changes)
+        except ConfigError:
+            continue
+        if huggingface_family(plainer) is not None:
+            found.append(f"{field.name} {value!r}")
+    return found
 
 
 def _add_config(writer: gguf.GGUFWriter, family: Family, config: DecoderConfig) -> None:

@@ -208,6 +208,13 @@ def test_a_planted_overflow_skips_that_step_alone(
     assert load_run(tmp_path / "out")["metrics"]["skipped_steps"] == 1
 
 
+def test_a_step_that_is_left_out_does_not_move_the_average(parts: Any, tmp_path: Path) -> None:
+    config = replace(FLOAT16, steps=5, ema=0.9, keep_log_spaced=True)
+    train(model(), Overflowing(9), source(parts[1]), config, out=tmp_path / "out")
+    before, after = (load_model(tmp_path / place) for place in ("out/steps/0000004", "out"))
+    assert_same(dict(before.state_dict()), dict(after.state_dict()))
+
+
 def test_overflow_at_a_scale_of_one_is_an_error(parts: Any, tmp_path: Path) -> None:
     made = model()
     before = {name: tensor.clone() for name, tensor in made.state_dict().items()}

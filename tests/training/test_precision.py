@@ -81,7 +81,7 @@ def test_this_device_is_measured_and_asked(
     assert asked == [("bfloat16", CPU)]
 
 
-def test_a_dry_run_asks_the_device_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_device_is_asked_before_the_text_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from shizuku.training import from_text
     from shizuku.training.config import TrainConfig
 
@@ -91,8 +91,11 @@ def test_a_dry_run_asks_the_device_too(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "a.txt").write_text("a text", encoding="utf-8")
     monkeypatch.setattr(from_text, "check_precision", refuse)
     loop = LoopConfig(precision="float16")
-    with pytest.raises(TrainingError, match="slow: float16 on cpu"):
-        from_text.plan(TrainConfig(text=(tmp_path / "a.txt",), out=tmp_path / "out", loop=loop))
+    config = TrainConfig(text=(tmp_path / "a.txt",), out=tmp_path / "out", loop=loop)
+    for begin in (from_text.plan, from_text.train_on_text, from_text.train_seeds):
+        with pytest.raises(TrainingError, match="slow: float16 on cpu"):
+            begin(config)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_precision_that_is_none() -> None:

@@ -64,6 +64,7 @@ def train_on_text(config: TrainConfig) -> TrainResult:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     check_place(config.out, resume=config.loop.resume)
+    _check_precision(config)
     return _train_on(prepare(config), config, config.out)
 
 
@@ -79,6 +80,7 @@ def train_seeds(config: TrainConfig) -> list[TrainResult]:
     runs = {f"seed-{seed}": seed for seed in range(first, first + config.seeds)}
     for name in runs:
         check_place(config.out / name, resume=config.loop.resume)
+    _check_precision(config)
     prepared = prepare(config)
     results: list[TrainResult] = []
     for name, seed in runs.items():
@@ -93,6 +95,12 @@ def train_seeds(config: TrainConfig) -> list[TrainResult]:
     record = run_record(config=to_dict(config), data=prepared.record(), metrics=metrics)
     (config.out / SEEDS).write_text(json_text(record), encoding="utf-8")
     return results
+
+
+def _check_precision(config: TrainConfig) -> None:
+    # The loop asks too, but only after all text is tokenised.
+    if config.loop.check_precision:
+        check_precision(config.loop.precision, torch.device("cpu"))
 
 
 def _train_on(prepared: Prepared, config: TrainConfig, out: Path) -> TrainResult:
@@ -214,8 +222,7 @@ def plan(config: TrainConfig) -> dict[str, object]:
         vocab_size = Tokenizer.load(config.tokenizer).vocab_size
     decoder = decoder_config(config, vocab_size)
     loop = config.loop
-    if loop.check_precision:
-        check_precision(loop.precision, torch.device("cpu"))
+    _check_precision(config)
     speed = measure_speed(
         decoder, config.batch_size, decoder.context, optimizer=loop.optimizer, precision=loop.precision
     )

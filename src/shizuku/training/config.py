@@ -234,7 +234,7 @@ class TrainConfig(VerbConfig):
     vocab_size: int = 4096
     """Tokens in the vocabulary where a tokenizer is trained."""
     preset: PresetName = "tiny"
-    """Shape of the model; all numbers are float32."""
+    """Shape of the model."""
     model: ModelOverrides = field(default_factory=ModelOverrides)
     """What to change in the preset."""
     batch_size: int = 16

@@ -5,11 +5,13 @@ Nothing heavy is imported here: `shizuku --help` answers without torch, without 
 
 import errno
 import importlib
+import io
 import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
 from shizuku import __version__
@@ -42,6 +44,8 @@ GROUPS: dict[str, dict[str, str]] = {
 }
 NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 """Refusals of the disk: no room, no permission, not a folder."""
+TOGETHER = ("train",)
+"""Verbs whose work the processes of a torchrun job share."""
 VERBS = {verb: line for group in GROUPS.values() for verb, line in group.items()}
 
 
@@ -54,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         code = run(arguments)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _tell("interrupted")
         code = 130
     except BrokenPipeError:
         # The reader of our output has gone (`shizuku … | head`): no traceback, also not from the final flush.
@@ -74,35 +78,71 @@ def run(arguments: list[str]) -> int:
     verb = find_verb(arguments)
     if verb is None:
         return _unknown(arguments)
+    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE") != "1" and verb not in TOGETHER:
+        _tell(f"shizuku {verb}: every process would do all of it; torchrun is for {', '.join(TOGETHER)}")
+        return 2
     rest = arguments[len(verb.split()) :]
     module = importlib.import_module("shizuku.commands." + verb.replace(" ", "_"))
     try:
-        config = parse(module.Config, verb, rest)
+        with _said_once():
+            config = parse(module.Config, verb, rest)
         result = module.run(config)
     except ShizukuError as error:
-        print(f"shizuku {verb}: {error}", file=sys.stderr)
+        _tell(f"shizuku {verb}: {error}")
         return 2
     except OSError as error:
         if error.errno not in NOT_OURS:
             raise
         place = f" ({error.filename})" if error.filename else ""
-        print(
+        _tell(
             f"shizuku {verb}: {os.strerror(error.errno)}{place}. Give a place that can be written, with room "
-            "(--out, or SHIZUKU_HOME for pulled models)",
-            file=sys.stderr,
+            "(--out, or SHIZUKU_HOME for pulled models)"
         )
         return 2
     except Exception:
-        traceback.print_exc()
-        print(
-            f"shizuku {verb}: this is a defect in Shizuku {__version__}, not in your input.", file=sys.stderr
+        _tell(
+            f"{traceback.format_exc()}"
+            f"shizuku {verb}: this is a defect in Shizuku {__version__}, not in your input."
         )
         return 1
+    if result is None:
+        return 0  # another process of the job has the result
     if config.json:
         print(json.dumps(result, ensure_ascii=False, allow_nan=False))
     else:
         module.show(result)
     return 0
+
+
+def _tell(text: str) -> None:
+    """Print an error on stderr, but for what the processes of a job would say after the first."""
+    if _first_to_tell():
+        print(text, file=sys.stderr)
+
+
+def _first_to_tell() -> bool:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return True
+    from shizuku.training.distribution import first_to_tell
+
+    return first_to_tell()
+
+
+@contextmanager
+def _said_once() -> Iterator[None]:
+    """Let one process of a job say what all of them find in the same flags."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        yield
+        return
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            yield
+    except SystemExit:
+        if _first_to_tell():
+            sys.stdout.write(out.getvalue())
+            sys.stderr.write(err.getvalue())
+        raise
 
 
 def find_verb(arguments: Sequence[str]) -> str | None:

@@ -19,16 +19,30 @@ from rich.progress import (
 T = TypeVar("T")
 
 _warned: set[str] = set()
+_hushed: list[bool] = []
+"""Whether each of the `hushed` blocks that are open asks for silence."""
+
+
+@contextmanager
+def hushed(quiet: bool = True) -> Iterator[None]:
+    """Show no progress and no notes inside the `with` block, as another process of the job shows them."""
+    _hushed.append(quiet)
+    try:
+        yield
+    finally:
+        _hushed.pop()
 
 
 def say(text: str) -> None:
     """Print one line of information on stderr."""
+    if any(_hushed):
+        return
     Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
 
 
 def warn_once(text: str) -> None:
     """Print a warning on stderr, once for each text in the life of the process."""
-    if text not in _warned:
+    if text not in _warned and not any(_hushed):
         _warned.add(text)
         Console(stderr=True, highlight=False, soft_wrap=True).print(
             f"warning: {text}", style="yellow", markup=False
@@ -43,7 +57,7 @@ class Bar:
     def __init__(self, progress: Progress, description: str, total: float | None) -> None:
         self._progress, self._description, self._total = progress, description, total
         self._task = progress.add_task(description, total=total, note="")
-        self._live = progress.console.is_terminal
+        self._live, self._quiet = progress.console.is_terminal, any(_hushed)
         self._done, self._note = 0.0, ""
         self._last_line = time.monotonic()
 
@@ -60,7 +74,7 @@ class Bar:
         self._note = self._note if note is None else note
         if self._live:
             self._progress.update(self._task, completed=self._done, total=self._total, note=self._note)
-        elif time.monotonic() - self._last_line >= self.LINE_SECONDS:
+        elif not self._quiet and time.monotonic() - self._last_line >= self.LINE_SECONDS:
             self._last_line = time.monotonic()
             of = f"/{self._total:,.0f}" if self._total else ""
             print(
@@ -81,7 +95,8 @@ def bar(description: str, total: float | None = None, unit: str = "") -> Iterato
         TextColumn("{task.fields[note]}"),
     ]
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    shown = console.is_terminal and not any(_hushed)
+    with Progress(*columns, console=console, transient=True, disable=not shown) as progress:
         yield Bar(progress, description, total)
 
 

@@ -86,6 +86,22 @@ def test_memory_counts_what_each_optimizer_keeps() -> None:
     assert muon.optimizer == 4 * (2 * total - matrices)
 
 
+def test_shares_take_less_memory_and_processes_of_a_machine_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = model(layers=8)
+    whole, half = (
+        estimate_memory(made, OptimizerConfig(kind="adamw"), 2, 16, shards=shards) for shards in (1, 2)
+    )
+    outside = [p.numel() for n, p in made.named_parameters() if not n.startswith("blocks")]
+    block = sum(parameter.numel() for parameter in made.blocks[0].parameters())
+    assert half.weights == whole.weights // 2 + 4 * (sum(outside) + 2 * block)
+    assert half.optimizer == whole.optimizer // 2 and half.activations == whole.activations
+    assert half.total < whole.total
+    monkeypatch.setattr(memory, "available_memory", lambda: whole.total)
+    check_memory(whole)
+    with pytest.raises(TrainingError, match=r"in each of 2 processes.*--loop.parallel fsdp"):
+        check_memory(half, 2)
+
+
 def test_saved_activations_are_estimated() -> None:
     config = DecoderConfig(
         vocab_size=64, context=128, width=64, layers=4, heads=4, ffn_width=192, qk_norm=True

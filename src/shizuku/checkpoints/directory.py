@@ -90,6 +90,7 @@ def save_checkpoint(
     directory: str | Path,
     *,
     model: Decoder,
+    weights: Mapping[str, Tensor] | None = None,
     tokenizer: Tokenizer | None = None,
     run: Mapping[str, Any] | None = None,
     generation: Mapping[str, Any] | None = None,
@@ -98,9 +99,10 @@ def save_checkpoint(
 ) -> Path:
     """Write a checkpoint and return its path; whatever happens, the directory holds the old or the new one.
 
-    `run` is a `run_record`; `extra` writes further files, such as `state/`, into the folder that it is given,
-    and they change together with the weights. With `dtype` float16 or bfloat16 numbers are stored in it, two
-    bytes each, and loaded as the float32 of the same value. Files in the directory that are no part of a
+    `weights` is the model's state_dict where the model itself has only a share of it. `run` is a
+    `run_record`; `extra` writes further files, such as `state/`, into the folder that it is given, and they
+    change together with the weights. With `dtype` float16 or bfloat16 numbers are stored in it, two bytes
+    each, and loaded as the float32 of the same value. Files in the directory that are no part of a
     checkpoint stay.
     A full disk, an unwritable place, weights that are not finite or too large for `dtype`, or a tokenizer
     with more ids than the model raise CheckpointError and leave what was there.
@@ -112,7 +114,7 @@ def save_checkpoint(
             f"the tokenizer has {tokenizer.vocab_size} ids, but the model only {model.config.vocab_size}: "
             "save the model with the tokenizer that it was trained with"
         )
-    weights = model.state_dict()
+    weights = model.state_dict() if weights is None else weights
     check_finite(weights, f"the model to be saved in {target}")
     if dtype is not None:
         check_range(weights, dtype)

@@ -12,9 +12,22 @@ if TYPE_CHECKING:
 __all__ = ["Config", "run", "show"]
 
 
-def run(config: Config) -> dict[str, object]:
-    """Train, or with `dry_run` say what that would take; the keys of the contract and a few more."""
+def run(config: Config) -> dict[str, object] | None:
+    """Train, or with `dry_run` say what that would take; the keys of the contract and a few more.
+
+    In a `torchrun` job process 0 has the result, the others None.
+    """
+    from shizuku.training.distribution import job, place
+
+    with job():
+        rank, _ = place()
+        result = _run(config)
+    return result if rank == 0 else None
+
+
+def _run(config: Config) -> dict[str, object]:
     from shizuku.progress import say
+    from shizuku.training.distribution import neighbours
     from shizuku.training.from_text import plan, train_on_text, train_seeds
     from shizuku.training.resume import has_state
 
@@ -23,10 +36,12 @@ def run(config: Config) -> dict[str, object]:
     try:
         results = train_on_text(config) if config.seeds == 1 else train_seeds(config)
     except (KeyboardInterrupt, SystemExit):
+        here = neighbours()
+        program = "shizuku" if here == 1 else f"torchrun --nproc-per-node {here} -m shizuku"
         if config.seeds > 1:
             say("go on with: the same again with --resume")
         elif has_state(config.out):
-            say(f"go on with: shizuku train --config {config.out / 'run.json'} --resume")
+            say(f"go on with: {program} train --config {config.out / 'run.json'} --resume")
         raise
     if isinstance(results, list):
         return _over_seeds(config, results)

@@ -95,6 +95,10 @@ class LoopConfig:
     """In place of steps: as many steps as this time is enough for, measured once before the first."""
     accumulate: int = 1
     """Batches from the source whose gradients make one step."""
+    parallel: Literal["data", "fsdp"] = "data"
+    """What the processes of a torchrun job share: the rows of a batch (data), or also the weights, gradients
+    and optimizer state, of which each then holds its part (fsdp).
+    """
     clip: float | None = 1.0
     """Largest norm of the whole gradient; a longer one is shortened to it."""
     ema: float | None = None
@@ -155,7 +159,7 @@ class LoopConfig:
 
 MAY_CHANGE = frozenset(
     {
-        "max_seconds", "resume", "log_every", "evaluate_every", "save_every", "save_minutes",
+        "max_seconds", "parallel", "resume", "log_every", "evaluate_every", "save_every", "save_minutes",
         "keep_log_spaced", "tensorboard", "check_memory", "check_precision", "watts", "price_per_hour",
         "save_dtype",
     }

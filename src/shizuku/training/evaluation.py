@@ -1,6 +1,7 @@
 """The loss on validation batches: terms that measure the data, and nothing that only training adds."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import torch
 from torch import nn
@@ -10,6 +11,7 @@ from shizuku.errors import TrainingError
 from shizuku.training.batches import DeviceBatch, on_device
 from shizuku.training.distribution import place, sum_over_ranks
 from shizuku.training.objectives import Objective
+from shizuku.training.sharding import release
 
 
 @torch.no_grad()
@@ -26,16 +28,16 @@ def evaluate(
     training = model.training
     model.eval()
     try:
-        for number, batch in enumerate(batches):
-            if number % world != rank:
-                continue
-            moved = on_device(batch, device)
-            here = objective.counts(moved)
+        for turn in _turns(batches, world):
+            # Sharded weights are gathered by all processes together: one without a batch computes along.
+            moved = on_device(turn[rank] if rank < len(turn) else turn[0], device)
             values = objective.loss(model, moved)
-            for name in names:
+            here = objective.counts(moved)
+            for name in names if rank < len(turn) else ():
                 counts[name] += here.get(name, 0)
                 sums[name] += float(values[name]) if name in values else 0.0
     finally:
+        release(model)
         model.train(training)
     totals = sum_over_ranks([*sums.values(), *map(float, counts.values())])
     if not any(totals[len(names) :]):
@@ -45,3 +47,10 @@ def evaluate(
         for name, total, count in zip(names, totals, totals[len(names) :], strict=False)
     }
     return {"loss": sum(objective.terms[name].coefficient * mean for name, mean in means.items())} | means
+
+
+def _turns(batches: Iterable[Batch | DeviceBatch], size: int) -> Iterator[list[Batch | DeviceBatch]]:
+    """The batches in groups of `size`; the last may be smaller."""
+    rest = iter(batches)
+    while turn := list(islice(rest, size)):
+        yield turn

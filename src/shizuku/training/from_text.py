@@ -1,6 +1,7 @@
 """From text to a trained model: tokenizer, shards, decoder and loop put together, for `shizuku train`."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from shizuku.text.documents import Document, Problems, find_files, read_document
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.config import TrainConfig
 from shizuku.training.cost import bill, matmul_peak, parameter_total, token_cost
-from shizuku.training.distribution import place
+from shizuku.training.distribution import place, wait_for_all
 from shizuku.training.loop import DEFAULT_STEPS, TrainResult, train
 from shizuku.training.memory import estimate_memory
 from shizuku.training.objectives import NextToken
@@ -65,6 +66,7 @@ def train_on_text(config: TrainConfig) -> TrainResult:
         torch.set_num_threads(config.threads)
     check_place(config.out, resume=config.loop.resume)
     _check_precision(config)
+    _rows(config)
     return _train_on(prepare(config), config, config.out)
 
 
@@ -76,6 +78,7 @@ def train_seeds(config: TrainConfig) -> list[TrainResult]:
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    _rows(config)
     first = config.loop.seed
     runs = {f"seed-{seed}": seed for seed in range(first, first + config.seeds)}
     for name in runs:
@@ -93,7 +96,9 @@ def train_seeds(config: TrainConfig) -> list[TrainResult]:
         figures["validation_loss"] = Interval.of(heldout)
     metrics = {name: asdict(interval) for name, interval in figures.items()}
     record = run_record(config=to_dict(config), data=prepared.record(), metrics=metrics)
-    (config.out / SEEDS).write_text(json_text(record), encoding="utf-8")
+    if place()[0] == 0:
+        (config.out / SEEDS).write_text(json_text(record), encoding="utf-8")
+    wait_for_all()
     return results
 
 
@@ -103,11 +108,24 @@ def _check_precision(config: TrainConfig) -> None:
         check_precision(config.loop.precision, torch.device("cpu"))
 
 
+def _rows(config: TrainConfig) -> int:
+    """Rows of a batch that each process takes; ConfigError where they can't be shared out."""
+    _, world = place()
+    if config.batch_size % world:
+        raise ConfigError(
+            f"--batch-size {config.batch_size}: {world} processes can't share its rows equally; "
+            f"give a multiple of {world} (--loop.accumulate makes up for smaller ones)"
+        )
+    return config.batch_size // world
+
+
 def _train_on(prepared: Prepared, config: TrainConfig, out: Path) -> TrainResult:
     decoder = decoder_config(config, prepared.tokenizer.vocab_size)
-    model = Decoder(decoder)
-    initialise(model, config.loop.seed, zero_outputs=config.zero_outputs)
     rank, world = place()
+    with nullcontext() if rank == 0 else torch.device("meta"):  # process 0 gives the others theirs
+        model = Decoder(decoder)
+    if rank == 0:
+        initialise(model, config.loop.seed, zero_outputs=config.zero_outputs)
     source = PackedBatches(
         prepared.train,
         context=decoder.context,
@@ -149,12 +167,27 @@ def decoder_config(config: TrainConfig, vocab_size: int) -> DecoderConfig:
 
 
 def prepare(config: TrainConfig) -> Prepared:
-    """Read, split and tokenise the text into `<out>/shards/`; a resumed run takes what is there."""
-    directory = config.out / SHARDS
+    """Read, split and tokenise the text into `<out>/shards/`; a resumed run takes what is there.
+
+    In a job process 0 does it, and the others read what it wrote.
+    """
+    marker = config.out / SHARDS / PREPARED
     settings = _settings_of_text(config)
-    marker = directory / PREPARED
-    if config.loop.resume and marker.is_file():
-        return _prepared_before(config, marker, settings)
+    rank, world = place()
+    prepared = None
+    if rank == 0 and not (config.loop.resume and marker.is_file()):
+        prepared = _prepare(config, marker, settings)
+    wait_for_all()
+    if not marker.is_file():
+        raise ConfigError(
+            f"--out {config.out}: process {rank} of {world} can't see what process 0 has written there: "
+            "give a folder that all machines share"
+        )
+    return prepared or _prepared_before(config, marker, settings)
+
+
+def _prepare(config: TrainConfig, marker: Path, settings: dict[str, Any]) -> Prepared:
+    directory = marker.parent
     problems = Problems()
     documents = list(
         track(read_documents(config.text, field=config.text_field, problems=problems), "reading text")
@@ -223,9 +256,11 @@ def plan(config: TrainConfig) -> dict[str, object]:
     decoder = decoder_config(config, vocab_size)
     loop = config.loop
     _check_precision(config)
+    world, rows = place()[1], _rows(config)
     speed = measure_speed(
-        decoder, config.batch_size, decoder.context, optimizer=loop.optimizer, precision=loop.precision
-    )
+        decoder, rows, decoder.context,
+        optimizer=loop.optimizer, precision=loop.precision, parallel=loop.parallel,
+    )  # fmt: skip
     batch_tokens = config.batch_size * decoder.context * loop.accumulate
     steps = loop.steps or DEFAULT_STEPS
     if loop.max_seconds is not None:
@@ -233,12 +268,14 @@ def plan(config: TrainConfig) -> dict[str, object]:
     tokens = steps * batch_tokens
     with torch.device("meta"):
         empty = Decoder(decoder)
-    memory = estimate_memory(empty, loop.optimizer, config.batch_size, decoder.context)
+    shards = world if loop.parallel == "fsdp" else 1
+    memory = estimate_memory(empty, loop.optimizer, rows, decoder.context, shards=shards)
     flops = float(token_cost(decoder, decoder.context).training * tokens)
     seconds = tokens / speed
     cost = bill(seconds, flops, watts=loop.watts, price_per_hour=loop.price_per_hour)
     return {
         "files": len(files),
+        "processes": world,
         "parameters": parameter_total(decoder),
         "parameters_without_embeddings": parameter_total(decoder, embeddings=False),
         "model": to_dict(decoder),

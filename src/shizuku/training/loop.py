@@ -4,6 +4,7 @@ learned.
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -23,7 +24,7 @@ from shizuku.training.averaging import RunningAverage
 from shizuku.training.batches import BatchSource, DeviceBatch, on_device, peek
 from shizuku.training.config import LoopConfig
 from shizuku.training.cost import bill, token_cost
-from shizuku.training.distribution import place, wait_for_all
+from shizuku.training.distribution import any_of_ranks, as_first_says, neighbours, place, wait_for_all
 from shizuku.training.evaluation import evaluate
 from shizuku.training.memory import check_memory, estimate_memory
 from shizuku.training.metrics import Meter, Metrics
@@ -32,15 +33,18 @@ from shizuku.training.optimizers import Optimizers
 from shizuku.training.precision import DTYPES, LossScaler, check_precision
 from shizuku.training.resume import (
     Progress,
+    Saved,
     check_place,
     check_same_run,
     has_state,
     read_state,
+    read_tensors,
     take_weights,
     weights_as,
     write_state,
 )
 from shizuku.training.schedules import rate_factor
+from shizuku.training.sharding import spread, whole_weights
 from shizuku.training.signals import stop_on_signals
 from shizuku.training.speed import seconds_per_step
 from shizuku.training.step import StepLoss, accumulate_gradients, check_finite_step, clip_gradients
@@ -90,6 +94,9 @@ def train(
 ) -> TrainResult:
     """Train `model` in place and leave a checkpoint, with all that is needed to go on, in `out`.
 
+    In a `torchrun` job all processes call it, each with the source of its own rows (see PackedBatches);
+    process 0 writes, and the model of the others may be on the meta device. With `parallel="fsdp"` the model
+    is left sharded.
     With `config.ema`, what is evaluated, saved and left in `model` is the running average of the weights.
     `validation` is gone through anew at each evaluation; `run` is a `run_record` for run.json; `on_log` sees
     each record of metrics.jsonl. Ctrl-C and SIGTERM finish the step, save, and raise KeyboardInterrupt or
@@ -110,8 +117,9 @@ def train(
             if record is not None and on_log is not None:
                 on_log(record)
             line.update(completed=progress.step, note=training.meter.note(loss.loss, progress))
-            stopping = not last and stop.agreed()
-            if last or stopping or training.is_time_to_save(time.monotonic() - saved):
+            stopping, due = any_of_ranks(stop.asked, training.is_time_to_save(time.monotonic() - saved))
+            stopping = stopping and not last
+            if last or stopping or due:
                 training.save()
                 saved = time.monotonic()
             if config.keep_log_spaced and (last or progress.step & (progress.step - 1) == 0):
@@ -137,7 +145,6 @@ class _Training:
         self.model, self.objective, self.source, self.config, self.out = model, objective, source, config, out
         self.run: dict[str, Any] = {}
         self.history: list[dict[str, Any]] = []
-        self.device = next(model.parameters()).device
         self.rank, self.world = place()
         task = {
             "model": to_dict(model.config),
@@ -155,19 +162,22 @@ class _Training:
         check_place(self.out, resume=config.resume)
         if config.check_memory:
             self._check_memory()
+        saved = self._found() if resuming else None
+        if saved is None:
+            torch.manual_seed(config.seed)
+            progress.steps = self._planned_steps()
+        spread(self.model, config.parallel)
+        self.device = next(self.model.parameters()).device
         if config.check_precision:
             check_precision(config.precision, self.device)
         self.scaler = LossScaler() if config.precision == "float16" else None
         self.optimizers = Optimizers(self.model, config.optimizer)
         self.average = None if config.ema is None else RunningAverage(self.model, config.ema)
         self.metrics = Metrics(self.out, tensorboard=config.tensorboard and self.rank == 0)
-        if resuming:
-            self._take_up()
-        else:
-            torch.manual_seed(config.seed)
-            progress.steps = self._planned_steps()
-            if self.rank == 0:
-                self.metrics.rewind(0)
+        if saved is not None:
+            self._take_up(saved)
+        elif self.rank == 0:
+            self.metrics.rewind(0)
         if config.compile:
             for block in self.model.blocks:
                 block.compile()
@@ -263,9 +273,7 @@ class _Training:
         """Whether a checkpoint is due, `since` seconds after the last."""
         config, step = self.config, self.progress.step
         by_steps = config.save_every is not None and step % config.save_every == 0
-        return by_steps or (
-            config.save_minutes is not None and self.world == 1 and since >= 60 * config.save_minutes
-        )
+        return by_steps or (config.save_minutes is not None and since >= 60 * config.save_minutes)
 
     def save(self) -> None:
         """Write the checkpoint with everything that the run needs to go on."""
@@ -289,18 +297,19 @@ class _Training:
     def _averaged(self) -> AbstractContextManager[None]:
         return nullcontext() if self.average is None else self.average.in_place()
 
-    def _write(self, place: Path, extra: Callable[[Path], None] | None) -> None:
+    def _write(self, place: Path, extra: Callable[[Path | None], None] | None) -> None:
+        weights = whole_weights(self.model)
         if self.rank == 0:
             run = {**self.run, "metrics": {**self.run.get("metrics", {}), **self._metrics()}}
-            run["training"] = {**self.progress.config, "terms": self.progress.task["terms"]}
+            run["training"] = {
+                **self.progress.config, "terms": self.progress.task["terms"], "processes": self.world,
+            }  # fmt: skip
             save_checkpoint(
-                place,
-                model=self.model,
-                tokenizer=self.tokenizer,
-                run=run,
-                extra=extra,
+                place, model=self.model, weights=weights, tokenizer=self.tokenizer, run=run, extra=extra,
                 dtype=DTYPES[self.config.save_dtype],
-            )
+            )  # fmt: skip
+        elif extra is not None:
+            extra(None)
         wait_for_all()
 
     def _metrics(self) -> dict[str, Any]:
@@ -346,28 +355,40 @@ class _Training:
 
     def _check_memory(self) -> None:
         rows, length = on_device(peek(self.source, 1)[0], torch.device("cpu")).shape
-        check_memory(estimate_memory(self.model, self.config.optimizer, rows, length))
+        shards = self.world if self.config.parallel == "fsdp" else 1
+        estimate = estimate_memory(self.model, self.config.optimizer, rows, length, shards=shards)
+        if int(os.environ.get("LOCAL_RANK", "0")) == 0:
+            check_memory(estimate, neighbours())
+        wait_for_all()  # nobody takes memory before all machines have looked
 
     def _planned_steps(self) -> int:
         config = self.config
         if config.max_seconds is None:
             return config.steps or DEFAULT_STEPS
-        batches = [on_device(batch, self.device) for batch in peek(self.source, config.accumulate)]
+        device = next(self.model.parameters()).device
+        batches = [on_device(batch, device) for batch in peek(self.source, config.accumulate)]
         each = seconds_per_step(
-            self.model, self.objective, batches, config.optimizer, precision=config.precision
+            self.model, self.objective, batches, config.optimizer, config.parallel, precision=config.precision
         )
         return max(1, int(SPARE * config.max_seconds / each))
 
-    def _take_up(self) -> None:
-        check_state(self.out)
+    def _found(self) -> Saved:
+        """What the run in `out` was, its weights in the model of process 0."""
+        if self.rank == 0:
+            check_state(self.out)
         saved = read_state(self.out)
         asked = self.config.steps if self.config.max_seconds is None else None
         self.progress.steps = asked or saved.progress.steps
         check_same_run(saved.progress, self.progress, self.config)
-        self.model.load_state_dict(load_model(self.out).state_dict())
-        tensors = take_weights(EXACT, saved.optimizer, self.model.state_dict(), needed=False)
+        if self.rank == 0:
+            self.model.load_state_dict(load_model(self.out).state_dict())
+        return saved
+
+    def _take_up(self, saved: Saved) -> None:
         if self.scaler is not None:
             self.scaler = LossScaler(**saved.progress.scaler)
+        tensors = read_tensors(self.out, self.model)
+        tensors = take_weights(EXACT, tensors, self.model.state_dict(), needed=False)
         if self.average is not None:
             tensors = self.average.take_up(tensors)
         self.optimizers.load_tensors(tensors)
@@ -377,4 +398,5 @@ class _Training:
         saved.restore_random()
         if self.rank == 0:
             self.history = self.metrics.rewind(self.progress.step)
+        self.history = as_first_says(self.history)
         say(f"going on in {self.out} after step {self.progress.step:,} of {self.progress.steps:,}")

@@ -17,33 +17,44 @@ BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
-    """Bytes that a run takes at its peak, by what takes them."""
+    """Bytes that a process of a run takes at its peak, by what takes them."""
 
     weights: int
     gradients: int
     optimizer: int
     activations: int
+    saving: int = 0
+    """What a save takes while there are no gradients and activations."""
 
     @property
     def total(self) -> int:
-        """All of them together."""
-        return self.weights + self.gradients + self.optimizer + self.activations
+        """The peak."""
+        return self.weights + self.optimizer + max(self.gradients + self.activations, self.saving)
 
     def explain(self) -> str:
         """One line for a person."""
+        working = f"gradients {readable(self.gradients)}, activations {readable(self.activations)}"
+        if self.saving > self.gradients + self.activations:
+            working = f"saving {readable(self.saving)} (a step: {working})"
         return (
             f"{readable(self.total)}: weights {readable(self.weights)}, "
-            f"gradients {readable(self.gradients)}, optimizer {readable(self.optimizer)}, "
-            f"activations {readable(self.activations)}"
+            f"optimizer {readable(self.optimizer)}, {working}"
         )
 
 
 def estimate_memory(
-    model: nn.Module, optimizer: OptimizerConfig, rows: int, tokens: int, *, packed: bool = True
+    model: nn.Module,
+    optimizer: OptimizerConfig,
+    rows: int,
+    tokens: int,
+    *,
+    packed: bool = True,
+    shards: int = 1,
 ) -> MemoryEstimate:
     """The estimate for steps on `rows` rows of `tokens` tokens; the model may be on the meta device.
 
     `packed`: documents share rows, so attention has a mask. Activations are counted for decoders only.
+    `shards`: over how many processes every weight is spread (FSDP); the rows are those of one process.
     """
     sizes = {
         kind: sum(parameter.numel() for parameter in group) for kind, group in parameter_groups(model).items()
@@ -53,16 +64,31 @@ def estimate_memory(
     tables = getattr(model, "unembedding_weight_VD", None)
     # The chunked cross entropy keeps the output matrix's gradient from the forward pass to the backward pass.
     kept = 0 if tables is None else tables.numel()
+    gathered = _gathered(model) if shards > 1 else 0
     config = getattr(model, "config", None)
     activations = (
         activation_bytes(config, rows, tokens, packed=packed) if isinstance(config, DecoderConfig) else 0
     )
+    moved = BYTES * -(-(matrices + 2 * (sizes["embeddings"] + sizes["vectors"])) // shards)
     return MemoryEstimate(
-        weights=BYTES * every,
-        gradients=BYTES * (sum(sizes.values()) + kept),
-        optimizer=BYTES * (matrices + 2 * (sizes["embeddings"] + sizes["vectors"])),
+        weights=BYTES * (-(-every // shards) + gathered),
+        gradients=BYTES * (-(-sum(sizes.values()) // shards) + gathered + kept),
+        optimizer=moved,
         activations=activations,
+        # Process 0 puts the whole model together; safetensors makes two copies of the optimizer's share.
+        saving=BYTES * max(every - gathered, 0) + 2 * moved if shards > 1 else 0,
     )
+
+
+def _gathered(model: nn.Module) -> int:
+    """Numbers that are whole in each process while weights are spread: a block at work, the next one on its
+    way, and all that is outside of blocks.
+    """
+    blocks = [
+        sum(parameter.numel() for parameter in block.parameters()) for block in getattr(model, "blocks", ())
+    ]
+    every = sum(parameter.numel() for parameter in model.parameters())
+    return every - sum(blocks) + 2 * max(blocks, default=0)
 
 
 def activation_bytes(config: DecoderConfig, rows: int, tokens: int, *, packed: bool = True) -> int:
@@ -78,12 +104,16 @@ def activation_bytes(config: DecoderConfig, rows: int, tokens: int, *, packed: b
     return BYTES * per_token * rows * tokens + mask + 3 * CHUNK_BYTES
 
 
-def check_memory(estimate: MemoryEstimate) -> None:
-    """TrainingError with the settings to lower if the run would not fit into what is available."""
+def check_memory(estimate: MemoryEstimate, processes: int = 1) -> None:
+    """TrainingError with the settings to lower if the run would not fit into what is available, which
+    `processes` on this machine share.
+    """
     free = available_memory()
-    if estimate.total > free:
+    if estimate.total * processes > free:
+        each = f" in each of {processes} processes" if processes > 1 else ""
+        fewer = ", the number of processes (or --loop.parallel fsdp)" if processes > 1 else ""
         raise TrainingError(
-            f"this run needs about {estimate.explain()}; {readable(free)} are available. Lower --batch-size "
-            "(and raise --loop.accumulate for the same step), --model.context, or the model (--preset); "
-            "--loop.no-check-memory starts it all the same"
+            f"this run needs about {estimate.explain()}{each}; {readable(free)} are available. Lower "
+            f"--batch-size (and raise --loop.accumulate for the same step), --model.context{fewer}, or the "
+            "model (--preset); --loop.no-check-memory starts it all the same"
         )

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from shizuku.training.sharding import is_sharded, local, on_whole_matrices
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic iteration, chosen for a steep slope at zero (Jordan et al. 2024)."""
 
@@ -79,10 +81,17 @@ class Muon(torch.optim.Optimizer):
             state = self.state[parameter]
             if not state:
                 state["momentum"] = torch.zeros_like(parameter)
-            average = state["momentum"].lerp_(gradient, 1 - momentum)
-            updates.append(gradient.lerp(average, momentum).view(parts, rows // parts, columns))
-        turned = orthogonalise(torch.cat(updates), group["iterations"])
+            average = local(state["momentum"]).lerp_(local(gradient), 1 - momentum)
+            updates.append(local(gradient).lerp(average, momentum))
+
+        def turn(g_MRC: Tensor) -> Tensor:
+            blocks_MRC = g_MRC.reshape(-1, rows // parts, columns)
+            return orthogonalise(blocks_MRC, group["iterations"]).reshape(-1, rows, columns)
+
+        sharded = is_sharded(parameters[0])
+        turned = on_whole_matrices(updates, rows, turn) if sharded else turn(torch.stack(updates)).unbind()
         scale = max(1.0, rows / parts / columns) ** 0.5
-        for parameter, update in zip(parameters, turned.split(parts), strict=True):
-            parameter.mul_(1 - group["lr"] * group["weight_decay"])
-            parameter.add_(update.reshape(rows, columns), alpha=-group["lr"] * scale)
+        for parameter, update in zip(parameters, turned, strict=True):
+            weight = local(parameter)
+            weight.mul_(1 - group["lr"] * group["weight_decay"])
+            weight.add_(update, alpha=-group["lr"] * scale)

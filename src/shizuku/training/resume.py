@@ -1,7 +1,13 @@
-"""What a run needs besides the weights to go on bit for bit: `<checkpoint>/state/`, safetensors and JSON."""
+"""What a run needs besides the weights to go on bit for bit: `<checkpoint>/state/`, safetensors and JSON.
+
+One process writes `optimizer.safetensors`; several write `optimizer/`, one file each with what it has,
+through `torch.distributed.checkpoint`. Both are read the same way by any number of processes.
+"""
 
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -9,17 +15,20 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from shizuku.checkpoints.replacing import check_replaceable
 from shizuku.config import to_dict
 from shizuku.errors import CheckpointError, ConfigError, TrainingError
 from shizuku.training.config import MAY_CHANGE, LoopConfig, ScheduleConfig
+from shizuku.training.distribution import as_first_says, place
 from shizuku.training.schedules import rate_factor
 
 METRICS = "metrics.jsonl"
 STATE = "state"
 PROGRESS, OPTIMIZER, RANDOM = "loop.json", "optimizer.safetensors", "random.safetensors"
+SHARES = "optimizer"
+"""Folder of the processes' files."""
 FORMAT = 1
 
 
@@ -46,10 +55,24 @@ class Progress:
 
 
 def write_state(
-    directory: Path, progress: Progress, source: Mapping[str, Any], optimizer: dict[str, Tensor]
+    directory: Path | None, progress: Progress, source: Mapping[str, Any], optimizer: dict[str, Tensor]
 ) -> None:
-    """Write `directory`/state: progress, the source's state, the optimizer's tensors and the random state."""
-    state = directory / STATE
+    """Write `directory`/state: progress, the source's state, the optimizer's tensors and the random state.
+
+    All processes must call it; process 0 alone names the directory, which all of them must see. If one of
+    them can't write, OSError in process 0 and CheckpointError in the others.
+    """
+    rank, world = place()
+    state = Path(as_first_says(str(directory))) / STATE
+    if rank == 0:
+        _write_alone(state, progress, source, None if world > 1 else optimizer)
+    if world > 1:
+        _write_shares(state / SHARES, optimizer)
+
+
+def _write_alone(
+    state: Path, progress: Progress, source: Mapping[str, Any], optimizer: dict[str, Tensor] | None
+) -> None:
     state.mkdir(exist_ok=True)
     record = {"format": FORMAT, "source": dict(source)}
     record |= {each.name: getattr(progress, each.name) for each in fields(progress)}
@@ -58,19 +81,86 @@ def write_state(
     if torch.cuda.is_available():
         random["cuda"] = torch.cuda.get_rng_state()
     try:
-        save_file({name: tensor.contiguous() for name, tensor in optimizer.items()}, state / OPTIMIZER)
+        if optimizer is not None:
+            save_file({name: tensor.contiguous() for name, tensor in optimizer.items()}, state / OPTIMIZER)
         save_file(random, state / RANDOM)
     except SafetensorError as error:
         raise OSError(f"{STATE}: {error}") from error  # a full disk, which the checkpoint's writer explains
 
 
+def _write_shares(folder: Path, tensors: dict[str, Tensor]) -> None:
+    from torch.distributed import checkpoint as dcp
+
+    rank, _ = place()
+    try:
+        with _failing_as_os_error():
+            writer = dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True)
+            dcp.save(dict(tensors), storage_writer=writer)
+    except OSError as error:
+        if rank == 0:
+            raise  # the checkpoint's writer explains it
+        raise CheckpointError(
+            f"the checkpoint could not be written: {error.strerror or error}. What was saved before is "
+            "still there: make room, or choose another --out"
+        ) from error
+
+
+def read_tensors(directory: Path, model: nn.Module) -> dict[str, Tensor]:
+    """The tensors that `write_state` wrote, laid over the processes as the model's parameters are now.
+
+    All processes must call it. CheckpointError for files that are damaged.
+    """
+    from torch.distributed import checkpoint as dcp
+
+    folder = directory / STATE
+    folder = folder / SHARES if (folder / SHARES).is_dir() else folder
+    parameters = dict(model.named_parameters())
+    tensors: dict[str, Tensor] = {}
+    try:
+        with _failing_as_os_error():
+            reader = dcp.HuggingFaceStorageReader(str(folder))
+            for name, stored in reader.read_metadata().state_dict_metadata.items():
+                if "/" not in name:
+                    continue  # the random state, which stands beside the file of a single process
+                assert isinstance(stored, dcp.metadata.TensorStorageMetadata), f"{name} is no tensor"
+                shape, dtype = stored.size, stored.properties.dtype
+                parameter = parameters.get(name.rpartition("/")[0])
+                if parameter is not None and parameter.shape == shape:
+                    tensors[name] = torch.zeros_like(parameter, dtype=dtype, requires_grad=False)
+                else:
+                    tensors[name] = torch.zeros(shape, dtype=dtype)
+            with warnings.catch_warnings():
+                warnings.filterwarnings(
+                    "ignore", "torch.distributed is disabled"
+                )  # one process is no mistake
+                dcp.load(tensors, storage_reader=reader)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{folder}: damaged, the run can't go on from it ({error}); start anew with another --out"
+        ) from error
+    return tensors
+
+
+@contextmanager
+def _failing_as_os_error() -> Iterator[None]:
+    """Raise the first process's reason in place of PyTorch's report on all, which is no Exception."""
+    from torch.distributed.checkpoint.api import CheckpointException
+
+    try:
+        yield
+    except CheckpointException as error:
+        rank, (cause, _) = min(error.failures.items())
+        number, reason = (cause.errno, cause.strerror) if isinstance(cause, OSError) else (None, None)
+        text = f"{STATE}: process {rank}: {reason or cause}"
+        raise (OSError(text) if number is None else OSError(number, text)) from error
+
+
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What `write_state` wrote."""
+    """What `write_state` wrote, but for the tensors."""
 
     progress: Progress
     source: dict[str, Any]
-    optimizer: dict[str, Tensor]
     random: dict[str, Tensor]
 
     def restore_random(self) -> None:
@@ -102,26 +192,26 @@ def has_state(directory: Path) -> bool:
 
 
 def read_state(directory: Path) -> Saved:
-    """Read what `write_state` wrote; CheckpointError names the file that is damaged or of another version."""
+    """Read what `write_state` wrote, but for the tensors; CheckpointError names the file that is damaged or
+    of another version.
+    """
     state = directory / STATE
-    place = state / PROGRESS
+    file = state / PROGRESS
     try:
-        record = json.loads(place.read_text(encoding="utf-8"))
+        record = json.loads(file.read_text(encoding="utf-8"))
         if record.pop("format", None) != FORMAT:
             raise CheckpointError(
-                f"{place}: written by another version of Shizuku; start anew with another --out"
+                f"{file}: written by another version of Shizuku; start anew with another --out"
             )
         source = record.pop("source")
         progress = Progress(**record)
-        place = state / OPTIMIZER
-        optimizer = load_file(place)
-        place = state / RANDOM
-        return Saved(progress, source, optimizer, load_file(place))
+        file = state / RANDOM
+        return Saved(progress, source, load_file(file))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(
-            f"{place}: damaged, the run can't go on from it ({error}); start anew with another --out"
+            f"{file}: damaged, the run can't go on from it ({error}); start anew with another --out"
         ) from error
 
 

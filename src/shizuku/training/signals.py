@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from types import FrameType
 
 from shizuku.progress import say
-from shizuku.training.distribution import sum_over_ranks
 
 
 class StopRequest:
@@ -22,12 +21,16 @@ class StopRequest:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         say(f"{signal.Signals(number).name}: finishing this step, then saving (once more to stop at once)")
 
-    def agreed(self) -> bool:
-        """Whether any process of the job was asked to stop, so that all stop after the same step."""
-        return sum_over_ranks([float(self.signal is not None)])[0] > 0
+    @property
+    def asked(self) -> bool:
+        """Whether this process was asked to stop."""
+        return self.signal is not None
 
     def raise_again(self) -> None:
-        """Stop the program as the signal asked: KeyboardInterrupt, or SystemExit(143) for SIGTERM."""
+        """Stop the program as the signal asked: KeyboardInterrupt, or SystemExit(143) for SIGTERM.
+
+        Where the signal went to another process of the job, it is KeyboardInterrupt.
+        """
         if self.signal == signal.SIGTERM:
             raise SystemExit(128 + signal.SIGTERM)
         raise KeyboardInterrupt

@@ -10,8 +10,10 @@ from torch import nn
 from shizuku.models.decoder import Decoder, DecoderConfig, initialise
 from shizuku.training.batches import DeviceBatch, TensorBatch
 from shizuku.training.config import OptimizerConfig, PrecisionName
+from shizuku.training.distribution import mean_over_ranks, place
 from shizuku.training.objectives import NextToken, Objective
 from shizuku.training.optimizers import Optimizers
+from shizuku.training.sharding import Parallel, spread
 from shizuku.training.step import accumulate_gradients, clip_gradients
 
 
@@ -24,14 +26,16 @@ def measure_speed(
     seconds: float = 2.0,
     documents: int = 4,
     precision: PrecisionName = "float32",
+    parallel: Parallel = "data",
 ) -> float:
     """Tokens a second of training steps on `batch` rows of `context` random tokens, optimizer included.
 
     Each row holds `documents` documents (1: attention without a mask). Takes about `seconds`, at least two
-    steps.
+    steps. In a job every process takes `batch` rows, and the speed is that of all.
     """
     model = Decoder(config)
     initialise(model, 0)
+    spread(model, parallel)
     generator = torch.Generator().manual_seed(0)
     ids_BT = torch.randint(config.vocab_size, (batch, context), generator=generator)
     segments_BT = positions_BT = None
@@ -44,7 +48,8 @@ def measure_speed(
         ids_BT, ids_BT.roll(-1, 1), torch.ones_like(ids_BT, dtype=torch.bool), segments_BT, positions_BT
     )
     chosen = optimizer or OptimizerConfig()
-    return batch * context / _seconds(model, NextToken(), [made], chosen, seconds, precision)
+    seconds = _seconds(model, NextToken(), [made], chosen, seconds, precision)
+    return batch * context * place()[1] / seconds
 
 
 def seconds_per_step(
@@ -52,12 +57,18 @@ def seconds_per_step(
     objective: Objective,
     batches: Sequence[DeviceBatch],
     optimizer: OptimizerConfig,
+    parallel: Parallel = "data",
     *,
     seconds: float = 3.0,
     precision: PrecisionName = "float32",
 ) -> float:
-    """Seconds that one step on `batches` takes, measured on a copy of the model."""
-    return _seconds(copy.deepcopy(model), objective, batches, optimizer, seconds, precision)
+    """Seconds that one step on `batches` takes, measured on a copy of the model that is not spread yet.
+
+    The processes of a job measure together and get the same figure.
+    """
+    copied = copy.deepcopy(model)
+    spread(copied, parallel)
+    return _seconds(copied, objective, batches, optimizer, seconds, precision)
 
 
 def _seconds(
@@ -73,13 +84,13 @@ def _seconds(
     model.train()
     times: list[float] = []
     start = time.perf_counter()
-    while len(times) < 3 or time.perf_counter() - start < seconds:
+    while len(times) < 3 or mean_over_ranks(time.perf_counter() - start) < seconds:
         before = time.perf_counter()
         result = accumulate_gradients(model, objective, batches, precision=precision)
         clip_gradients(model, result.grad_norm, 1.0)
         optimizers.step()
         optimizers.zero_grad()
-        times.append(time.perf_counter() - before)
+        times.append(mean_over_ranks(time.perf_counter() - before))
         if len(times) == 2 and times[1] > seconds:
             break
     warm = sorted(times[1:])

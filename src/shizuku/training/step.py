@@ -15,6 +15,7 @@ from shizuku.training.config import PrecisionName
 from shizuku.training.distribution import place, sum_gradients, sum_over_ranks
 from shizuku.training.objectives import Objective
 from shizuku.training.precision import products_in
+from shizuku.training.sharding import whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def accumulate_gradients(
     return StepLoss(
         loss=sum(terms[name].coefficient * mean for name, mean in means.items() if terms[name].data),
         means=means,
-        grad_norm=float(torch.nn.utils.get_total_norm(_gradients(model))),
+        grad_norm=float(whole(torch.nn.utils.get_total_norm(_gradients(model)))),
     )
 
 

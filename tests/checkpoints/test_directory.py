@@ -91,7 +91,7 @@ def test_an_architecture_of_our_own_comes_back_and_transformers_refuses_it(tmp_p
 
     from shizuku.models.decoder import Decoder
 
-    odd = Decoder(replace(model.config, positions="rotary", activation="relu2"))
+    odd = Decoder(replace(model.config, positions="none", activation="relu2"))
     path = save_checkpoint(tmp_path / "odd", model=odd)
     again = load_model(path)
     assert again.config == odd.config

@@ -38,6 +38,65 @@ CONFIGS: dict[str, transformers.PretrainedConfig] = {
         **_SHAPE, num_key_value_heads=2, head_dim=32, tie_word_embeddings=False, rope_theta=777.0,
         use_sliding_window=True, sliding_window=7, max_window_layers=1, rms_norm_eps=0.01,
     ),
+    "llama_llama3": transformers.LlamaConfig(
+        **(_SHAPE | {"vocab_size": 259, "num_attention_heads": 3}), num_key_value_heads=1,
+        rope_parameters={
+            "rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0, "original_max_position_embeddings": 64,
+        },
+    ),
+    "llama_linear": transformers.LlamaConfig(
+        **_SHAPE, rope_parameters={"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}
+    ),
+    "llama_dynamic": transformers.LlamaConfig(
+        **_SHAPE, rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 4.0}
+    ),
+    "mistral_yarn": transformers.MistralConfig(
+        **_SHAPE, num_key_value_heads=2, head_dim=24, sliding_window=9,
+        rope_parameters={
+            "rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 32,
+            "beta_fast": 2.0, "beta_slow": 0.25,
+        },
+    ),
+    "qwen2": transformers.Qwen2Config(
+        **_SHAPE, num_key_value_heads=2, use_sliding_window=True, sliding_window=7, max_window_layers=2
+    ),
+    "olmo2": transformers.Olmo2Config(
+        **(_SHAPE | {"pad_token_id": None}), num_key_value_heads=2, rms_norm_eps=0.01, attention_bias=True
+    ),
+    "granite": transformers.GraniteConfig(
+        **_SHAPE, num_key_value_heads=3, attention_multiplier=0.1, embedding_multiplier=3.0,
+        residual_multiplier=0.4, logits_scaling=5.0, tie_word_embeddings=True, mlp_bias=True,
+    ),
+    "gemma3": transformers.Gemma3TextConfig(
+        **(_SHAPE | {"pad_token_id": None}), num_key_value_heads=1, head_dim=20, query_pre_attn_scalar=50,
+        sliding_window=6, layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        final_logit_softcapping=4.0, rms_norm_eps=0.01,
+        rope_parameters={
+            "full_attention": {"rope_type": "linear", "rope_theta": 5000.0, "factor": 8.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+        },
+    ),
+    "gpt_neox_parallel": transformers.GPTNeoXConfig(
+        **_SHAPE, rope_parameters={"rope_type": "default", "rope_theta": 100.0, "partial_rotary_factor": 0.25}
+    ),
+    "gpt_neox_sequential": transformers.GPTNeoXConfig(
+        **_SHAPE, use_parallel_residual=False, attention_bias=False, tie_word_embeddings=True,
+        layer_norm_eps=0.01, hidden_act="relu",
+    ),
+    "gpt_neo": transformers.GPTNeoConfig(
+        vocab_size=VOCABULARY, hidden_size=96, num_layers=3, num_heads=6, max_position_embeddings=128,
+        attention_types=[[["global", "local"], 1], [["local"], 1]], window_size=5,
+        bos_token_id=None, eos_token_id=None,
+    ),
+    "bloom": transformers.BloomConfig(
+        vocab_size=VOCABULARY, hidden_size=96, n_layer=3, n_head=6, seq_length=128,
+        bos_token_id=None, eos_token_id=None,
+    ),
+    "phi": transformers.PhiConfig(
+        **(_SHAPE | {"hidden_size": 90, "num_attention_heads": 5}), num_key_value_heads=1,
+        partial_rotary_factor=0.34,
+    ),
     "qwen3_full": transformers.Qwen3Config(
         **_SHAPE, num_key_value_heads=1, head_dim=8, tie_word_embeddings=True, attention_bias=True
     ),
@@ -46,7 +105,9 @@ CONFIGS: dict[str, transformers.PretrainedConfig] = {
 
 @torch.no_grad()
 def randomise(model: nn.Module, seed: int = 0) -> None:
-    """Draw every parameter: matrices that keep a signal's size, norms around one, biases of half a unit."""
+    """Draw every parameter of a new model: matrices that keep a signal's size, norms around where they are,
+    biases of half a unit.
+    """
     generator = torch.Generator().manual_seed(seed)
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     for name, parameter in model.named_parameters():
@@ -56,7 +117,8 @@ def randomise(model: nn.Module, seed: int = 0) -> None:
         elif parameter.dim() == 2:
             parameter.copy_(1.5 * drawn * parameter.numel() ** -0.25)
         else:
-            parameter.copy_(0.5 * drawn + float(name.endswith("weight")))
+            centre = parameter.mean().round() if name.endswith("weight") else 0.0  # 1, or 0 for 1 + weight
+            parameter.copy_(0.5 * drawn + centre)
 
 
 def peer(name: str) -> transformers.PreTrainedModel:

@@ -1,5 +1,7 @@
 """The config's checks, the model's refusals, its size and its first weights."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,10 +10,12 @@ from peers import token_ids
 from shizuku.checkpoints.huggingface import config_from_huggingface
 from shizuku.errors import ConfigError, ModelError
 from shizuku.models.decoder import Decoder, DecoderConfig, initialise, parameter_count
+from shizuku.models.decoder_config import ACTIVATION_NAMES, RotaryScaling
 from shizuku.models.layers.feedforward import ACTIVATIONS, FeedForward
-from shizuku.models.layers.visibility import complete_layout, plain_layout
+from shizuku.models.layers.visibility import alibi_slopes, complete_layout, plain_layout
 
 SHAPE = {"vocab_size": 257, "context": 32, "width": 24, "layers": 2, "heads": 4, "ffn_width": 40}
+LINEAR = RotaryScaling(kind="linear", factor=2.0)
 
 
 def test_gpt2_small_has_exactly_its_parameters() -> None:
@@ -32,7 +36,18 @@ def test_gpt2_small_has_exactly_its_parameters() -> None:
         ({"ffn_width": -1}, "ffn_width is -1"),
         ({"norm": "batchnorm"}, "norm is 'batchnorm'; expected one of rmsnorm, layernorm"),
         ({"activation": "tanh"}, "activation is 'tanh'; expected one of silu"),
-        ({"positions": "alibi"}, "positions is 'alibi'"),
+        ({"positions": "absolute"}, "positions is 'absolute'"),
+        ({"norm_placement": "within"}, "norm_placement is 'within'; expected one of before, after, both"),
+        ({"norm": "layernorm", "norm_offset": True}, "norm_offset is set, but norm 'layernorm'"),
+        ({"shared_norm": True}, "shared_norm needs parallel_residual"),
+        ({"qk_norm_joint": True}, "qk_norm_joint is set without qk_norm"),
+        ({"rotary_share": 0.0}, "rotary_share is 0.0"),
+        ({"rotary_share": 0.5}, "head_width 6 is odd at rotary_share 0.5"),
+        ({"rotary_share": 0.1}, "head_width 6 at rotary_share 0.1 leaves nothing to turn"),
+        ({"rope_local_theta": 10.0}, "rope_local_theta is set without a sliding_window"),
+        ({"positions": "none", "rope_scaling": LINEAR}, "rope_scaling is set, but positions are 'none'"),
+        ({"attention_cap": 0.0}, "attention_cap is 0.0; it must be above 0"),
+        ({"unembedding_bias": True}, "unembedding_bias needs tie_embeddings to be off"),
         ({"norm_bias": True}, "norm_bias is set, but norm 'rmsnorm' has no bias"),
         ({"norm_eps": 0.0}, "norm_eps is 0.0"),
         ({"rope_theta": 0.0}, "rope_theta is 0.0"),
@@ -46,12 +61,58 @@ def test_contradictions_are_refused_by_name(changes: dict, message: str) -> None
         DecoderConfig(**(SHAPE | changes))
 
 
-def test_zeros_are_resolved() -> None:
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kind": "longrope"}, "rope_scaling.kind is 'longrope'; expected one of none, linear, dynamic"),
+        ({"kind": "linear", "factor": 0.5}, "rope_scaling.factor is 0.5"),
+        ({"kind": "yarn", "factor": 2.0}, "'yarn' needs rope_scaling.original_context"),
+        ({"high_frequency": 0.5}, "rope_scaling.low_frequency must be above 0 and below"),
+        ({"slow_turns": 0.0}, "rope_scaling.slow_turns must be above 0 and below"),
+    ],
+)
+def test_contradictions_of_a_rotary_scaling_are_refused_by_name(changes: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        RotaryScaling(**changes)
+
+
+def test_zeros_are_resolved_and_equal_meanings_are_equal() -> None:
     config = DecoderConfig(**SHAPE)
     assert (config.kv_heads, config.head_width) == (4, 6)
+    assert DecoderConfig(**SHAPE, attention_scale=6**-0.5) == config
+    windowed = DecoderConfig(**SHAPE, sliding_window=4)
+    assert DecoderConfig(**SHAPE, sliding_window=4, sliding_layers=(True, True)) == windowed
+    assert windowed.windows == (4, 4)
+    yarn = {"kind": "yarn", "factor": 4.0, "original_context": 8}
+    assert RotaryScaling(**yarn, temperature=0.1 * math.log(4.0) + 1.0) == RotaryScaling(**yarn)
 
 
-@pytest.mark.parametrize("positions", ["rotary", "learned", "none"])
+def test_norms_with_offset_start_at_one() -> None:
+    model = Decoder(DecoderConfig(**SHAPE, norm_offset=True, qk_norm=True, norm_placement="both"))
+    initialise(model, 0)
+    norms = [weight for name, weight in model.named_parameters() if name.endswith("norm.weight")]
+    assert len(norms) == 2 * 6 + 1
+    assert not any(weight.any() for weight in norms)
+    x_BTD = torch.randn(2, 3, 24, generator=torch.Generator().manual_seed(0))
+    expected = x_BTD / (x_BTD.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+    assert torch.allclose(model.final_norm(x_BTD), expected, atol=1e-6)
+
+
+def test_names_of_activations_are_those_that_have_formulas() -> None:
+    assert tuple(ACTIVATIONS) == ACTIVATION_NAMES
+
+
+@pytest.mark.parametrize(
+    ("heads", "slopes"),
+    [(1, [8]), (2, [4, 8]), (8, [1, 2, 3, 4, 5, 6, 7, 8]), (6, [2, 4, 6, 8, 1, 3]), (3, [4, 8, 2])],
+)
+def test_alibi_slopes_are_the_papers(heads: int, slopes: list[int]) -> None:
+    """Powers of one half, by the exponent; the published series for 8 heads is 1/2 to 1/256."""
+    found = alibi_slopes(heads, torch.device("cpu"))
+    assert torch.equal(found, 0.5 ** torch.tensor(slopes, dtype=torch.float32))
+
+
+@pytest.mark.parametrize("positions", ["rotary", "learned", "alibi", "none"])
 def test_more_than_the_context_is_refused(positions: str) -> None:
     model = Decoder(DecoderConfig(**SHAPE, positions=positions))
     with pytest.raises(ModelError, match=r"33 tokens .* more than the model's context of 32"):

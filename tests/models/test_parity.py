@@ -1,6 +1,6 @@
 """Equal to transformers, both ways; and dropping any mechanism is seen."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,8 @@ from safetensors.torch import save_file
 
 from shizuku.checkpoints.huggingface import to_huggingface
 from shizuku.checkpoints.weights import expected_shapes
-from shizuku.models.decoder import Decoder
+from shizuku.models.decoder import Decoder, DecoderConfig
+from shizuku.models.decoder_config import RotaryScaling
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -82,7 +83,72 @@ FLIPS = [
     ("qwen3_windowed", {"rope_theta": 1000.0}),
     ("qwen3_windowed", {"norm_eps": 1e-3}),
     ("qwen3_full", {"rope_theta": 9000.0}),
+    ("llama_llama3", {"rope_scaling": RotaryScaling()}),
+    ("llama_llama3", {"rope_scaling.factor": 4.0}),
+    ("llama_llama3", {"rope_scaling.low_frequency": 2.0}),
+    ("llama_llama3", {"rope_scaling.high_frequency": 8.0}),
+    ("llama_llama3", {"rope_scaling.original_context": 32}),
+    ("llama_linear", {"rope_scaling": RotaryScaling()}),
+    ("llama_dynamic", {"context": 160}),
+    ("mistral_yarn", {"rope_scaling": RotaryScaling()}),
+    ("mistral_yarn", {"rope_scaling.factor": 3.0}),
+    ("mistral_yarn", {"rope_scaling.original_context": 64}),
+    ("mistral_yarn", {"rope_scaling.fast_turns": 32.0}),
+    ("mistral_yarn", {"rope_scaling.slow_turns": 1.0}),
+    ("mistral_yarn", {"rope_scaling.whole_features": False}),
+    ("mistral_yarn", {"rope_scaling.temperature": 1.0}),
+    ("mistral_yarn", {"sliding_window": None}),
+    ("qwen2", {"attention_bias": False}),
+    ("qwen2", {"sliding_layers": (False, True, True)}),
+    ("olmo2", {"norm_placement": "before"}),
+    ("olmo2", {"norm_placement": "both"}),
+    ("olmo2", {"qk_norm": False, "qk_norm_joint": False}),
+    ("olmo2", {"qk_norm_joint": False}),
+    ("granite", {"attention_scale": None}),
+    ("granite", {"embedding_multiplier": 1.0}),
+    ("granite", {"residual_multiplier": 1.0}),
+    ("granite", {"logit_multiplier": 1.0}),
+    ("gemma3", {"norm_offset": False}),
+    ("gemma3", {"norm_placement": "before"}),
+    ("gemma3", {"norm_placement": "after"}),
+    ("gemma3", {"attention_scale": None}),
+    ("gemma3", {"attention_cap": 5.0}),
+    ("gemma3", {"logit_cap": None}),
+    ("gemma3", {"embedding_multiplier": 1.0}),
+    ("gemma3", {"rope_local_theta": None}),
+    ("gemma3", {"rope_scaling": RotaryScaling()}),
+    ("gemma3", {"rope_theta": 10_000.0}),
+    ("gemma3", {"sliding_layers": (True, True, True)}),
+    ("gpt_neox_parallel", {"parallel_residual": False}),
+    ("gpt_neox_parallel", {"rotary_share": 1.0}),
+    ("gpt_neox_parallel", {"rotary_share": 0.125}),
+    ("gpt_neox_parallel", {"shared_norm": True}),
+    ("gpt_neox_sequential", {"parallel_residual": True}),
+    ("gpt_neo", {"attention_scale": None}),
+    ("gpt_neo", {"sliding_window": None, "sliding_layers": None}),
+    ("gpt_neo", {"sliding_layers": (True, False, True)}),
+    ("bloom", {"positions": "none"}),
+    ("bloom", {"positions": "rotary"}),
+    ("bloom", {"embedding_norm": False}),
+    ("phi", {"shared_norm": False, "parallel_residual": False}),
+    ("phi", {"unembedding_bias": False}),
+    ("phi", {"rotary_share": 0.45}),
 ]
+
+
+def changed(config: DecoderConfig, changes: dict) -> DecoderConfig:
+    """The config with some fields, or fields of its rotary scaling, of other values."""
+    scaling = {name.partition(".")[2]: value for name, value in changes.items() if "." in name}
+    plain = {name: value for name, value in changes.items() if "." not in name}
+    return replace(config, **({"rope_scaling": replace(config.rope_scaling, **scaling)} | plain))
+
+
+def test_every_mechanism_is_dropped_by_some_flip() -> None:
+    sizes = {"vocab_size", "width", "layers", "heads", "kv_heads", "head_width", "ffn_width"}
+    flipped = {name.partition(".")[0] for _, changes in FLIPS for name in changes}
+    assert {field.name for field in fields(DecoderConfig)} - sizes == flipped
+    within = {name.partition(".")[2] for _, changes in FLIPS for name in changes} - {""}
+    assert {field.name for field in fields(RotaryScaling)} - {"kind"} == within
 
 
 @pytest.mark.parametrize(("name", "changes"), FLIPS, ids=lambda value: str(value).replace(" ", ""))
@@ -90,9 +156,10 @@ FLIPS = [
 def test_dropping_or_changing_a_mechanism_breaks_parity(name: str, changes: dict, tmp_path: Path) -> None:
     theirs = peer(name)
     right = ours(theirs, tmp_path)
-    config = replace(right.config, **changes)
+    config = changed(right.config, changes)
     wrong = Decoder(config).eval()
-    kept = {key: value for key, value in right.state_dict().items() if key in expected_shapes(config)}
+    shapes = expected_shapes(config)
+    kept = {key: value for key, value in right.state_dict().items() if shapes.get(key) == value.shape}
     wrong.load_state_dict(kept, strict=False)
     off = difference(wrong(token_ids()), peer_signals(theirs, token_ids())["logits"])
     assert off > 100 * TOLERANCE

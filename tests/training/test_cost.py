@@ -1,5 +1,6 @@
 """Operations counted from the structure equal those that torch counts; energy and price; memory."""
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from training_parts import decoder, model
 
 from shizuku.errors import TrainingError
 from shizuku.models.decoder import Decoder, DecoderConfig
+from shizuku.models.decoder_config import RotaryScaling
 from shizuku.training import memory
 from shizuku.training.batches import TensorBatch
-from shizuku.training.config import OptimizerConfig, TrainConfig
+from shizuku.training.config import ModelOverrides, OptimizerConfig, TrainConfig
 from shizuku.training.cost import bill, matmul_peak, parameter_total, token_cost
 from shizuku.training.from_text import decoder_config
 from shizuku.training.memory import check_memory, estimate_memory
@@ -28,6 +30,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
     "llama": {"kv_heads": 1, "tie_embeddings": False, "qk_norm": False, "layers": 3},
     "qwen3": {"kv_heads": 2, "heads": 4, "head_width": 16, "ffn_width": 56},
+    "capped": {"kv_heads": 1, "attention_cap": 5.0, "norm_placement": "both", "parallel_residual": True},
+    "alibi": {"positions": "alibi", "heads": 4, "embedding_norm": True, "qk_norm": False},
 }  # fmt: skip
 
 
@@ -66,6 +70,18 @@ def test_published_shapes_have_their_published_size(preset: str, vocab_size: int
     assert parameter_total(decoder_config(config, vocab_size)) == parameters
 
 
+def test_every_field_of_the_model_can_be_given() -> None:
+    names = {field.name for field in fields(DecoderConfig)}
+    assert names - {"vocab_size"} == {field.name for field in fields(ModelOverrides)}
+    assert ModelOverrides().given() == {}
+    scaling = RotaryScaling(kind="linear", factor=4.0)
+    config = TrainConfig(
+        text=("x",), out="y", model=ModelOverrides(rope_scaling=scaling, qk_norm=False, logit_cap=30.0)
+    )  # type: ignore[arg-type]
+    made = decoder_config(config, 300)
+    assert (made.rope_scaling, made.qk_norm, made.logit_cap) == (scaling, False, 30.0)
+
+
 def test_the_bill() -> None:
     cost = bill(7200.0, 1e12, watts=150.0, price_per_hour=0.5)
     assert cost.kilowatt_hours == pytest.approx(0.3) and cost.price == pytest.approx(1.0)
@@ -102,10 +118,18 @@ def test_shares_take_less_memory_and_processes_of_a_machine_share_it(monkeypatch
         check_memory(half, 2)
 
 
-def test_saved_activations_are_estimated() -> None:
-    config = DecoderConfig(
-        vocab_size=64, context=128, width=64, layers=4, heads=4, ffn_width=192, qk_norm=True
-    )
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"qk_norm": True},
+        {"norm_placement": "both", "norm_offset": True, "qk_norm": True, "embedding_multiplier": 8.0},
+        {"attention_cap": 5.0, "kv_heads": 2},
+        {"positions": "alibi", "embedding_norm": True},
+        {"residual_multiplier": 0.3, "parallel_residual": True},
+    ],
+)  # fmt: skip
+def test_saved_activations_are_estimated(changes: dict[str, Any]) -> None:
+    config = DecoderConfig(vocab_size=64, context=128, width=64, layers=4, heads=4, ffn_width=192, **changes)
     made = Decoder(config)
     held: dict[int, int] = {}
     parameters = {parameter.data_ptr() for parameter in made.parameters()}

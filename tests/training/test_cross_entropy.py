@@ -7,8 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from training_parts import model
 
-from shizuku.training.cross_entropy import cross_entropy_sums
+from shizuku.training.batches import TensorBatch
+from shizuku.training.cross_entropy import cross_entropy_sums, cross_entropy_sums_of
+from shizuku.training.objectives import NextToken
 
 
 def problem(
@@ -84,3 +87,47 @@ def test_no_tensor_is_as_large_as_all_logits() -> None:
         ce, _ = cross_entropy_sums(x, weight, targets, chunk=64)
         ce.backward()
     assert largest.elements == 64 * 64
+
+
+@pytest.mark.parametrize("chunk", [10, 37])
+def test_capped_logits_with_a_bias_equal_the_plain_computation(chunk: int) -> None:
+    x, weight, targets = problem(torch.float64)
+    bias = torch.linspace(-1, 1, 50, dtype=torch.float64).requires_grad_()
+
+    def unembed(x_ND: Tensor) -> Tensor:
+        return 3 * torch.tanh((x_ND @ weight.T + bias) / 3)
+
+    logits = unembed(x)
+    plain, plain_z = F.cross_entropy(logits, targets, reduction="sum"), logits.logsumexp(-1).square().sum()
+    ce, z = cross_entropy_sums_of(unembed, x, targets, vocab_size=50, with_z=True, chunk=chunk)
+    torch.testing.assert_close((ce, z), (plain, plain_z), rtol=1e-13, atol=0)
+    for mine, other in zip(
+        gradients(0.7 * ce + 0.03 * z, x, weight, bias),
+        gradients(0.7 * plain + 0.03 * plain_z, x, weight, bias),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, other, rtol=0, atol=float(1e-13 * other.abs().max()))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"logit_multiplier": 0.25},
+        {"logit_cap": 2.0, "logit_multiplier": 3.0},
+        {"tie_embeddings": False, "unembedding_bias": True},
+    ],
+)
+def test_the_objective_learns_from_the_logits_that_the_model_gives(changes: dict[str, Any]) -> None:
+    made = model(**changes)
+    for parameter in made.parameters():
+        parameter.data += 0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3))
+    ids = torch.randint(320, (2, 16), generator=torch.Generator().manual_seed(0))
+    batch = TensorBatch(ids, ids.roll(-1, 1), torch.ones_like(ids, dtype=torch.bool))
+    plain = F.cross_entropy(made(ids).flatten(0, 1), ids.roll(-1, 1).flatten(), reduction="sum")
+    loss = NextToken().loss(made, batch)["next_token"]
+    torch.testing.assert_close(loss, plain, rtol=1e-6, atol=0)
+    names, parameters = zip(*made.named_parameters(), strict=True)
+    for name, mine, other in zip(
+        names, gradients(loss, *parameters), gradients(plain, *parameters), strict=True
+    ):
+        assert (mine - other).abs().max() <= 2e-6 * other.abs().max(), name

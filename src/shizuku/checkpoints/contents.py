@@ -59,7 +59,8 @@ def unknown_architecture(path: Path) -> str | None:
     """Why a checkpoint's architecture cannot be loaded here, or None if it is known."""
     found = read_contents(path)
     gguf_file = found.kind == "gguf"
-    known = sorted(f.gguf_architecture if gguf_file else f.model_type for f in families().values())
+    every = (f.gguf_architecture if gguf_file else f.model_type for f in families().values())
+    known = sorted(filter(None, every))
     if found.architecture in (*known, OWN_MODEL_TYPE):
         return None
     return f"the architecture {found.architecture!r} is not known; known are {', '.join(known)}"

@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import gguf
-import numpy as np
 import torch
 from torch import Tensor
 
 from shizuku.checkpoints.families import Family, families
+from shizuku.checkpoints.gguf_settings import read_settings, write_settings
 from shizuku.checkpoints.gguf_tensors import GGUFTensors
 from shizuku.checkpoints.gguf_tokenizer import add_tokenizer
-from shizuku.checkpoints.huggingface import huggingface_family
 from shizuku.checkpoints.weights import Weight, few, to_ours, to_theirs, weight, written_out
-from shizuku.config import from_dict, to_dict
-from shizuku.errors import CheckpointError, ConfigError
-from shizuku.models.decoder import DecoderConfig
+from shizuku.config import to_dict
+from shizuku.errors import CheckpointError
+from shizuku.models.decoder_config import DecoderConfig
 from shizuku.progress import warn_once
 from shizuku.text.tokenizer import Tokenizer
 
@@ -31,25 +30,21 @@ _SEPARATE = tuple(
 _FUSED = weight("blk.{n}.attn_qkv", *(_ATTENTION + name for name in ("query", "key", "value")))
 _REST = (
     *weight("token_embd", "embedding"),
+    *weight("token_embd_norm", "embedding_norm"),
     *weight("position_embd", "position_embedding"),
     *weight("blk.{n}.attn_norm", "blocks.{n}.attention_norm"),
     *weight("blk.{n}.attn_q_norm", _ATTENTION + "query_norm"),
     *weight("blk.{n}.attn_k_norm", _ATTENTION + "key_norm"),
     *weight("blk.{n}.attn_output", _ATTENTION + "output"),
+    *weight("blk.{n}.post_attention_norm", "blocks.{n}.attention_output_norm"),
     *weight("blk.{n}.ffn_norm", "blocks.{n}.feedforward_norm"),
+    *weight("blk.{n}.post_ffw_norm", "blocks.{n}.feedforward_output_norm"),
     *weight("blk.{n}.ffn_gate", "blocks.{n}.feedforward.gate"),
     *weight("blk.{n}.ffn_up", "blocks.{n}.feedforward.up"),
     *weight("blk.{n}.ffn_down", "blocks.{n}.feedforward.down"),
     *weight("output_norm", "final_norm"),
     *weight("output", "unembedding"),
 )
-_BIASES = {
-    "attn_q.bias": "attention_bias",
-    "attn_output.bias": "attention_output_bias",
-    "ffn_up.bias": "mlp_bias",
-}
-"""Biases that a file has or not, without its metadata saying so."""
-
 FILE_TYPES: dict[str, tuple[gguf.LlamaFileType, gguf.GGMLQuantizationType]] = {
     "f32": (gguf.LlamaFileType.ALL_F32, gguf.GGMLQuantizationType.F32),
     "f16": (gguf.LlamaFileType.MOSTLY_F16, gguf.GGMLQuantizationType.F16),
@@ -74,7 +69,8 @@ def open_gguf(path: str | Path) -> tuple[DecoderConfig, dict[str, Tensor], dict[
         config = _config(family, tensors)
         table = (*_REST, *(_FUSED if "blk.0.attn_qkv.weight" in tensors else _SEPARATE))
         heads = {"attn_q": config.heads, "attn_k": config.kv_heads} if family.gguf_permuted else {}
-        found, strangers = to_ours(table, config, _HalfSplit(tensors, heads), lambda name: (name,))
+        here = _AsHere(tensors, heads, config.norm_offset)
+        found, strangers = to_ours(table, config, here, lambda name: (name,))
         if strangers:
             raise CheckpointError(f"{len(strangers)} tensors are not part of the model: {few(strangers)}")
     except CheckpointError as error:
@@ -84,10 +80,11 @@ def open_gguf(path: str | Path) -> tuple[DecoderConfig, dict[str, Tensor], dict[
 
 def _family(metadata: Mapping[str, Any]) -> Family:
     architecture = metadata.get("general.architecture")
-    known = {family.gguf_architecture: family for family in families().values()}
-    if architecture not in known:
+    known = {f.gguf_architecture: f for f in families().values() if f.gguf_architecture is not None}
+    if not isinstance(architecture, str) or architecture not in known:
+        names = ", ".join(sorted(known))
         raise CheckpointError(
-            f"the architecture {architecture!r} is not known here; known in GGUF are {', '.join(known)}"
+            f"the architecture {architecture!r} is not known here; known in GGUF are {names}"
         )
     return known[architecture]
 
@@ -97,65 +94,19 @@ def _config(family: Family, file: GGUFTensors) -> DecoderConfig:
     settings = {
         key.removeprefix(prefix): value for key, value in file.metadata.items() if key.startswith(prefix)
     }
-    epsilon = "layer_norm_rms_epsilon" if family.fixed["norm"] == "rmsnorm" else "layer_norm_epsilon"
     embedding = file.entries.get("token_embd.weight")
     if embedding is None or len(embedding.shape) != 2:
         raise CheckpointError("there is no matrix token_embd.weight")
-    try:
-        values = {
-            **family.fixed,
-            **family.gguf_fixed,
-            "vocab_size": embedding.shape[0],
-            "context": settings.pop("context_length"),
-            "width": settings.pop("embedding_length"),
-            "layers": settings.pop("block_count"),
-            "heads": (heads := settings.pop("attention.head_count")),
-            "kv_heads": settings.pop("attention.head_count_kv", heads),
-            "head_width": settings.pop("attention.key_length", 0),
-            "ffn_width": settings.pop("feed_forward_length"),
-            "norm_eps": _shortest(settings.pop(f"attention.{epsilon}")),
-            "rope_theta": _shortest(settings.pop("rope.freq_base", 10_000.0)),
-            "tie_embeddings": "output.weight" not in file.entries,
-        }
-        for bias, field in _BIASES.items():
-            values.setdefault(field, f"blk.0.{bias}" in file.entries)
-        config = from_dict(DecoderConfig, values)
-    except KeyError as error:
-        raise CheckpointError(f"the metadata lacks {prefix}{error.args[0]}") from error
-    except ConfigError as error:
-        raise CheckpointError(f"the metadata does not hold together: {error}") from error
-    _refuse_unknown(prefix, settings, config)
-    return config
+    return read_settings(family, settings, file.entries, embedding.shape[0])
 
 
-def _refuse_unknown(prefix: str, settings: Mapping[str, Any], config: DecoderConfig) -> None:
-    harmless: dict[str, tuple[Any, ...]] = {
-        "vocab_size": (settings.get("vocab_size"),),
-        "tensor_data_layout": (settings.get("tensor_data_layout"),),
-        "attention.value_length": (config.head_width,),
-        "rope.dimension_count": (config.head_width,),
-        "rope.scaling.type": ("none",),
-        "attention.causal": (True,),
-    }
-    for key, value in settings.items():
-        if value not in harmless.get(key, ()) and value not in (0, None, ""):
-            raise CheckpointError(
-                f"metadata {prefix}{key} = {value!r} is not understood: the model may have a mechanism "
-                "that is missing here, so it is refused"
-            )
+class _AsHere(Mapping[str, Tensor]):
+    """Tensors with query and key rows in our rotary order, and norms without the offset that GGUF adds."""
 
-
-def _shortest(value: Any) -> Any:
-    """Return the shortest decimal that a float32 of the file stands for: 1e-5 is stored as 9.99999975e-06."""
-    return float(str(np.float32(value))) if isinstance(value, float) else value
-
-
-class _HalfSplit(Mapping[str, Tensor]):
-    """Tensors whose query and key rows are turned from GGUF's interleaved rotary order into ours."""
-
-    def __init__(self, tensors: Mapping[str, Tensor], heads: Mapping[str, int]) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], heads: Mapping[str, int], offset: bool) -> None:
         self._tensors = tensors
         self._heads = heads
+        self._offset = offset
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
@@ -165,6 +116,8 @@ class _HalfSplit(Mapping[str, Tensor]):
 
     def __getitem__(self, name: str) -> Tensor:
         heads = self._heads.get(name.split(".")[-2])
+        if self._offset and name.endswith("norm.weight"):
+            return self._tensors[name] - 1
         return self._tensors[name] if heads is None else half_split(self._tensors[name], heads)
 
 
@@ -197,24 +150,20 @@ def write_gguf(
     CheckpointError.
     The caller makes the writing atomic.
     """
-    family = huggingface_family(config)
-    if family is None:
-        single, whole = _in_the_way(config), json.dumps(to_dict(config))
-        raise CheckpointError(
-            f"no GGUF architecture has the mechanisms of this model (known: {', '.join(families())}); "
-            + (f"without {' or '.join(single)} it could be written" if single else f"its config is {whole}")
-        )
+    family = _family_for(config)
     if file_type not in FILE_TYPES:
         raise CheckpointError(f"--type {file_type!r} is not known; choose from {', '.join(FILE_TYPES)}")
+    assert family.gguf_architecture is not None, "the family was chosen because it has one"
     writer = gguf.GGUFWriter(str(path), family.gguf_architecture)
     writer.add_name(name)
     writer.add_file_type(FILE_TYPES[file_type][0])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    _add_config(writer, family, config)
+    table = (*_REST, *(_FUSED if family.gguf_fused else _SEPARATE))
+    entries = list(written_out(table, config, tensors))
+    _add_settings(writer, write_settings(family, config, {entry.theirs for entry in entries}))
     if tokenizer is not None:
         add_tokenizer(writer, tokenizer, config.vocab_size)
-    table = (*_REST, *(_FUSED if family.gguf_fused else _SEPARATE))
-    for entry in written_out(table, config, tensors):
+    for entry in entries:
         _add_tensor(writer, family, config, entry, to_theirs(entry, tensors), file_type)
     try:
         writer.write_header_to_file()
@@ -224,6 +173,24 @@ def write_gguf(
         raise CheckpointError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         writer.close()
+
+
+def _able(config: DecoderConfig) -> Family | None:
+    """Return the first family with a GGUF architecture that can express the config."""
+    able = (family for family in families().values() if family.gguf_architecture is not None)
+    return next((family for family in able if family.write(config) is not None), None)
+
+
+def _family_for(config: DecoderConfig) -> Family:
+    family = _able(config)
+    if family is not None:
+        return family
+    single, whole = _in_the_way(config), json.dumps(to_dict(config))
+    known = ", ".join(sorted(filter(None, (one.gguf_architecture for one in families().values()))))
+    raise CheckpointError(
+        f"no GGUF architecture has the mechanisms of this model (known: {known}); "
+        + (f"without {' or '.join(single)} it could be written" if single else f"its config is {whole}")
+    )
 
 
 def _in_the_way(config: DecoderConfig) -> list[str]:
@@ -240,34 +207,22 @@ def _in_the_way(config: DecoderConfig) -> list[str]:
             plainer = replace(config, **changes)
         except ConfigError:
             continue
-        if huggingface_family(plainer) is not None:
+        if _able(plainer) is not None:
             found.append(f"{field.name} {value!r}")
     return found
 
 
-def _add_config(writer: gguf.GGUFWriter, family: Family, config: DecoderConfig) -> None:
-    if config.sliding_window is not None:
-        raise CheckpointError("sliding_window: GGUF's architectures here have no sliding windows")
-    if any(getattr(config, field) != value for field, value in family.gguf_fixed.items()):
-        raise CheckpointError(
-            f"activation {config.activation!r}: in GGUF, {family.gguf_architecture} has {family.gguf_fixed}"
-        )
-    writer.add_vocab_size(config.vocab_size)
-    writer.add_context_length(config.context)
-    writer.add_embedding_length(config.width)
-    writer.add_block_count(config.layers)
-    writer.add_feed_forward_length(config.ffn_width)
-    writer.add_head_count(config.heads)
-    writer.add_head_count_kv(config.kv_heads)
-    if config.norm == "rmsnorm":
-        writer.add_layer_norm_rms_eps(config.norm_eps)
-    else:
-        writer.add_layer_norm_eps(config.norm_eps)
-    if config.positions == "rotary":
-        writer.add_rope_freq_base(config.rope_theta)
-        writer.add_rope_dimension_count(config.head_width)
-        writer.add_key_length(config.head_width)
-        writer.add_value_length(config.head_width)
+def _add_settings(writer: gguf.GGUFWriter, settings: Mapping[str, Any]) -> None:
+    for key, value in settings.items():
+        name = f"{writer.arch}.{key}"
+        if isinstance(value, bool):
+            writer.add_bool(name, value)
+        elif isinstance(value, int):
+            writer.add_uint32(name, value)
+        elif isinstance(value, float):
+            writer.add_float32(name, value)
+        else:
+            writer.add_string(name, value)
 
 
 def _add_tensor(
@@ -281,6 +236,8 @@ def _add_tensor(
     part = entry.theirs.split(".")[-2]
     if family.gguf_permuted and part in ("attn_q", "attn_k"):
         tensor = interleaved(tensor, config.heads if part == "attn_q" else config.kv_heads)
+    if config.norm_offset and entry.theirs.endswith("norm.weight"):
+        tensor = tensor + 1
     kind = FILE_TYPES[file_type][1]
     if tensor.dim() == 1 or part == "position_embd":
         kind = gguf.GGMLQuantizationType.F32

@@ -20,7 +20,8 @@ from shizuku.models.decoder import DecoderConfig
 OWN_MODEL_TYPE = "shizuku-decoder"
 """The model_type of decoders that no Hugging Face architecture can express; AutoModel refuses it."""
 
-_OUTPUT = "lm_head.weight"
+_OUTPUT = "lm_head."
+_OUTPUT_MATRIX = f"{_OUTPUT}weight"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def read_config(directory: str | Path) -> DecoderConfig:
 def config_from_huggingface(foreign: Mapping[str, Any]) -> DecoderConfig:
     """Return our config for the keys of a config.json; see `families` for what is refused."""
     if foreign.get("model_type") != OWN_MODEL_TYPE:
-        known = (*families(), OWN_MODEL_TYPE)
+        known = (*sorted(families()), OWN_MODEL_TYPE)
         if foreign.get("model_type") not in known:
             raise CheckpointError(
                 f"model_type {foreign.get('model_type')!r} is not known here; known are {', '.join(known)}"
@@ -125,8 +126,7 @@ def from_huggingface_tensors(
         own = tuple(Weight(theirs=name, ours=(name,)) for name in expected_shapes(config))
         found, strangers = to_ours(own, config, tensors, lambda name: (name,))
     else:
-        prefixed = partial(_written, family)
-        found, strangers = to_ours(family.weights, config, tensors, lambda bare: (prefixed(bare), bare))
+        found, strangers = to_ours(family.weights, config, tensors, partial(_spellings, family))
         strangers = _without_harmless(family, config, tensors, strangers)
     if strangers:
         raise CheckpointError(f"{len(strangers)} tensors are not part of the model: {few(strangers)}")
@@ -139,21 +139,29 @@ def _without_harmless(
     if family.ignored is not None:
         ignored = re.compile(family.ignored)
         strangers = [name for name in strangers if not ignored.fullmatch(name.removeprefix(family.prefix))]
-    if config.tie_embeddings and _OUTPUT in strangers:
+    if config.tie_embeddings and _OUTPUT_MATRIX in strangers:
         bare = next(entry.theirs for entry in family.weights if entry.ours == ("embedding.weight",))
         embedding = tensors.get(family.prefix + bare, tensors.get(bare))
-        if embedding is None or not torch.equal(embedding, tensors[_OUTPUT]):
-            raise CheckpointError(f"the config ties the embeddings, but {_OUTPUT} differs from the embedding")
-        strangers.remove(_OUTPUT)
+        if embedding is None or not torch.equal(embedding, tensors[_OUTPUT_MATRIX]):
+            raise CheckpointError(
+                f"the config ties the embeddings, but {_OUTPUT_MATRIX} differs from the embedding"
+            )
+        strangers.remove(_OUTPUT_MATRIX)
     return strangers
 
 
 def _written(family: Family, bare: str) -> str:
-    return bare if bare == _OUTPUT else f"{family.prefix}{bare}"
+    return bare if bare.startswith(_OUTPUT) else f"{family.prefix}{bare}"
+
+
+def _spellings(family: Family, bare: str) -> tuple[str, ...]:
+    """Return the names under which a tensor may be found, that of today first."""
+    older = tuple(bare.replace(new, old) for new, old in family.older_names.items() if new in bare)
+    return (_written(family, bare), bare, *older)
 
 
 def huggingface_family(config: DecoderConfig) -> Family | None:
-    """Return the first family that can express the config, or None."""
+    """Return the first family that can express the config (see `families` for their order), or None."""
     return next((family for family in families().values() if family.write(config) is not None), None)
 
 

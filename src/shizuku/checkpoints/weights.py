@@ -1,7 +1,7 @@
 """Foreign tensors under our names: tables of what corresponds to what, and their use."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,15 +22,20 @@ class Weight:
     """Our names; several are stacked along the first dimension."""
     transposed: bool = False
     """Whether a matrix is stored as [inputs, outputs]."""
+    by_head: bool = False
+    """Whether each head's rows of the several tensors stand together, head after head."""
+    groups: int = 1
+    """In how many groups the several tensors' rows alternate: with `by_head` the heads, once written out."""
 
 
-def weight(theirs: str, *ours: str, transposed: bool = False) -> tuple[Weight, ...]:
+def weight(theirs: str, *ours: str, transposed: bool = False, by_head: bool = False) -> tuple[Weight, ...]:
     """Return the entries of a module: its weight and its bias, where it has one."""
     return tuple(
         Weight(
             theirs=f"{theirs}.{part}",
             ours=tuple(f"{name}.{part}" for name in ours),
             transposed=transposed and part == "weight",
+            by_head=by_head,
         )
         for part in ("weight", "bias")
     )
@@ -53,7 +58,8 @@ def written_out(
         for n in range(config.layers) if "{n}" in entry.theirs else (0,):
             ours = tuple(name.format(n=n) for name in entry.ours)
             if ours[0] in present:
-                yield Weight(theirs=entry.theirs.format(n=n), ours=ours, transposed=entry.transposed)
+                theirs, groups = entry.theirs.format(n=n), config.heads if entry.by_head else 1
+                yield replace(entry, theirs=theirs, ours=ours, groups=groups)
 
 
 def to_ours(
@@ -82,7 +88,7 @@ def to_ours(
             continue
         used.add(name)
         shapes = [expected[ours] for ours in entry.ours]
-        found.update(zip(entry.ours, _split(name, tensors[name], shapes, entry.transposed), strict=True))
+        found.update(zip(entry.ours, _split(name, tensors[name], shapes, entry), strict=True))
     if missing:
         raise CheckpointError(f"{len(missing)} tensors are missing: {few(missing)}")
     return found, sorted(set(tensors) - used)
@@ -91,7 +97,10 @@ def to_ours(
 def to_theirs(entry: Weight, state_dict: Mapping[str, Tensor]) -> Tensor:
     """Return the foreign tensor of one written-out entry."""
     parts = [state_dict[name].detach() for name in entry.ours]
-    stacked = parts[0] if len(parts) == 1 else torch.cat(parts)
+    stacked = parts[0]
+    if len(parts) > 1:
+        grouped = [part.reshape(entry.groups, -1, *part.shape[1:]) for part in parts]
+        stacked = torch.cat(grouped, dim=1).reshape(-1, *parts[0].shape[1:])
     return (stacked.t() if entry.transposed else stacked).contiguous()
 
 
@@ -100,13 +109,15 @@ def few(names: list[str]) -> str:
     return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
-def _split(name: str, tensor: Tensor, shapes: list[torch.Size], transposed: bool) -> list[Tensor]:
+def _split(name: str, tensor: Tensor, shapes: list[torch.Size], entry: Weight) -> list[Tensor]:
     if tensor.dtype not in _FLOATS:
         raise CheckpointError(f"tensor {name} is of type {tensor.dtype}; expected floating-point weights")
     stacked = torch.Size((sum(shape[0] for shape in shapes), *shapes[0][1:]))
-    wanted = torch.Size(reversed(stacked)) if transposed else stacked
+    wanted = torch.Size(reversed(stacked)) if entry.transposed else stacked
     if tensor.shape != wanted:
         raise CheckpointError(f"tensor {name} has shape {list(tensor.shape)}; the config says {list(wanted)}")
     tensor = tensor.to(torch.float32)
-    parts = (tensor.t() if transposed else tensor).split([shape[0] for shape in shapes])
-    return [part.contiguous() for part in parts]
+    rows = tensor.t() if entry.transposed else tensor
+    grouped = rows.reshape(entry.groups, -1, *rows.shape[1:])
+    parts = grouped.split([shape[0] // entry.groups for shape in shapes], dim=1)
+    return [part.reshape(shape).contiguous() for part, shape in zip(parts, shapes, strict=True)]

@@ -1,4 +1,4 @@
-"""The decoder: one config that names mechanisms, one model that has them.
+"""The decoder: one model with the mechanisms that its config names.
 
 Legend: `B` batch, `T` tokens of this call, `S` all tokens so far, `D` width, `V` vocabulary.
 """
@@ -13,136 +13,33 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from shizuku.errors import ConfigError, ModelError
+from shizuku.errors import ModelError
+from shizuku.models.decoder_config import DecoderConfig
 from shizuku.models.hooks import HookTable
 from shizuku.models.layers.attention import Attention, AttentionCall
-from shizuku.models.layers.feedforward import ACTIVATIONS, FeedForward
+from shizuku.models.layers.feedforward import FeedForward
 from shizuku.models.layers.norms import make_norm
 from shizuku.models.layers.rotary import Rotation, rotation
 from shizuku.models.layers.visibility import (
     Layout,
     Visibility,
+    alibi_slopes,
     complete_layout,
     plain_layout,
     visible,
     visible_plain,
-)  # fmt: skip
+)
 from shizuku.models.state import KeyValueState, State
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DecoderConfig:
-    """Every mechanism of a decoder, by what it does; fields that contradict each other raise ConfigError."""
-
-    vocab_size: int
-    """Number of token ids."""
-    context: int
-    """Longest sequence in tokens: a position at or beyond it is refused, learned or rotary alike.
-    Rotary weights don't depend on it: to go further on purpose, build the model with a longer context."""
-    width: int
-    """Features of the residual stream."""
-    layers: int
-    """Number of blocks."""
-    heads: int
-    """Number of query heads."""
-    kv_heads: int = 0
-    """Number of key-value heads, a divisor of heads; 0 means as many as heads."""
-    head_width: int = 0
-    """Features of one head; 0 means width / heads."""
-    ffn_width: int
-    """Hidden features of the feed-forward layer."""
-    norm: str = "rmsnorm"
-    """rmsnorm or layernorm."""
-    norm_eps: float = 1e-6
-    """Added to the variance (or mean square) before the root."""
-    norm_bias: bool = False
-    """Whether layer norms add a bias."""
-    positions: str = "rotary"
-    """rotary, learned (a table of `context` rows) or none."""
-    rope_theta: float = 10_000.0
-    """Base of the rotary angles."""
-    activation: str = "silu"
-    """silu, gelu, gelu_tanh, relu or relu2 (the square of relu)."""
-    gated: bool = True
-    """Whether the feed-forward layer multiplies by a second, activated projection (SwiGLU with silu)."""
-    attention_bias: bool = False
-    """Whether query, key and value projections add a bias."""
-    attention_output_bias: bool = False
-    """Whether the attention's output projection adds a bias."""
-    mlp_bias: bool = False
-    """Whether the feed-forward projections add a bias."""
-    qk_norm: bool = False
-    """RMS norm of every query and key head before the rotation."""
-    tie_embeddings: bool = True
-    """Whether the output matrix is the embedding matrix."""
-    sliding_window: int | None = None
-    """In windowed layers a query sees itself and the window - 1 tokens before it; None means no limit."""
-    sliding_layers: tuple[bool, ...] | None = None
-    """Which layers are windowed, one entry a layer; None means all of them when there is a window."""
-
-    def __post_init__(self) -> None:
-        """Resolve the zeros and check every field against the others."""
-        object.__setattr__(self, "kv_heads", self.kv_heads or self.heads)
-        for field in ("vocab_size", "context", "width", "layers", "heads", "kv_heads", "ffn_width"):
-            if getattr(self, field) < 1:
-                raise ConfigError(f"{field} is {getattr(self, field)}; it must be at least 1")
-        if self.head_width == 0:
-            if self.width % self.heads:
-                raise ConfigError(f"width {self.width} is no multiple of heads {self.heads}: set head_width")
-            object.__setattr__(self, "head_width", self.width // self.heads)
-        if self.head_width < 1:
-            raise ConfigError(f"head_width is {self.head_width}; it must be at least 1")
-        if self.heads % self.kv_heads:
-            raise ConfigError(f"heads {self.heads} is no multiple of kv_heads {self.kv_heads}")
-        _check_choices(self)
-        _check_positions_and_windows(self)
-
-    @property
-    def windows(self) -> tuple[int | None, ...]:
-        """The sliding window of each layer, None where a layer sees everything."""
-        chosen = self.sliding_layers or (True,) * self.layers
-        return tuple(self.sliding_window if sliding else None for sliding in chosen)
-
-
-def _check_choices(config: DecoderConfig) -> None:
-    choices = {
-        "norm": ("rmsnorm", "layernorm"), "positions": ("rotary", "learned", "none"),
-        "activation": tuple(ACTIVATIONS),
-    }  # fmt: skip
-    for field, allowed in choices.items():
-        if getattr(config, field) not in allowed:
-            raise ConfigError(f"{field} is {getattr(config, field)!r}; expected one of {', '.join(allowed)}")
-    if config.norm_bias and config.norm == "rmsnorm":
-        raise ConfigError("norm_bias is set, but norm 'rmsnorm' has no bias: choose norm 'layernorm'")
-    if not config.norm_eps > 0:
-        raise ConfigError(f"norm_eps is {config.norm_eps}; it must be above 0")
-
-
-def _check_positions_and_windows(config: DecoderConfig) -> None:
-    if config.positions == "rotary":
-        if config.head_width % 2:
-            raise ConfigError(f"head_width {config.head_width} is odd; rotary positions turn pairs")
-        if not config.rope_theta > 0:
-            raise ConfigError(f"rope_theta is {config.rope_theta}; it must be above 0")
-    if config.sliding_window is not None and config.sliding_window < 1:
-        raise ConfigError(f"sliding_window is {config.sliding_window}; it must be at least 1 or None")
-    if config.sliding_layers is not None:
-        if config.sliding_window is None:
-            raise ConfigError("sliding_layers is set without a sliding_window")
-        object.__setattr__(config, "sliding_layers", tuple(config.sliding_layers))
-        if len(config.sliding_layers) != config.layers:
-            raise ConfigError(
-                f"sliding_layers has {len(config.sliding_layers)} entries for {config.layers} layers"
-            )
+__all__ = ["Block", "Decoder", "DecoderConfig", "initialise", "parameter_count"]
 
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """What all blocks of one forward pass share."""
+    """What all blocks of one forward pass share; mappings go by a layer's sliding window."""
 
-    rotation: Rotation | None
+    rotations: Mapping[int | None, Rotation | None]
     visibilities: Mapping[int | None, Visibility]
-    """By sliding window."""
     state: State | None
     hooks: HookTable | None
 
@@ -150,7 +47,7 @@ class _Pass:
         prefix = f"blocks.{layer}.attention."
         return AttentionCall(
             visibility=self.visibilities[window],
-            rotation=self.rotation,
+            rotation=self.rotations[window],
             append=None if self.state is None else partial(self.state.append, layer),
             tap=None if self.hooks is None else self.hooks.under(prefix),
             eager=self.hooks is not None and self.hooks.wants(f"{prefix}pattern"),
@@ -158,36 +55,54 @@ class _Pass:
 
 
 class Block(nn.Module):
-    """Attention and feed-forward layer, each normalised before and added after."""
+    """Attention and feed-forward layer, normed before, after or both, one after the other or side by side."""
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        norm = partial(make_norm, config.norm, config.width, eps=config.norm_eps, bias=config.norm_bias)
-        self.attention_norm = norm()
-        self.attention = Attention(
-            config.width, heads=config.heads, kv_heads=config.kv_heads, head_width=config.head_width,
-            bias=config.attention_bias, output_bias=config.attention_output_bias,
-            norm_eps=config.norm_eps if config.qk_norm else None,
-        )  # fmt: skip
-        self.feedforward_norm = norm()
+        before, after = config.norm_placement != "after", config.norm_placement != "before"
+        own = before and not config.shared_norm
+        self.attention_norm = norm_of(config) if before else None
+        self.attention = Attention(config)
+        self.attention_output_norm = norm_of(config) if after else None
+        self.feedforward_norm = norm_of(config) if own else None
         self.feedforward = FeedForward(
             config.width, config.ffn_width,
             activation=config.activation, gated=config.gated, bias=config.mlp_bias,
         )  # fmt: skip
+        self.feedforward_output_norm = norm_of(config) if after else None
+        self.parallel, self.shared_norm = config.parallel_residual, config.shared_norm
+        self.multiplier = config.residual_multiplier
 
     def forward(
         self, x_BTD: Float[Tensor, "B T D"], call: AttentionCall, tap: HookTable | None
     ) -> Float[Tensor, "B T D"]:
         """Return the residual stream after this block."""
-        attended_BTD = self.attention(self.attention_norm(x_BTD), call)
+        normed_BTD = x_BTD if self.attention_norm is None else self.attention_norm(x_BTD)
+        added_BTD = self._added(self.attention(normed_BTD, call), self.attention_output_norm)
         if tap is not None:
-            attended_BTD = tap("attention", attended_BTD)
-        x_BTD = x_BTD + attended_BTD
-        fed_BTD = self.feedforward(self.feedforward_norm(x_BTD))
+            added_BTD = tap("attention", added_BTD)
+        read_BTD, x_BTD = x_BTD, x_BTD + added_BTD
+        if not self.shared_norm:
+            normed_BTD = read_BTD if self.parallel else x_BTD
+            if self.feedforward_norm is not None:
+                normed_BTD = self.feedforward_norm(normed_BTD)
+        added_BTD = self._added(self.feedforward(normed_BTD), self.feedforward_output_norm)
         if tap is not None:
-            fed_BTD = tap("feedforward", fed_BTD)
-        x_BTD = x_BTD + fed_BTD
+            added_BTD = tap("feedforward", added_BTD)
+        x_BTD = x_BTD + added_BTD
         return x_BTD if tap is None else tap("residual", x_BTD)
+
+    def _added(self, out_BTD: Tensor, norm: nn.Module | None) -> Tensor:
+        if norm is not None:
+            out_BTD = norm(out_BTD)
+        return out_BTD if self.multiplier == 1 else out_BTD * self.multiplier
+
+
+def norm_of(config: DecoderConfig) -> nn.Module:
+    """Return a norm of the residual stream."""
+    return make_norm(
+        config.norm, config.width, eps=config.norm_eps, bias=config.norm_bias, offset=config.norm_offset
+    )
 
 
 class Decoder(nn.Module):
@@ -200,16 +115,23 @@ class Decoder(nn.Module):
         self.embedding = nn.Embedding(config.vocab_size, config.width)
         learned = config.positions == "learned"
         self.position_embedding = nn.Embedding(config.context, config.width) if learned else None
+        self.embedding_norm = norm_of(config) if config.embedding_norm else None
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.final_norm = make_norm(config.norm, config.width, eps=config.norm_eps, bias=config.norm_bias)
-        tied = config.tie_embeddings
-        self.unembedding = None if tied else nn.Linear(config.width, config.vocab_size, bias=False)
+        self.final_norm = norm_of(config)
+        self.unembedding: nn.Linear | None = None
+        if not config.tie_embeddings:
+            self.unembedding = nn.Linear(config.width, config.vocab_size, bias=config.unembedding_bias)
         self.hooks: HookTable | None = None
 
     @property
     def unembedding_weight_VD(self) -> Float[Tensor, "V D"]:
         """The matrix that turns the final residual stream into logits."""
         return self.embedding.weight if self.unembedding is None else self.unembedding.weight
+
+    @property
+    def linear_unembedding(self) -> bool:
+        """Whether logits are nothing but the products of `hidden` with `unembedding_weight_VD`."""
+        return self.config.logit_cap is None and not self.config.unembedding_bias
 
     def new_state(
         self, batch: int, capacity: int, dtype: torch.dtype | None = None,
@@ -239,7 +161,9 @@ class Decoder(nn.Module):
 
     def unembed(self, x_D: Float[Tensor, "*dims D"]) -> Float[Tensor, "*dims V"]:
         """Return the logits of final residual streams, as `hidden` gives them."""
-        return F.linear(x_D, self.unembedding_weight_VD)
+        bias_V, cap = None if self.unembedding is None else self.unembedding.bias, self.config.logit_cap
+        logits_V = F.linear(x_D, self.unembedding_weight_VD, bias_V)
+        return logits_V if cap is None else cap * torch.tanh(logits_V / cap)
 
     def hidden(
         self, ids_BT: Int[Tensor, "B T"] | None = None, *,
@@ -248,7 +172,7 @@ class Decoder(nn.Module):
         segments_BT: Int[Tensor, "#B T"] | None = None,
         state: State | None = None,
     ) -> Float[Tensor, "B T D"]:  # fmt: skip
-        """Return the residual stream after the final norm.
+        """Return the residual stream after the final norm, times the logits' multiplier.
 
         Takes ids or embeddings. Padding is said by `segments_BT`: -1 for padding, else the number of the
         document inside its row; one unpadded document a row when left out. `positions_BT` counts inside the
@@ -266,10 +190,7 @@ class Decoder(nn.Module):
         if plain:
             self._check_length(start, tokens)
             here_1T = torch.arange(start, start + tokens, device=x_BTD.device)[None]
-            visibilities = {
-                window: visible_plain(start, tokens, window=window, device=x_BTD.device)
-                for window in set(self.config.windows)
-            }
+            visibilities = self._plain_visibilities(start, here_1T)
         else:
             if state is None:
                 nothing = plain_layout(batch, 0, x_BTD.device)
@@ -278,13 +199,40 @@ class Decoder(nn.Module):
                 here, everything = state.place(positions_BT, segments_BT, tokens)
             here_1T = here.positions_BT
             self._check_positions(here_1T)
-            visibilities = {
-                window: visible(here, everything, window=window) for window in set(self.config.windows)
-            }
+            visibilities = self._visibilities(here, everything)
         x_BTD = self._run(x_BTD, here_1T, visibilities, state)
         if state is not None:
             state.commit(tokens, everything)
         return x_BTD
+
+    def _plain_visibilities(
+        self, start: int, positions_1T: Int[Tensor, "1 T"]
+    ) -> dict[int | None, Visibility]:
+        tokens, device = positions_1T.shape[1], positions_1T.device
+        if self.config.positions == "alibi":
+            here = Layout(positions_1T, torch.zeros_like(positions_1T))
+            return self._visibilities(here, plain_layout(1, start + tokens, device))
+        windows = set(self.config.windows)
+        return {window: visible_plain(start, tokens, window=window, device=device) for window in windows}
+
+    def _visibilities(self, here: Layout, everything: Layout) -> dict[int | None, Visibility]:
+        alibi, device = self.config.positions == "alibi", here.positions_BT.device
+        slopes_H = alibi_slopes(self.config.heads, device) if alibi else None
+        windows = set(self.config.windows)
+        return {window: visible(here, everything, window=window, slopes_H=slopes_H) for window in windows}
+
+    def _rotations(
+        self, positions_BT: Int[Tensor, "#B T"], dtype: torch.dtype
+    ) -> dict[int | None, Rotation | None]:
+        config, windows = self.config, set(self.config.windows)
+        if config.positions != "rotary":
+            return dict.fromkeys(windows)
+        turn = partial(rotation, positions_BT, width=config.rotary_width, dtype=dtype)
+        everywhere = turn(theta=config.rope_theta, scaling=config.rope_scaling, context=config.context)
+        found: dict[int | None, Rotation | None] = dict.fromkeys(windows, everywhere)
+        if config.rope_local_theta is not None:
+            found[config.sliding_window] = turn(theta=config.rope_local_theta)
+        return found
 
     def _run(
         self,
@@ -294,21 +242,22 @@ class Decoder(nn.Module):
         state: State | None,
     ) -> Float[Tensor, "B T D"]:
         hooks, config = self.hooks, self.config
+        if config.embedding_multiplier != 1:
+            x_BTD = x_BTD * config.embedding_multiplier
         if self.position_embedding is not None:
             x_BTD = x_BTD + self.position_embedding(positions_BT)
+        if self.embedding_norm is not None:
+            x_BTD = self.embedding_norm(x_BTD)
         if hooks is not None:
             x_BTD = hooks("embedding", x_BTD)
-        turned = None
-        if config.positions == "rotary":
-            turned = rotation(
-                positions_BT, width=config.head_width, theta=config.rope_theta, dtype=x_BTD.dtype
-            )
-        shared = _Pass(turned, visibilities, state, hooks)
+        shared = _Pass(self._rotations(positions_BT, x_BTD.dtype), visibilities, state, hooks)
         for layer, (block, window) in enumerate(zip(self.blocks, config.windows, strict=True)):
             tap = None if hooks is None else hooks.under(f"blocks.{layer}.")
             x_BTD = block(x_BTD, shared.for_layer(layer, window), tap)
         x_BTD = self.final_norm(x_BTD)
-        return x_BTD if hooks is None else hooks("final_norm", x_BTD)
+        if hooks is not None:
+            x_BTD = hooks("final_norm", x_BTD)
+        return x_BTD if config.logit_multiplier == 1 else x_BTD * config.logit_multiplier
 
     def _embed(
         self, ids_BT: Int[Tensor, "B T"] | None, embeddings_BTD: Float[Tensor, "B T D"] | None
@@ -368,7 +317,7 @@ def initialise(model: Decoder, seed: int, *, zero_outputs: bool = False) -> None
 
     Matrices are normal with deviation 1 / sqrt(inputs), those that write into the residual stream divided
     by sqrt(2 layers) so that its variance doesn't grow with depth (Radford et al. 2019), or zero with
-    `zero_outputs`; embeddings have deviation 0.02; norms are one, biases zero.
+    `zero_outputs`; embeddings have deviation 0.02; norms scale by one, biases are zero.
     """
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
@@ -376,7 +325,7 @@ def initialise(model: Decoder, seed: int, *, zero_outputs: bool = False) -> None
         if name.endswith(".bias"):
             parameter.zero_()
         elif parameter.dim() == 1:
-            parameter.fill_(1.0)
+            parameter.fill_(0.0 if model.config.norm_offset else 1.0)
         else:
             deviation = 0.02 if "embedding" in module else parameter.shape[1] ** -0.5
             if module in ("output", "down"):

@@ -1,13 +1,15 @@
 """Settings of the loop, the optimizer and the schedule; nothing here needs torch."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from shizuku.config import VerbConfig, to_dict
+from shizuku.config import VerbConfig
 from shizuku.errors import ConfigError
+from shizuku.models.decoder_config import RotaryScaling
 from shizuku.training.presets import PresetName
 
 PrecisionName = Literal["float32", "bfloat16", "float16"]
@@ -191,10 +193,26 @@ class ModelOverrides:
     """Added to the variance (or mean square) before the root."""
     norm_bias: bool | None = None
     """Whether layer norms add a bias."""
-    positions: Literal["rotary", "learned", "none"] | None = None
+    norm_offset: bool | None = None
+    """RMS norms multiply by 1 + weight."""
+    norm_placement: Literal["before", "after", "both"] | None = None
+    """Whether norms stand before the attention and feed-forward layers, after them, or both."""
+    parallel_residual: bool | None = None
+    """Attention and feed-forward layer read the same stream, side by side."""
+    shared_norm: bool | None = None
+    """With parallel_residual: they read it through one norm."""
+    embedding_norm: bool | None = None
+    """Whether embeddings are normed before the first block."""
+    positions: Literal["rotary", "learned", "alibi", "none"] | None = None
     """How positions are told apart."""
     rope_theta: float | None = None
     """Base of the rotary angles."""
+    rope_local_theta: float | None = None
+    """Base in windowed layers."""
+    rope_scaling: RotaryScaling = field(default_factory=RotaryScaling)
+    """How rotary angles are scaled for a longer context."""
+    rotary_share: float | None = None
+    """Share of a head's features that are turned."""
     activation: Literal["silu", "gelu", "gelu_tanh", "relu", "relu2"] | None = None
     """Activation of the feed-forward layer."""
     gated: bool | None = None
@@ -205,22 +223,35 @@ class ModelOverrides:
     """Whether the attention's output projection adds a bias."""
     mlp_bias: bool | None = None
     """Whether the feed-forward projections add a bias."""
+    unembedding_bias: bool | None = None
+    """Whether the output matrix, untied, adds a bias."""
     qk_norm: bool | None = None
     """RMS norm of every query and key head before the rotation."""
+    qk_norm_joint: bool | None = None
+    """With qk_norm: one norm over the features of all heads together."""
     tie_embeddings: bool | None = None
     """Whether the output matrix is the embedding matrix."""
     sliding_window: int | None = None
     """In windowed layers a query sees itself and the window - 1 tokens before it."""
     sliding_layers: tuple[bool, ...] | None = None
     """Which layers are windowed, one entry a layer."""
+    attention_scale: float | None = None
+    """Factor on the products of queries and keys (1 / sqrt(head_width))."""
+    attention_cap: float | None = None
+    """Soft cap of the attention scores."""
+    logit_cap: float | None = None
+    """Soft cap of the logits."""
+    embedding_multiplier: float | None = None
+    """Factor on the embeddings."""
+    residual_multiplier: float | None = None
+    """Factor on what attention and feed-forward layers add to the residual stream."""
+    logit_multiplier: float | None = None
+    """Factor on the logits."""
 
     def given(self) -> dict[str, object]:
-        """The values that were given, by field."""
-        return {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in to_dict(self).items()
-            if value is not None
-        }
+        """The values that were given, by field of DecoderConfig."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in values.items() if value not in (None, RotaryScaling())}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

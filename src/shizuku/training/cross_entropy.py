@@ -3,10 +3,13 @@
 Legend: `N` tokens, `D` width, `V` vocabulary, `C` tokens of one chunk.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
 
 CHUNK_BYTES = 16 << 20
 """Logits held at once: more leaves the last-level cache, less makes the matrix products thin."""
@@ -117,3 +120,30 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         if dw_VD is not None and zw_VD is not None:
             dw_VD.addcmul_(zw_VD, z_grad)
         return dx_ND, dw_VD, None, None, None, None
+
+
+def cross_entropy_sums_of(
+    unembed: Callable[[Tensor], Tensor],
+    x_ND: Tensor,
+    targets_N: Tensor,
+    *,
+    vocab_size: int,
+    with_z: bool = False,
+    chunk: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Like `cross_entropy_sums`, for logits that are more than one matrix product (capped, with a bias).
+
+    Autograd goes through `unembed`; the backward pass works each chunk out again, so that none is kept.
+    """
+    size = chunk or chunk_tokens(vocab_size, x_ND.element_size())
+
+    def sums(x_CD: Tensor, targets_C: Tensor) -> tuple[Tensor, Tensor]:
+        logits_CV = unembed(x_CD)
+        ce = cross_entropy(logits_CV, targets_C, reduction="sum")
+        return ce, logits_CV.logsumexp(-1).square().sum() if with_z else ce.new_zeros(())
+
+    ce_sum, z_sum = x_ND.new_zeros(()), x_ND.new_zeros(())
+    for x_CD, targets_C in zip(x_ND.split(size), targets_N.split(size), strict=True):
+        ce, z = checkpoint(sums, x_CD, targets_C, use_reentrant=False)
+        ce_sum, z_sum = ce_sum + ce, z_sum + z
+    return ce_sum, z_sum

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from shizuku.errors import ConfigError, TrainingError
 from shizuku.training.batches import TensorBatch
-from shizuku.training.cross_entropy import cross_entropy_sums
+from shizuku.training.cross_entropy import cross_entropy_sums, cross_entropy_sums_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ class NextToken:
     """Cross entropy of the next token, in nats, over the tokens that the batch's mask marks.
 
     `z_loss` is the coefficient of the mean of log(Z)² (Chowdhery et al. 2022, PaLM), which keeps logits from
-    drifting; it is a training term only. The model has `hidden(...)` and `unembedding_weight_VD`.
+    drifting; it is a training term only. The model has `hidden(...)` and `unembedding_weight_VD`; where
+    `linear_unembedding` is false, logits are more than their product, and come from `unembed`.
     """
 
     def __init__(self, z_loss: float = 0.0) -> None:
@@ -79,5 +80,10 @@ class NextToken:
                 f"target id {int(targets_N.max())} is outside the model's vocabulary of {len(weight_VD)}: "
                 "is the data tokenised with this model's tokenizer (--tokenizer)?"
             )
-        ce, z = cross_entropy_sums(x_ND, weight_VD, targets_N, with_z="z" in self.terms and model.training)
+        with_z = "z" in self.terms and model.training
+        if getattr(model, "linear_unembedding", True):
+            ce, z = cross_entropy_sums(x_ND, weight_VD, targets_N, with_z=with_z)
+        else:
+            unembed: Any = model.unembed
+            ce, z = cross_entropy_sums_of(unembed, x_ND, targets_N, vocab_size=len(weight_VD), with_z=with_z)
         return {"next_token": ce, "z": z} if "z" in self.terms else {"next_token": ce}

@@ -8,7 +8,7 @@ fail, not run wrong.
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -16,13 +16,14 @@ from shizuku.checkpoints.translations import Translation
 from shizuku.checkpoints.weights import Weight
 from shizuku.config import from_dict
 from shizuku.errors import CheckpointError, ConfigError
-from shizuku.models.decoder import DecoderConfig
+from shizuku.models.decoder_config import DecoderConfig
 
 _NEUTRAL = """
 _name_or_path architectures attn_implementation bos_token_id chunk_size_feed_forward dtype eos_token_id
 id2label initializer_range is_encoder_decoder label2id model_type output_attentions output_hidden_states
 pad_token_id problem_type return_dict task_specific_params tokenizer_class torch_dtype transformers_version
-transformers.js_config unsloth_fixed unsloth_version use_cache attention_dropout hidden_dropout
+transformers.js_config unsloth_fixed unsloth_version use_cache attention_dropout hidden_dropout resid_dropout
+embed_dropout resid_pdrop embd_pdrop attn_pdrop classifier_dropout
 """
 NEUTRAL = frozenset(_NEUTRAL.split())
 """Keys that don't change what a decoder computes (dropout acts in training only, and is not ours)."""
@@ -48,14 +49,18 @@ class Family:
     """Before every weight's name but the output matrix's; checkpoints of the bare model lack it."""
     weights: tuple[Weight, ...]
     """Every tensor that a member may have; which it has follows from its config."""
+    older_names: Mapping[str, str] = field(default_factory=dict)
+    """Parts of weights' names as written today, and as older files have them."""
     ignored: str | None = None
     """Pattern of tensors that old checkpoints carry and that are no weights."""
     accepts: Callable[[DecoderConfig], bool] = lambda config: True
     """Whether transformers takes such a config, where its own checks are narrower than the mechanisms."""
-    gguf_architecture: str
-    """The name of the architecture inside GGUF files."""
-    gguf_fixed: Mapping[str, Any]
+    gguf_architecture: str | None = None
+    """The name of the architecture inside GGUF files; None where there is none."""
+    gguf_fixed: Mapping[str, Any] = field(default_factory=dict)
     """Fields of DecoderConfig that GGUF metadata leaves to the architecture, besides `fixed`."""
+    gguf_settings: tuple[Translation, ...] = ()
+    """What GGUF metadata says about this architecture besides what it says about all."""
     gguf_permuted: bool = False
     """Whether GGUF keeps query and key rows in the interleaved rotary order."""
     gguf_fused: bool = False
@@ -97,10 +102,16 @@ class Family:
             return None
 
 
+FIRST = ("llama", "gpt2", "qwen2", "qwen3", "mistral")
+"""Where several families can express a config, it is written as the first of these, which most programs read;
+else as the first in alphabetical order."""
+
+
 @cache
 def families() -> Mapping[str, Family]:
-    """Return every family here by its model_type, in alphabetical order."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    """Return every family here by its model_type: those of FIRST, then the others in alphabetical order."""
+    found = {module.name for module in pkgutil.iter_modules(__path__)}
+    names = (*FIRST, *sorted(found - set(FIRST)))
     return {name: importlib.import_module(f"{__name__}.{name}").FAMILY for name in names}
 
 
@@ -108,6 +119,6 @@ def family_of(model_type: object) -> Family:
     """Return the family of a config.json's `model_type`; an unknown one raises CheckpointError."""
     if not isinstance(model_type, str) or model_type not in families():
         raise CheckpointError(
-            f"model_type {model_type!r} is not known here; known are {', '.join(families())}"
+            f"model_type {model_type!r} is not known here; known are {', '.join(sorted(families()))}"
         )
     return families()[model_type]

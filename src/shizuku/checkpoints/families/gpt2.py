@@ -1,15 +1,10 @@
 """GPT-2: layer norms, learned positions, biases everywhere, matrices stored as [inputs, outputs]."""
 
 from shizuku.checkpoints.families import Family
-from shizuku.checkpoints.translations import Translation, activation, same
+from shizuku.checkpoints.translations import activation, four_times, renamed
 from shizuku.checkpoints.weights import weight
 
 _QKV = ("blocks.{n}.attention.query", "blocks.{n}.attention.key", "blocks.{n}.attention.value")
-_FOUR_TIMES = Translation(
-    keys=("n_inner",),
-    read=lambda foreign: {"ffn_width": foreign.get("n_inner") or 4 * foreign["n_embd"]},
-    write=lambda config: {"n_inner": config.ffn_width},
-)
 
 FAMILY = Family(
     model_type="gpt2",
@@ -24,15 +19,11 @@ FAMILY = Family(
         "mlp_bias": True,
     },
     translations=(
-        same("vocab_size", "vocab_size"),
-        same("n_positions", "context"),
-        same("n_embd", "width"),
-        same("n_layer", "layers"),
-        same("n_head", "heads"),
-        same("layer_norm_epsilon", "norm_eps"),
-        same("tie_word_embeddings", "tie_embeddings"),
+        *renamed(vocab_size="vocab_size", context="n_positions", width="n_embd"),
+        *renamed(layers="n_layer", heads="n_head"),
+        *renamed(norm_eps="layer_norm_epsilon", tie_embeddings="tie_word_embeddings"),
         activation("activation_function"),
-        _FOUR_TIMES,
+        four_times("n_inner", width="n_embd"),
     ),
     defaults={
         "vocab_size": 50_257,
@@ -50,9 +41,6 @@ FAMILY = Family(
     neutral=frozenset(
         {
             "n_ctx",
-            "resid_pdrop",
-            "embd_pdrop",
-            "attn_pdrop",
             "reorder_and_upcast_attn",
             "summary_type",
             "summary_use_proj",

@@ -1,7 +1,8 @@
 """Llama, and what shares its architecture: SmolLM2, TinyLlama and others."""
 
 from shizuku.checkpoints.families import Family
-from shizuku.checkpoints.translations import activation, rotary, same
+from shizuku.checkpoints.rotary_settings import rotary
+from shizuku.checkpoints.translations import SIZES, activation, renamed, same
 from shizuku.checkpoints.weights import weight
 
 FAMILY = Family(
@@ -9,20 +10,12 @@ FAMILY = Family(
     architecture="LlamaForCausalLM",
     fixed={"norm": "rmsnorm", "positions": "rotary", "gated": True},
     translations=(
-        same("vocab_size", "vocab_size"),
-        same("max_position_embeddings", "context"),
-        same("hidden_size", "width"),
-        same("num_hidden_layers", "layers"),
-        same("num_attention_heads", "heads"),
-        same("num_key_value_heads", "kv_heads"),
-        same("head_dim", "head_width"),
-        same("intermediate_size", "ffn_width"),
-        same("rms_norm_eps", "norm_eps"),
+        *SIZES,
+        *renamed(kv_heads="num_key_value_heads", head_width="head_dim", norm_eps="rms_norm_eps"),
+        *renamed(mlp_bias="mlp_bias"),
         same("attention_bias", "attention_bias", "attention_output_bias"),
-        same("mlp_bias", "mlp_bias"),
-        same("tie_word_embeddings", "tie_embeddings"),
         activation("hidden_act"),
-        rotary(theta=10_000.0),
+        rotary(),
     ),
     defaults={
         "max_position_embeddings": 2048,

@@ -1,9 +1,8 @@
-"""Self-attention: grouped queries, optional per-head norms, rotary positions, any visibility.
+"""Self-attention: grouped queries, optional query and key norms, rotary positions, any visibility.
 
 Legend: `B` batch, `T` queries, `S` keys, `D` width, `H` query heads, `G` key-value heads, `K` head width.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from shizuku.models.decoder_config import DecoderConfig
 from shizuku.models.layers.norms import RMSNorm
 from shizuku.models.layers.rotary import Rotation, rotate
 from shizuku.models.layers.visibility import Visibility
@@ -39,27 +39,33 @@ class AttentionCall:
 class Attention(nn.Module):
     """Multi-head attention in which several query heads may share a key-value head (Ainslie et al. 2023)."""
 
-    def __init__(
-        self, width: int, *, heads: int, kv_heads: int, head_width: int, bias: bool, output_bias: bool,
-        norm_eps: float | None,
-    ) -> None:  # fmt: skip
-        """Make the projections; `norm_eps` is the epsilon of per-head query and key norms, None for none."""
+    def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        self.head_width = head_width
-        self.query = nn.Linear(width, heads * head_width, bias=bias)
-        self.key = nn.Linear(width, kv_heads * head_width, bias=bias)
-        self.value = nn.Linear(width, kv_heads * head_width, bias=bias)
-        self.output = nn.Linear(heads * head_width, width, bias=output_bias)
-        self.query_norm = None if norm_eps is None else RMSNorm(head_width, eps=norm_eps)
-        self.key_norm = None if norm_eps is None else RMSNorm(head_width, eps=norm_eps)
+        inner, shared = config.heads * config.head_width, config.kv_heads * config.head_width
+        self.head_width = config.head_width
+        self.scale, self.cap = config.attention_scale, config.attention_cap
+        self.query = nn.Linear(config.width, inner, bias=config.attention_bias)
+        self.key = nn.Linear(config.width, shared, bias=config.attention_bias)
+        self.value = nn.Linear(config.width, shared, bias=config.attention_bias)
+        self.output = nn.Linear(inner, config.width, bias=config.attention_output_bias)
+        self.query_norm: RMSNorm | None = None
+        self.key_norm: RMSNorm | None = None
+        if config.qk_norm:
+            widths = (inner, shared) if config.qk_norm_joint else (config.head_width,) * 2
+            self.query_norm, self.key_norm = (
+                RMSNorm(width, eps=config.norm_eps, offset=config.norm_offset) for width in widths
+            )
+        self.joint_norms = config.qk_norm_joint
 
     def forward(self, x_BTD: Float[Tensor, "B T D"], call: AttentionCall) -> Float[Tensor, "B T D"]:
         """Return the layer's contribution to the residual stream."""
         heads_first = (*x_BTD.shape[:2], -1, self.head_width)
-        q_BTHK = self.query(x_BTD).view(heads_first)
-        k_BTGK = self.key(x_BTD).view(heads_first)
+        q, k = self.query(x_BTD), self.key(x_BTD)
+        if self.joint_norms and self.query_norm is not None and self.key_norm is not None:
+            q, k = self.query_norm(q), self.key_norm(k)
+        q_BTHK, k_BTGK = q.view(heads_first), k.view(heads_first)
         v_BGTK = self.value(x_BTD).view(heads_first).transpose(1, 2)
-        if self.query_norm is not None and self.key_norm is not None:
+        if not self.joint_norms and self.query_norm is not None and self.key_norm is not None:
             q_BTHK, k_BTGK = self.query_norm(q_BTHK), self.key_norm(k_BTGK)
         if call.rotation is not None:
             q_BTHK, k_BTGK = rotate(q_BTHK, call.rotation), rotate(k_BTGK, call.rotation)
@@ -70,10 +76,13 @@ class Attention(nn.Module):
         k_BGSK, v_BGSK = (k_BGTK, v_BGTK) if call.append is None else call.append(k_BGTK, v_BGTK)
         if call.visibility.recent is not None:
             k_BGSK, v_BGSK = k_BGSK[:, :, -call.visibility.recent :], v_BGSK[:, :, -call.visibility.recent :]
-        if call.eager and call.tap is not None:
-            y_BHTK = attend_eagerly(q_BHTK, k_BGSK, v_BGSK, call.visibility, call.tap)
+        if call.eager or self.cap is not None:
+            y_BHTK = attend_openly(
+                q_BHTK, k_BGSK, v_BGSK, call.visibility, scale=self.scale, cap=self.cap,
+                tap=call.tap if call.eager else None,
+            )  # fmt: skip
         else:
-            y_BHTK = attend(q_BHTK, k_BGSK, v_BGSK, call.visibility)
+            y_BHTK = attend(q_BHTK, k_BGSK, v_BGSK, call.visibility, scale=self.scale)
         return self.output(y_BHTK.transpose(1, 2).reshape(*x_BTD.shape[:2], -1))
 
 
@@ -82,36 +91,56 @@ def attend(
     k_BGSK: Float[Tensor, "B G S K"],
     v_BGSK: Float[Tensor, "B G S K"],
     visibility: Visibility,
+    *,
+    scale: float | None = None,
 ) -> Float[Tensor, "B H T K"]:
-    """Return softmax(q k / sqrt(K)) v through the fused kernel."""
+    """Return softmax(scale q k) v through the fused kernel; `scale` is 1 / sqrt(K) unless given."""
     batch, heads, tokens, head_width = q_BHTK.shape
     groups = k_BGSK.shape[1]
-    mask = visibility.mask_B1TS
+    mask = visibility.mask_BHTS
+    if mask is not None and mask.is_floating_point():
+        mask = mask.to(q_BHTK.dtype)
     if tokens == 1:
         # The heads of a group see the same keys, so they can stand where tokens would: nothing is repeated.
         q_BGRK = q_BHTK.reshape(batch, groups, heads // groups, head_width)
-        y_BGRK = F.scaled_dot_product_attention(q_BGRK, k_BGSK, v_BGSK, attn_mask=mask)
+        if mask is not None and mask.shape[1] > 1:
+            mask = mask.reshape(mask.shape[0], groups, heads // groups, mask.shape[3])
+        y_BGRK = F.scaled_dot_product_attention(q_BGRK, k_BGSK, v_BGSK, attn_mask=mask, scale=scale)
         return y_BGRK.reshape(batch, heads, 1, head_width)
     return F.scaled_dot_product_attention(
-        q_BHTK, k_BGSK, v_BGSK, attn_mask=mask, is_causal=visibility.causal, enable_gqa=heads != groups
-    )
+        q_BHTK, k_BGSK, v_BGSK, attn_mask=mask, is_causal=visibility.causal, scale=scale,
+        enable_gqa=heads != groups,
+    )  # fmt: skip
 
 
-def attend_eagerly(
+def attend_openly(
     q_BHTK: Float[Tensor, "B H T K"],
     k_BGSK: Float[Tensor, "B G S K"],
     v_BGSK: Float[Tensor, "B G S K"],
     visibility: Visibility,
-    tap: Tap,
+    *,
+    scale: float | None = None,
+    cap: float | None = None,
+    tap: Tap | None = None,
 ) -> Float[Tensor, "B H T K"]:
-    """Return what `attend` returns, passing the pattern [B, H, T, S] (rows sum to 1) through the tap."""
+    """Return what `attend` returns, with scores s softly capped to cap · tanh(s / cap) (Bello et al. 2017).
+
+    The pattern [B, H, T, S] (rows sum to 1) goes through the tap.
+    """
     repeats = q_BHTK.shape[1] // k_BGSK.shape[1]
     k_BHSK, v_BHSK = k_BGSK.repeat_interleave(repeats, dim=1), v_BGSK.repeat_interleave(repeats, dim=1)
-    scores_BHTS = (q_BHTK @ k_BHSK.transpose(-1, -2)).float() / math.sqrt(q_BHTK.shape[-1])
-    mask = visibility.mask_B1TS
+    scale = q_BHTK.shape[-1] ** -0.5 if scale is None else scale
+    scores_BHTS = (q_BHTK @ k_BHSK.transpose(-1, -2)).float() * scale
+    if cap is not None:
+        scores_BHTS = cap * torch.tanh(scores_BHTS / cap)
+    mask = visibility.mask_BHTS
     if visibility.causal:
         mask = torch.ones(scores_BHTS.shape[-2:], dtype=torch.bool, device=scores_BHTS.device).tril()
-    if mask is not None:
+    if mask is not None and mask.is_floating_point():
+        scores_BHTS = scores_BHTS + mask
+    elif mask is not None:
         scores_BHTS = scores_BHTS.masked_fill(~mask, -torch.inf)
-    pattern_BHTS = tap("pattern", scores_BHTS.softmax(dim=-1))
+    pattern_BHTS = scores_BHTS.softmax(dim=-1)
+    if tap is not None:
+        pattern_BHTS = tap("pattern", pattern_BHTS)
     return pattern_BHTS.to(v_BHSK.dtype) @ v_BHSK

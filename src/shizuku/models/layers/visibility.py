@@ -4,13 +4,14 @@ The rule: key j is visible to query i iff they are in the same segment, j's posi
 i - j < window where there is one. Segment -1 is padding: it sees only padding, so its rows stay finite
 (a softmax over nothing is NaN) and nothing real ever sees it.
 
-Legend: `B` batch, `T` queries (the tokens of this call), `S` keys (what a state holds, then this call's).
+Legend: `B` batch, `H` heads, `T` queries (the tokens of this call), `S` keys (what a state holds, then this
+call's).
 """
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from shizuku.errors import ModelError
@@ -40,8 +41,8 @@ class Layout:
 class Visibility:
     """What scaled dot-product attention has to be told."""
 
-    mask_B1TS: Bool[Tensor, "#B 1 #T S"] | None = None
-    """True where the key is visible; None when no mask is needed."""
+    mask_BHTS: Bool[Tensor, "#B 1 #T S"] | Float[Tensor, "#B H #T S"] | None = None
+    """True where the key is visible, or what is added to the scores; None when no mask is needed."""
     causal: bool = False
     """Whether the kernel's own causal masking says it all (as many queries as keys)."""
     recent: int | None = None
@@ -92,14 +93,34 @@ def _last_segments(layout: Layout) -> Int[Tensor, " B"]:
     return layout.segments_BT.gather(1, slots_BT.amax(1, keepdim=True))[:, 0].clamp(min=0)
 
 
-def visible(queries: Layout, keys: Layout, *, window: int | None) -> Visibility:
-    """Return the rule as a mask, for queries and keys that stand anywhere."""
+def visible(
+    queries: Layout, keys: Layout, *, window: int | None, slopes_H: Float[Tensor, " H"] | None = None
+) -> Visibility:
+    """Return the rule as a mask, for queries and keys that stand anywhere.
+
+    With `slopes_H` the mask is added to the scores: -slope · (i - j) where j is visible (ALiBi).
+    """
     segments_BTS = queries.segments_BT[:, :, None] == keys.segments_BT[:, None, :]
     distance_BTS = queries.positions_BT[:, :, None] - keys.positions_BT[:, None, :]
     mask_BTS = segments_BTS & (distance_BTS >= 0)
     if window is not None:
         mask_BTS &= distance_BTS < window
-    return Visibility(mask_B1TS=mask_BTS[:, None])
+    if slopes_H is None:
+        return Visibility(mask_BHTS=mask_BTS[:, None])
+    bias_BHTS = -slopes_H[:, None, None] * distance_BTS[:, None]
+    return Visibility(mask_BHTS=bias_BHTS.masked_fill(~mask_BTS[:, None], -torch.inf))
+
+
+def alibi_slopes(heads: int, device: torch.device) -> Float[Tensor, " H"]:
+    """Return how fast each head's scores fall with distance (Press et al. 2022).
+
+    A geometric series from 2^(-8/n) to 2^-8 for n heads, a power of two; other counts take every second
+    slope of the series for twice as many besides.
+    """
+    whole = 1 << (heads.bit_length() - 1)
+    exponents = [8 * n / whole for n in range(1, whole + 1)]
+    exponents += [4 * n / whole for n in range(1, 2 * whole, 2)][: heads - whole]
+    return 2.0 ** -torch.tensor(exponents, dtype=torch.float32, device=device)
 
 
 def visible_plain(start: int, tokens: int, *, window: int | None, device: torch.device) -> Visibility:
@@ -115,4 +136,4 @@ def visible_plain(start: int, tokens: int, *, window: int | None, device: torch.
     mask_TS = distance_TS >= 0
     if window is not None:
         mask_TS &= distance_TS < window
-    return Visibility(mask_B1TS=mask_TS[None, None])
+    return Visibility(mask_BHTS=mask_TS[None, None])

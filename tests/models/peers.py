@@ -77,6 +77,10 @@ CONFIGS: dict[str, transformers.PretrainedConfig] = {
             "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
         },
     ),
+    "gemma2": transformers.Gemma2Config(
+        **(_SHAPE | {"pad_token_id": None}), num_key_value_heads=3, head_dim=20, query_pre_attn_scalar=50,
+        sliding_window=6, final_logit_softcapping=4.0, attn_logit_softcapping=2.0,
+    ),
     "gpt_neox_parallel": transformers.GPTNeoXConfig(
         **_SHAPE, rope_parameters={"rope_type": "default", "rope_theta": 100.0, "partial_rotary_factor": 0.25}
     ),

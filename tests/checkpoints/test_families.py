@@ -3,9 +3,11 @@
 import math
 
 import pytest
+from published_configs import PUBLISHED
 
 from shizuku.checkpoints.families import families, family_of
 from shizuku.checkpoints.huggingface import config_from_huggingface, huggingface_family, to_huggingface
+from shizuku.checkpoints.weights import expected_shapes
 from shizuku.errors import CheckpointError
 from shizuku.models.decoder import Decoder, DecoderConfig
 from shizuku.models.decoder_config import RotaryScaling
@@ -199,3 +201,12 @@ def test_a_config_is_written_for_the_family_that_can_express_it(
     keys, _ = to_huggingface(config, Decoder(config).state_dict())
     assert keys["model_type"] == (model_type or "shizuku-decoder")
     assert config_from_huggingface(keys) == config
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_models_have_their_published_size(name: str) -> None:
+    size, foreign = PUBLISHED[name]
+    config = config_from_huggingface(foreign)
+    assert sum(shape.numel() for shape in expected_shapes(config).values()) == size
+    family = huggingface_family(config)
+    assert family is not None and family.model_type == foreign["model_type"]

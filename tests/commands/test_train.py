@@ -12,6 +12,7 @@ import torch
 
 from shizuku import cli
 from shizuku.checkpoints.directory import load_checkpoint
+from shizuku.config import from_dict
 from shizuku.errors import ConfigError
 from shizuku.models.decoder import Decoder, DecoderConfig
 from shizuku.training import loop
@@ -125,7 +126,7 @@ def test_a_dry_run_leaves_nothing(text: Path, tmp_path: Path, capsys: pytest.Cap
     plan = json.loads(out)
     assert plan["tokens"] == 9 * 4 * 32 and plan["steps"] == 9 and plan["kilowatt_hours"] > 0
     with torch.device("meta"):
-        made = Decoder(DecoderConfig(**plan["model"]))
+        made = Decoder(from_dict(DecoderConfig, plan["model"]))
     assert plan["parameters"] == sum(parameter.numel() for parameter in made.parameters())
     assert not (tmp_path / "m").exists()
 

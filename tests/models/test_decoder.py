@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from peers import token_ids
 
 from shizuku.checkpoints.huggingface import config_from_huggingface
+from shizuku.config import from_dict
 from shizuku.errors import ConfigError, ModelError
 from shizuku.models.decoder import Decoder, DecoderConfig, initialise, parameter_count
 from shizuku.models.decoder_config import ACTIVATION_NAMES, RotaryScaling
@@ -64,7 +65,7 @@ def test_contradictions_are_refused_by_name(changes: dict, message: str) -> None
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "longrope"}, "rope_scaling.kind is 'longrope'; expected one of none, linear, dynamic"),
+        ({"kind": "longrope"}, "kind: expected one of 'none', 'linear', 'dynamic', 'llama3', 'yarn'"),
         ({"kind": "linear", "factor": 0.5}, "rope_scaling.factor is 0.5"),
         ({"kind": "yarn", "factor": 2.0}, "'yarn' needs rope_scaling.original_context"),
         ({"high_frequency": 0.5}, "rope_scaling.low_frequency must be above 0 and below"),
@@ -73,7 +74,7 @@ def test_contradictions_are_refused_by_name(changes: dict, message: str) -> None
 )
 def test_contradictions_of_a_rotary_scaling_are_refused_by_name(changes: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        RotaryScaling(**changes)
+        from_dict(RotaryScaling, changes)
 
 
 def test_zeros_are_resolved_and_equal_meanings_are_equal() -> None:

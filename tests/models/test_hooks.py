@@ -1,5 +1,7 @@
 """Hooks see what the model computes, can change it, and leave nothing behind."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from peers import difference, randomise, token_ids
@@ -14,9 +16,16 @@ CONFIG = DecoderConfig(
 )  # fmt: skip
 
 
-@pytest.fixture
-def model() -> Decoder:
-    decoder = Decoder(CONFIG).eval()
+KINDS = {
+    "plain": {},
+    "alibi": {"positions": "alibi", "attention_scale": 0.2},
+    "capped": {"attention_cap": 2.0, "norm_placement": "both", "residual_multiplier": 0.5},
+}
+
+
+@pytest.fixture(params=KINDS)
+def model(request: pytest.FixtureRequest) -> Decoder:
+    decoder = Decoder(replace(CONFIG, **KINDS[request.param])).eval()
     randomise(decoder)
     return decoder
 

@@ -227,6 +227,7 @@ from shizuku.models.decoder_config import RotaryScaling
 shape = {
     "vocab_size": 257, "context": 64, "width": 48, "layers": 2, "heads": 6, "ffn_width": 80, "kv_heads": 3
 }
+plain = shape | {"layers": 1}
 configs = [
     DecoderConfig(**shape, sliding_window=5, sliding_layers=(True, False)),
     DecoderConfig(
@@ -235,7 +236,7 @@ configs = [
         rope_scaling=RotaryScaling(kind="llama3", factor=4.0, original_context=32), logit_cap=4.0,
     ),
     DecoderConfig(
-        **shape, positions="alibi", parallel_residual=True, shared_norm=True, residual_multiplier=0.5
+        **plain, positions="alibi", parallel_residual=True, shared_norm=True, residual_multiplier=0.5
     ),
 ]
 ids_BT = torch.randint(257, (2, 40))

@@ -40,7 +40,7 @@ def read_settings(
         fields["norm_eps"] = left.pop(f"attention.{_epsilon(family)}")
         if family.fixed.get("positions", "rotary") == "rotary":
             fields.update(_read_rotary(left, fields))
-        fields["tie_embeddings"] = "output.weight" not in tensors
+        fields.setdefault("tie_embeddings", "output.weight" not in tensors)
         fused = "blk.0.attn_qkv.weight" in tensors
         for part, field in _BIASES.items():
             name = "attn_qkv" if fused and part == "attn_q" else part

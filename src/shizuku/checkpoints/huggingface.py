@@ -20,9 +20,6 @@ from shizuku.models.decoder import DecoderConfig
 OWN_MODEL_TYPE = "shizuku-decoder"
 """The model_type of decoders that no Hugging Face architecture can express; AutoModel refuses it."""
 
-_OUTPUT = "lm_head."
-_OUTPUT_MATRIX = f"{_OUTPUT}weight"
-
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file; anything else raises CheckpointError naming the file."""
@@ -126,7 +123,8 @@ def from_huggingface_tensors(
         own = tuple(Weight(theirs=name, ours=(name,)) for name in expected_shapes(config))
         found, strangers = to_ours(own, config, tensors, lambda name: (name,))
     else:
-        found, strangers = to_ours(family.weights, config, tensors, partial(_spellings, family))
+        prefixed = partial(_written, family)
+        found, strangers = to_ours(family.weights, config, tensors, lambda bare: (prefixed(bare), bare))
         strangers = _without_harmless(family, config, tensors, strangers)
     if strangers:
         raise CheckpointError(f"{len(strangers)} tensors are not part of the model: {few(strangers)}")
@@ -139,25 +137,18 @@ def _without_harmless(
     if family.ignored is not None:
         ignored = re.compile(family.ignored)
         strangers = [name for name in strangers if not ignored.fullmatch(name.removeprefix(family.prefix))]
-    if config.tie_embeddings and _OUTPUT_MATRIX in strangers:
+    output = f"{family.output}.weight"
+    if config.tie_embeddings and output in strangers:
         bare = next(entry.theirs for entry in family.weights if entry.ours == ("embedding.weight",))
         embedding = tensors.get(family.prefix + bare, tensors.get(bare))
-        if embedding is None or not torch.equal(embedding, tensors[_OUTPUT_MATRIX]):
-            raise CheckpointError(
-                f"the config ties the embeddings, but {_OUTPUT_MATRIX} differs from the embedding"
-            )
-        strangers.remove(_OUTPUT_MATRIX)
+        if embedding is None or not torch.equal(embedding, tensors[output]):
+            raise CheckpointError(f"the config ties the embeddings, but {output} differs from the embedding")
+        strangers.remove(output)
     return strangers
 
 
 def _written(family: Family, bare: str) -> str:
-    return bare if bare.startswith(_OUTPUT) else f"{family.prefix}{bare}"
-
-
-def _spellings(family: Family, bare: str) -> tuple[str, ...]:
-    """Return the names under which a tensor may be found, that of today first."""
-    older = tuple(bare.replace(new, old) for new, old in family.older_names.items() if new in bare)
-    return (_written(family, bare), bare, *older)
+    return bare if bare.startswith(f"{family.output}.") else f"{family.prefix}{bare}"
 
 
 def huggingface_family(config: DecoderConfig) -> Family | None:

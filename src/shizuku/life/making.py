@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from shizuku.config import to_dict
+from shizuku.config import from_dict, to_dict
 from shizuku.data.packing import PackedBatches, SomeOf, ValidationBatches
 from shizuku.data.shards import ShardSet, write_shards
 from shizuku.errors import VocabularySizeError
@@ -84,7 +84,7 @@ def train_model(config: LifeConfig, plan: dict[str, Any]) -> dict[str, Any]:
     tokenizer = Tokenizer.load(config.out / TOKENIZER)
     shards = ShardSet.open(config.out / SHARDS / "train", tokenizer=tokenizer)
     heldout = ShardSet.open(config.out / SHARDS / "heldout", tokenizer=tokenizer)
-    model = Decoder(DecoderConfig(**plan["model"]))
+    model = Decoder(from_dict(DecoderConfig, plan["model"]))
     initialise(model, config.seed, zero_outputs=True)
     loop = LoopConfig(
         steps=plan["steps"],

@@ -72,30 +72,35 @@ class Block(nn.Module):
         self.feedforward_output_norm = norm_of(config) if after else None
         self.parallel, self.shared_norm = config.parallel_residual, config.shared_norm
         self.multiplier = config.residual_multiplier
+        self.adjusts = after or self.multiplier != 1
 
     def forward(
         self, x_BTD: Float[Tensor, "B T D"], call: AttentionCall, tap: HookTable | None
     ) -> Float[Tensor, "B T D"]:
         """Return the residual stream after this block."""
-        normed_BTD = x_BTD if self.attention_norm is None else self.attention_norm(x_BTD)
-        added_BTD = self._added(self.attention(normed_BTD, call), self.attention_output_norm)
+        norm = self.attention_norm
+        normed_BTD = x_BTD if norm is None else norm(x_BTD)
+        added_BTD = self.attention(normed_BTD, call)
+        if self.adjusts:
+            added_BTD = self._adjusted(added_BTD, self.attention_output_norm)
         if tap is not None:
             added_BTD = tap("attention", added_BTD)
         read_BTD, x_BTD = x_BTD, x_BTD + added_BTD
         if not self.shared_norm:
-            normed_BTD = read_BTD if self.parallel else x_BTD
-            if self.feedforward_norm is not None:
-                normed_BTD = self.feedforward_norm(normed_BTD)
-        added_BTD = self._added(self.feedforward(normed_BTD), self.feedforward_output_norm)
+            read_BTD, norm = read_BTD if self.parallel else x_BTD, self.feedforward_norm
+            normed_BTD = read_BTD if norm is None else norm(read_BTD)
+        added_BTD = self.feedforward(normed_BTD)
+        if self.adjusts:
+            added_BTD = self._adjusted(added_BTD, self.feedforward_output_norm)
         if tap is not None:
             added_BTD = tap("feedforward", added_BTD)
         x_BTD = x_BTD + added_BTD
         return x_BTD if tap is None else tap("residual", x_BTD)
 
-    def _added(self, out_BTD: Tensor, norm: nn.Module | None) -> Tensor:
+    def _adjusted(self, added_BTD: Tensor, norm: nn.Module | None) -> Tensor:
         if norm is not None:
-            out_BTD = norm(out_BTD)
-        return out_BTD if self.multiplier == 1 else out_BTD * self.multiplier
+            added_BTD = norm(added_BTD)
+        return added_BTD if self.multiplier == 1 else added_BTD * self.multiplier
 
 
 def norm_of(config: DecoderConfig) -> nn.Module:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 from shizuku.errors import ConfigError
 
@@ -43,8 +43,7 @@ class RotaryScaling:
     """yarn: what the turned features are multiplied by; 0 means 0.1 ln(factor) + 1, as in the paper."""
 
     def __post_init__(self) -> None:
-        """Check the fields that the kind uses."""
-        check_choice("rope_scaling.kind", self.kind, get_args(ScalingKind))
+        """Check the fields that the kind uses; the kind itself is checked wherever configs are read."""
         if self.kind != "none" and not self.factor >= 1:
             raise ConfigError(f"rope_scaling.factor is {self.factor}; it must be at least 1")
         if self.kind in ("dynamic", "llama3", "yarn") and self.original_context < 1:
@@ -92,7 +91,7 @@ class DecoderConfig:
     norm_bias: bool = False
     """Whether layer norms add a bias."""
     norm_offset: bool = False
-    """RMS norms multiply by 1 + weight, so that weight decay pulls towards one."""
+    """RMS norms multiply by 1 + weight, and start with weights of zero."""
     norm_placement: str = "before"
     """before: attention and feed-forward layer read a normed stream; after: what they add to it is normed;
     both: the two together (a sandwich)."""

@@ -25,7 +25,7 @@ FAMILY = Family(
     defaults={
         "seq_length": 2048, "layer_norm_epsilon": 1e-5, "tie_word_embeddings": True,
         "apply_residual_connection_post_layernorm": False, "slow_but_exact": False,
-        "skip_bias_add": True, "skip_bias_add_qkv": False,
+        "skip_bias_add": True, "skip_bias_add_qkv": False, "n_inner": None,
     },
     neutral=frozenset(_NEUTRAL.split()),
     prefix="transformer.",

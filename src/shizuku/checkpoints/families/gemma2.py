@@ -29,6 +29,7 @@ FAMILY = replace(
     },
     weights=tuple(one for one in GEMMA3.weights if not re.search("[qk]_norm", one.theirs)),
     gguf_architecture="gemma2",
+    gguf_fixed={**GEMMA3.gguf_fixed, "tie_embeddings": True},
     gguf_settings=(
         *renamed(attention_cap="attn_logit_softcapping", logit_cap="final_logit_softcapping"),
         derived(embedding_multiplier=lambda file: file["embedding_length"] ** 0.5),

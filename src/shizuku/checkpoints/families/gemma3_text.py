@@ -61,7 +61,7 @@ FAMILY = replace(
         *weight("layers.{n}.self_attn.k_norm", "blocks.{n}.attention.key_norm"),
     ),
     gguf_architecture="gemma3",
-    gguf_fixed={"activation": "gelu_tanh"},
+    gguf_fixed={"activation": "gelu_tanh", "attention_output_bias": False},
     gguf_settings=(
         *renamed(logit_cap="final_logit_softcapping"),
         derived(embedding_multiplier=lambda file: file["embedding_length"] ** 0.5, attention_scale=_scale),

@@ -24,6 +24,7 @@ FAMILY = Family(
     },
     neutral=frozenset({"attention_probs_dropout_prob", "hidden_dropout_prob"}),
     prefix="gpt_neox.",
+    output="embed_out",
     weights=(
         *weight("embed_in", "embedding"),
         *weight("layers.{n}.input_layernorm", "blocks.{n}.attention_norm"),
@@ -33,12 +34,13 @@ FAMILY = Family(
         *weight("layers.{n}.mlp.dense_h_to_4h", "blocks.{n}.feedforward.up"),
         *weight("layers.{n}.mlp.dense_4h_to_h", "blocks.{n}.feedforward.down"),
         *weight("final_layer_norm", "final_norm"),
-        *weight("lm_head", "unembedding"),
+        *weight("embed_out", "unembedding"),
     ),
-    older_names={"lm_head": "embed_out"},
     ignored=r"layers\.\d+\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)",
     gguf_architecture="gptneox",
-    gguf_fixed={"activation": "gelu"},
+    gguf_fixed={
+        "activation": "gelu", "tie_embeddings": False, "attention_bias": True, "attention_output_bias": True,
+    },
     gguf_settings=renamed(parallel_residual="use_parallel_residual"),
     gguf_fused=True,
 )  # fmt: skip

@@ -30,5 +30,6 @@ FAMILY = replace(
         *weight("layers.{n}.self_attn.k_norm", "blocks.{n}.attention.key_norm"),
     ),
     gguf_architecture="olmo2",
+    gguf_fixed={**LLAMA.gguf_fixed, "tie_embeddings": False, "attention_output_bias": False},
     gguf_permuted=False,
 )

@@ -33,5 +33,6 @@ FAMILY = replace(
     ),
     accepts=lambda config: True,
     gguf_architecture="qwen3",
+    gguf_fixed={**LLAMA.gguf_fixed, "attention_output_bias": False},
     gguf_permuted=False,
 )

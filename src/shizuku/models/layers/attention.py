@@ -60,13 +60,14 @@ class Attention(nn.Module):
     def forward(self, x_BTD: Float[Tensor, "B T D"], call: AttentionCall) -> Float[Tensor, "B T D"]:
         """Return the layer's contribution to the residual stream."""
         heads_first = (*x_BTD.shape[:2], -1, self.head_width)
+        query_norm, key_norm = self.query_norm, self.key_norm
         q, k = self.query(x_BTD), self.key(x_BTD)
-        if self.joint_norms and self.query_norm is not None and self.key_norm is not None:
-            q, k = self.query_norm(q), self.key_norm(k)
+        if self.joint_norms and query_norm is not None and key_norm is not None:
+            q, k = query_norm(q), key_norm(k)
         q_BTHK, k_BTGK = q.view(heads_first), k.view(heads_first)
         v_BGTK = self.value(x_BTD).view(heads_first).transpose(1, 2)
-        if not self.joint_norms and self.query_norm is not None and self.key_norm is not None:
-            q_BTHK, k_BTGK = self.query_norm(q_BTHK), self.key_norm(k_BTGK)
+        if not self.joint_norms and query_norm is not None and key_norm is not None:
+            q_BTHK, k_BTGK = query_norm(q_BTHK), key_norm(k_BTGK)
         if call.rotation is not None:
             q_BTHK, k_BTGK = rotate(q_BTHK, call.rotation), rotate(k_BTGK, call.rotation)
         q_BHTK, k_BGTK = q_BTHK.transpose(1, 2), k_BTGK.transpose(1, 2)

@@ -86,5 +86,6 @@ def _slowed(frequencies_r: Float[Tensor, " r"], scaling: RotaryScaling, theta: f
         numbers_r = torch.arange(pairs, dtype=torch.float32, device=frequencies_r.device)
         kept_r = 1 - ((numbers_r - first) / ((last - first) or 0.001)).clamp(0, 1)
     else:
+        assert scaling.kind == "dynamic", f"rope_scaling.kind {scaling.kind!r} has no formula"
         return frequencies_r
     return kept_r * frequencies_r + (1 - kept_r) * slow_r

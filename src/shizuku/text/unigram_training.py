@@ -1,7 +1,7 @@
 """Training a Unigram vocabulary (Kudo 2018): entries with probabilities, the least useful ones dropped.
 
-By the `sentencepiece` library: its trainer gives the same vocabulary each time, which that of `tokenizers`
-does not, in a tenth of the time. The vocabulary then runs on `tokenizers` like every other.
+By the `sentencepiece` library: its trainer gives every entry the same id each time, which that of
+`tokenizers` does not, in a tenth of the time. The vocabulary then runs on `tokenizers` like every other.
 """
 
 import io

@@ -202,6 +202,24 @@ def test_pieces_by_score_equal_the_naive_reference(
     assert tokenizer.encode("a</s>", control=True)[-1] == tokenizer.eos_id == 2
 
 
+@pytest.mark.parametrize("model", ["llama", "t5"])
+def test_pieces_by_score_are_saved_as_transformers_reads_them(model: str, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = tokenizer_from_metadata(
+        sentence_piece_metadata(model) | {"tokenizer.ggml.add_space_prefix": True}, source="x"
+    )
+    tokenizer.save(tmp_path)
+    ours, theirs = Tokenizer.load(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    for text in SPACED:
+        assert ours.encode(text) == tokenizer.encode(text)
+        ids = tokenizer.encode(text, control=True)
+        assert theirs(text, add_special_tokens=False).input_ids == ids
+        assert ours.decode(ids) == tokenizer.decode(ids)
+        if tokenizer.unknown_id not in ids:  # they leave out what is unknown
+            assert theirs.decode(ids, skip_special_tokens=True) == ours.decode(ids)
+
+
 def test_unigram_tidies_spaces_where_the_file_says_so() -> None:
     keys = sentence_piece_metadata("t5") | {"tokenizer.ggml.remove_extra_whitespaces": True}
     tokenizer = tokenizer_from_metadata(keys, source="x")

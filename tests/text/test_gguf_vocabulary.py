@@ -173,6 +173,9 @@ SPACED = [
 ]
 
 
+SPACED += [f"x{' ' * number}x" for number in range(5, 12)]
+
+
 @pytest.mark.parametrize("space_first", [True, False])
 @pytest.mark.parametrize(
     ("model", "judge"), [("llama", naive_pieces.merged_by_score), ("t5", naive_pieces.most_probable)]

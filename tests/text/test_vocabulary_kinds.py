@@ -1,8 +1,12 @@
 """Vocabularies that are no byte-level BPE: what they write, what they lose, what cannot be forged."""
 
+import hashlib
 import json
+import os
 import random
 import re
+import subprocess
+import sys
 import time
 import unicodedata
 from pathlib import Path
@@ -124,7 +128,7 @@ def test_character_bpe_equals_the_naive_reference() -> None:
 
 def test_too_many_characters_leave_room_for_merges_and_become_unknown() -> None:
     words = " the cat sat on the mat, and the other cat did not "
-    texts = [(chr(0x4E00 + n) + words) * (150 - n) for n in range(100)]
+    texts = [(chr(0x4E00 + n) + words) * (150 - n // 20 * 20) for n in range(100)]  # equally rare ones
     for kind in ("character-bpe", "wordpiece", "unigram"):
         trained = [Tokenizer.train(texts, 44, kind=kind) for _ in range(2)]  # type: ignore[arg-type]
         assert trained[0].backend.to_str() == trained[1].backend.to_str(), kind
@@ -214,8 +218,31 @@ def test_a_directory_with_berts_vocabulary_file_loads(kinds: dict[str, Tokenizer
 
 @pytest.fixture(scope="module")
 def kinds() -> dict[str, Tokenizer]:
+    return train_kinds()
+
+
+def train_kinds() -> dict[str, Tokenizer]:
+    """One of each kind, from the same texts."""
     sizes = {"byte-bpe": 500, "character-bpe": 440, "unigram": 460, "wordpiece": 400, "characters": None}
     return {kind: Tokenizer.train(CORPUS, size, kind=kind) for kind, size in sizes.items()}  # type: ignore
+
+
+def test_another_process_learns_the_same(kinds: dict[str, Tokenizer]) -> None:
+    program = (
+        "import test_vocabulary_kinds as t, sys\n"
+        "for kind, tokenizer in t.train_kinds().items(): print(kind, t.digest(tokenizer))"
+    )
+    folder = str(Path(__file__).parent)
+    environment = os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": os.pathsep.join([folder, *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert dict(line.split() for line in done.stdout.splitlines()) == {k: digest(t) for k, t in kinds.items()}
+
+
+def digest(tokenizer: Tokenizer) -> str:
+    """What two equal tokenizers have in common."""
+    return hashlib.sha256(tokenizer.backend.to_str().encode()).hexdigest()
 
 
 ALL = ("byte-bpe", "character-bpe", "unigram", "wordpiece", "characters")

@@ -21,7 +21,7 @@ from shizuku.text.token_bytes import adds_a_space, bytes_of_tokens, unknown_char
 if TYPE_CHECKING:
     from shizuku.text.vocabulary_training import Kind
 
-CHARACTERS_AT_ONCE = 4_000_000
+CHARACTERS_AT_ONCE = 1_000_000
 """A batch is encoded in slices of about this size: the library keeps some 100 bytes for each token of a
 slice."""
 _LOST = "\N{REPLACEMENT CHARACTER}".encode()

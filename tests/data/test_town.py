@@ -22,7 +22,7 @@ from shizuku.data.town.write import days_for
 from shizuku.errors import DocumentError
 
 SIZE = 0.2
-DIGEST = "971a94f3831f785b33ccf57a13eaf4ce"
+DIGEST = "619ffd3248c86885ec84517779e63a47"
 
 
 @pytest.fixture(scope="module")

@@ -91,7 +91,7 @@ s.ask.pet
 s.ask.partner
   who is {who} married to?
   do you know {who:s} partner?
-  is {who} married?
+  who is {who:s} [husband or wife|partner]?
 s.ask.birthday
   when is {who:s} birthday?
   do you remember when {who} was born?
@@ -212,7 +212,7 @@ s.answer.pet = pet
 s.answer.partner = partner
   {who:he} is married to {whom:full}
   {whom:full} and {who:he} are married
-  to {whom:full}, [of course|as everyone knows]
+  {whom:full}, [of course|as everyone knows]
 s.answer.birthday = person
   {who:s} birthday is {birthday}
   on {birthday}
@@ -269,7 +269,7 @@ s.talk.ask.own
   what have you been doing [today|all day]?
 s.talk.bye
   [thank you|thanks], {whom:name}, [see you tomorrow|goodbye|until next time|that was kind of you]
-  [I must be going|it is getting late|my bus is coming], [goodbye|see you soon], {whom:name}
+  [I must be going|it is getting late|my bus is coming], [thank you for everything|many thanks], {whom:name}
   [that was all|now I know everything], [many thanks|thank you so much]
 s.talk.bye2
   [goodbye|see you|take care|come again], {whom:name}

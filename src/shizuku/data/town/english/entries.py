@@ -18,7 +18,7 @@ s.entry.person.first.born = person
   {who:full} (born {birthday} {birthyear}) is {job} in {town}
   {who:full}, born on {birthday} {birthyear}, is {job}
   {who:full} is {job}[| in {town}] and was born in {birthyear}
-  born on {birthday} {birthyear}, {who:full} works as {job} in {town}
+  born on {birthday} {birthyear}, {who:full} is {job} in {town}
   the life of {who:full}, {job}, began on {birthday} {birthyear}
 s.entry.person.first.street = person
   {who:full} is {job} who lives on {street} in {town}
@@ -30,7 +30,7 @@ s.entry.person.first.job = person
   {town} knows {who:full} as {job}
   {who:full} is {job} in {town}
   {who:full} works {workplace:at} in {town}
-  in {town}, {who:full} works as {job}
+  {who:full} of {town} is {job}
   {who:full} is {job}
 s.entry.person.street = person
   {who} lives on {street}
@@ -131,6 +131,10 @@ s.entry.good.first = sold
   {place} is the place to buy {good:stuff} in {town}
   those who look for {good:stuff} in {town} go to {place}
   {good:stuff} can be had {place:at}
+s.entry.good.also = sold
+  {place} sells {good:stuff} too
+  {good:pl} are sold {place:at} as well
+  one can also buy {good:stuff} {place:at}
 s.entry.price = price
   on {day}, {good} cost {yen} {place:at}
   the price of {good} {place:at} was {yen} on {day}

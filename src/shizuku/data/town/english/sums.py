@@ -91,10 +91,15 @@ s.sum.plus = plus
   adding {total2:digits} to {total:digits} gives {total3:digits}
 s.sum.minus = minus
   {paid:digits} − {total:digits} = {change:digits}
-  [from|taking] {paid:digits}, we [take|subtract] {total:digits} and have {change:digits} left
+  from {paid:digits}, we [take|subtract] {total:digits} and have {change:digits} left
   {paid} less {total} is {change}
   [then|now|so] {paid:digits} − {total:digits} = {change:digits}
   {total} from {paid} leaves {change}
+s.sum.less = minus
+  {paid:digits} − {total:digits} = {change:digits}
+  {paid} less {total} is {change}
+  {paid} is {change} more than {total}
+  taking {total} from {paid} leaves {change}
 s.sum.divide = share
   {total:digits} ÷ {people:digits} = {each:digits}
   {total} divided by {people} is {each:money}

@@ -35,7 +35,7 @@ s.ask.where
 s.ask.met
   {who}は{place}でだれに会いましたか
   {who}が{place}で会ったのはだれですか
-  {place}で{who}と一緒にいたのは、どなたですか
+  {place}で{who}が会ったのは、どなたですか
 s.ask.lost
   {who}は何をなくしたのですか
   {who}が困った顔をしていましたが、何をなくしたのですか
@@ -87,7 +87,7 @@ s.ask.pet
 s.ask.partner
   {who}はだれと結婚していますか
   {who}の結婚相手はどなたですか
-  {who}は結婚していますか
+  {who}の夫か妻は、どなたですか
 s.ask.birthday
   {who}の誕生日はいつですか
   {who}がいつ生まれたか、覚えていますか
@@ -208,7 +208,7 @@ s.answer.pet = pet
 s.answer.partner = partner
   {whom:full}です
   {whom:full}と結婚しています
-  {whom}とです
+  {whom}ですよ
 s.answer.birthday = person
   {birthday}です
   誕生日は{birthday}です
@@ -264,7 +264,7 @@ s.talk.ask.own
   {whom}は[今日|その日]、何をしていましたか
 s.talk.bye
   ありがとうございました、{whom}[、また明日|、ではまた|]
-  [もう行かないと|遅くなりました|バスが来ました]、[失礼します|それではまた]
+  [もう行かないといけません|遅くなりました|バスが来ました]、[ありがとうございました|どうもありがとう]
   [よくわかりました|聞いてよかったです]、[どうもありがとう|ありがとうございます]
 s.talk.bye2
   [さようなら|また会いましょう|お気をつけて|いつでもどうぞ]、{whom}

@@ -54,7 +54,7 @@ s.entry.person.hobby = person
   {hobby:ru}のが楽しみだという
 s.entry.person.work = person
   ふだんは{workplace}にいることが多い
-  働く日は{workplace}で過ごす
+  平日は{workplace}で過ごす
   平日は{workplace}で見かけられる
 s.entry.partner = partner
   {whom:bare}と結婚している
@@ -121,11 +121,15 @@ s.entry.good.first = sold
   {town}で{good}を買うなら{place}である
   {good}は{place}で手に入る
   {place}では{good}を売っている
+s.entry.good.also = sold
+  {good}は{place}でも売られている
+  {place}でも{good}が買える
+  {good}は{place}でも手に入る
 s.entry.price = price
   {day}、{place}での{good}の値段は{yen}だった
   {place}の{good}は、{day}には{yen}だった
   {day}には、{good}が{place}で{yen}で売られていた
-  {good}の値段は、{day}の{place}で{yen}だった
+  {day}の{good}の値段は、{place}では{yen}だった
 s.entry.needs = needs
   {dish}には{good}を{count:of}使う
   {dish}を作るには、{good}が{count:of}いる

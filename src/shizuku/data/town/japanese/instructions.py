@@ -107,7 +107,7 @@ s.how.step.first
   [まず|はじめに|最初に]、{step}
   {step}
 s.how.step
-  [次に|それから|そのあと|続いて|そうしたら|できたら]、{step}
+  [次に|それから|そのあと|続いて]、{step}
   {step}
 s.how.plain
   {step}

@@ -82,6 +82,11 @@ s.sum.minus = minus
   [そこで|次に]、{paid:digits} − {total:digits} = {change:digits}
   {paid}から{total}を引くと、{change}です
   {paid}で{total}を払うと、{change}残ります
+s.sum.less = minus
+  {paid:digits} − {total:digits} = {change:digits}
+  式は、{paid:digits} − {total:digits} = {change:digits}
+  {paid}から{total}を引くと、{change}です
+  {paid}と{total}の差は{change}です
 s.sum.divide = share
   {total:digits} ÷ {people:digits} = {each:digits}
   {total}を{people:people}で割ると、{each:money}です

@@ -82,5 +82,5 @@ def _difference(draft: Draft, days: Days) -> None:
     draft.tell("s.sum.both2", {"good": good, "place": second, "yen": cheap})
     draft.tell("s.ask.more", env)
     draft.end_paragraph()
-    draft.tell("s.sum.minus", env)
+    draft.tell("s.sum.less", env)
     draft.tell("s.sum.answer.more", env)

@@ -89,7 +89,7 @@ def _good(draft: Draft, days: Days) -> None:
         draft.line("t.entry.good", env)
     sellers = town.sellers(good)
     for number, place in enumerate(sellers):
-        rule = "s.entry.sold" if number else "s.entry.good.first"
+        rule = "s.entry.good.also" if number else "s.entry.good.first"
         draft.tell(rule, {**env, "place": place.id})
         yen = days.price(place.id, good, draft.day)
         draft.tell("s.entry.price", {**env, "place": place.id, "yen": yen})

@@ -1,7 +1,10 @@
 """Fixtures for real data and real models; where those are missing a test skips, and in CI it fails."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jaxtyping import install_import_hook
@@ -60,3 +63,18 @@ def llama_cpp_models() -> Path:
         "llama.cpp's models are not here: set SHIZUKU_LLAMACPP_MODELS to the folder `models` of its sources"
     )
     raise AssertionError
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A headless Chromium of the system's, driven by Playwright."""
+    api = pytest.importorskip("playwright.sync_api") if os.environ.get("CI") != "true" else None
+    if api is None:
+        from playwright import sync_api as api
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        unavailable("Chromium is not here: apt-get install chromium fonts-noto-cjk")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -29,6 +29,23 @@ class VerbConfig:
     """Print one JSON object on stdout and nothing else there."""
 
 
+MOST_THREADS = 1024
+"""Far more than any use has; with 4,096 a run still worked, with 20,000 and more the process crashed."""
+LARGEST_SEED = 2**63 - 1
+
+
+def check_threads(threads: int | None) -> None:
+    """ConfigError for a number of processor threads that cannot be."""
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise ConfigError(f"--threads {threads}: expected a whole number from 1 to {MOST_THREADS}")
+
+
+def check_seed(seed: int) -> None:
+    """ConfigError for a seed that random generators don't take."""
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ConfigError(f"--seed {seed}: expected a whole number from 0 to 2**63 - 1")
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """The config as plain JSON values: paths become strings, tuples become lists."""
 

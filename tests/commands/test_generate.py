@@ -66,7 +66,8 @@ def test_short_forms_and_stdin(
         (["MODEL", "-p", "A", "-n", "-3"], "--max-new-tokens -3: expected a whole number >= 0"),
         (["MODEL", "-p", "A", "-n", "500"], "--max-new-tokens 500: with the 2 tokens"),
         (["MODEL", "-p", "A", "-c", "999"], "--context 999: the model's context length is 128"),
-        (["MODEL", "-p", "A", "-t", "0"], "--threads 0: expected a whole number >= 1"),
+        (["MODEL", "-p", "A", "-t", "0"], "--threads 0: expected a whole number from 1 to 1024"),
+        (["MODEL", "-p", "A", "-t", "20000"], "--threads 20000"),
         (["no/such/model", "-p", "A"], "no/such/model"),
     ],
 )

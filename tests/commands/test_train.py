@@ -134,6 +134,9 @@ def test_a_dry_run_leaves_nothing(text: Path, tmp_path: Path, capsys: pytest.Cap
 def test_mistakes_say_what_to_change(text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     empty = tmp_path / "empty.txt"
     empty.write_text("")
+    records = tmp_path / "records.jsonl"
+    records.write_text('{"body": "x"}\n')
+    (tmp_path / "file").touch()
     cases: dict[str, list[object]] = {
         "--steps and --loop.max-seconds": ["--text", text, "--steps", 3, "--loop.max-seconds", 3],
         "no text in": ["--text", empty],
@@ -141,9 +144,17 @@ def test_mistakes_say_what_to_change(text: Path, tmp_path: Path, capsys: pytest.
         "heads": ["--text", text, "--preset", "micro", "--model.heads", 5, "--vocab-size", 320],
         "--loop.clip": ["--text", text, "--loop.clip", -1],
         "--validation 0.7": ["--text", text, "--validation", 0.7],
-        "a window needs 100001": [
-            "--text", text, "--preset", "micro", "--vocab-size", 320,
-            "--model.context", 100000, "--batch-size", 1,
+        "a window needs 20001": [
+            "--text", text, "--preset", "micro", "--vocab-size", 320, "--context", 20000, "--batch-size", 1,
+        ],
+        "this run needs about": ["--text", text, "--batch-size", 100_000_000],
+        "activations": ["--text", text, "--model.width", 60_000, "--model.layers", 200],
+        "Name the text's field with --field": ["--text", records],
+        "a vocabulary of 4,096 was asked for": ["--text", records, "--field", "body"],
+        "expected a whole number from 0 to": ["--text", text, "--seed", 2**63],
+        "--threads 5000": ["--text", text, "-t", 5000],
+        "cannot be made a folder": [
+            "--text", text, "--vocab-size", 320, "--out", tmp_path / "file" / "model", "--preset", "micro",
         ],
     }  # fmt: skip
     for number, (message, words) in enumerate(cases.items()):

@@ -255,7 +255,10 @@ def test_japanese_verbs(verb: str, form: str, expected: str) -> None:
     assert inflect_japanese(verb, form) == expected
 
 
-@pytest.mark.parametrize("flags, named", [({"megabytes": 0}, "--megabytes"), ({"workers": 0}, "--workers")])
+@pytest.mark.parametrize(
+    "flags, named",
+    [({"megabytes": 0}, "--megabytes"), ({"workers": 0}, "--workers"), ({"workers": 1000}, "--workers")],
+)
 def test_impossible_wishes_are_refused(tmp_path: Path, flags: dict[str, int], named: str) -> None:
     with pytest.raises(DocumentError, match=named):
         write_town(tmp_path, **flags)  # type: ignore[arg-type]
@@ -266,3 +269,9 @@ def test_the_verb_reports_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureFi
     assert {"bytes", "documents", "sentences", "seconds", "digest", "frequent_spans"} <= set(result)
     data_town.show(result)
     assert "digest" in capsys.readouterr().out
+
+
+def test_a_place_that_can_be_no_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DocumentError, match=r"cannot be written to .*file .*choose another --out"):
+        write_town(tmp_path / "file", megabytes=0.05)

@@ -4,8 +4,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from in_browser import faults
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +64,10 @@ def test_the_report_is_one_file_that_fetches_nothing(life: tuple[Path, dict[str,
         assert f">{heading}</h2>" in page
     assert page.count("<svg") >= 5
     assert "<script" not in page and 'src="http' not in page and "@import" not in page
+
+
+def test_the_report_has_no_faults_in_a_browser(life: tuple[Path, dict[str, object]], chromium: Any) -> None:
+    assert not faults(chromium, life[0] / "report.html")
 
 
 def test_a_finished_life_is_not_begun_again(life: tuple[Path, dict[str, object]]) -> None:

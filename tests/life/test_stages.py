@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shizuku.errors import ConfigError
+from shizuku.life import making
 from shizuku.life.settings import LifeConfig
 from shizuku.life.stages import Stages
 
@@ -55,10 +56,52 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
         ({"vocab_size": 10}, "--vocab-size 10: expected at least 300"),
         ({"context": 1}, "--context 1: expected at least 16"),
         ({"heldout_megabytes": 0.0}, "--heldout-megabytes 0.0"),
-        ({"threads": 0}, "--threads 0: expected at least 1"),
+        ({"threads": 0}, "--threads 0: expected a whole number from 1 to 1024"),
+        ({"threads": 5000}, "--threads 5000"),
+        ({"seed": -1}, "--seed -1: expected a whole number from 0"),
+        ({"seed": 2**63}, "--seed 9223372036854775808"),
+        ({"watts": -1.0}, "--watts -1.0: expected a number >= 0"),
+        ({"price_per_hour": float("nan")}, "--price-per-hour nan"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         LifeConfig(**settings)
     assert message in str(caught.value)
+
+
+def test_an_error_before_training_leaves_nothing_to_resume(tmp_path: Path) -> None:
+    def mistyped() -> dict[str, Any]:
+        raise ConfigError("no such text")
+
+    stages = Stages(tmp_path, {"text": "typo"}, resume=False)
+    stages.run("gather", 1, dict)
+    with pytest.raises(ConfigError, match="no such text"):
+        stages.run("clean", 1, mistyped)
+    begun = Stages(tmp_path, {"text": "right"}, resume=False)
+    assert begun.run("gather", 1, lambda: {"anew": True}) == {"anew": True}
+    with pytest.raises(ConfigError, match="no such text"):
+        begun.run("train", 1, mistyped)
+    with pytest.raises(ConfigError, match="a life is there already"):
+        Stages(tmp_path, {"text": "right"}, resume=False)
+
+
+def test_a_place_that_can_be_no_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"--out .*file cannot be made a folder .*choose another place"):
+        Stages(tmp_path / "file", {}, resume=False)
+
+
+@pytest.mark.parametrize(
+    ("context", "message"),
+    [
+        (5000, "--context 5000: the training text allows at most 999"),
+        (900, "would need .*available: lower it"),
+    ],
+)
+def test_a_window_that_cannot_be_trained_is_refused_before_it_is_timed(
+    context: int, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "available_memory", lambda: 1000)
+    with pytest.raises(ConfigError, match=message):
+        making.choose_size(LifeConfig(context=context), {"train_tokens": 1000, "vocab_size": 300}, seconds=5)

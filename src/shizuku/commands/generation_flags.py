@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from shizuku.config import VerbConfig
+from shizuku.config import VerbConfig, check_threads
 from shizuku.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ class ModelFlags(VerbConfig):
     def load(self, default: str | None = None) -> "LanguageModel":
         """The model, after setting the threads; raises as `LanguageModel.load`, ConfigError for the flags."""
         name = self.chosen(default)
-        if self.threads is not None and self.threads < 1:
-            raise ConfigError(f"--threads {self.threads}: expected a whole number >= 1")
+        check_threads(self.threads)
         import torch
 
         from shizuku.language_model import LanguageModel

@@ -12,6 +12,7 @@ from shizuku.data.overlap import drop_overlapping
 from shizuku.data.splitting import split_by_source
 from shizuku.data.town import write_town
 from shizuku.errors import DocumentError
+from shizuku.life.settings import LifeConfig
 from shizuku.progress import bar
 from shizuku.text.documents import Document, Problems, read_documents, write_documents
 
@@ -22,16 +23,16 @@ TOWN_MEGABYTES_PER_MINUTE = 4.0
 """About the bytes that a model of the planned size gets through in a minute on two cores."""
 
 
-def gather(text: Sequence[str], directory: Path, *, minutes: float, seed: int) -> dict[str, Any]:
+def gather(config: LifeConfig, directory: Path) -> dict[str, Any]:
     """Write the raw documents to `gathered.parquet` (the town: to its own folder) and count them."""
     directory.mkdir(parents=True, exist_ok=True)
-    if tuple(text) == (TOWN,):
-        megabytes = min(max(TOWN_MEGABYTES_PER_MINUTE * minutes, 0.4), 100.0)
+    if config.text == (TOWN,):
+        megabytes = min(max(TOWN_MEGABYTES_PER_MINUTE * config.minutes, 0.4), 100.0)
         with bar("writing the town", total=megabytes, unit="MB") as progress:
             town = write_town(
                 directory,
                 megabytes=megabytes,
-                seed=seed,
+                seed=config.seed,
                 on_progress=lambda written, _: progress.update(completed=written / 1e6),
             )
         return {
@@ -42,10 +43,10 @@ def gather(text: Sequence[str], directory: Path, *, minutes: float, seed: int) -
             "problems": "",
         }
     problems = Problems()
-    if tuple(text) == (PYTHON,):
+    if config.text == (PYTHON,):
         documents: Iterator[Document] = python_documents()
     else:
-        documents = read_documents(text, problems=problems)
+        documents = read_documents(config.text, field=config.field, problems=problems)
     counted = {"documents": 0, "bytes": 0}
     with bar("gathering text", unit="documents") as progress:
 

@@ -46,7 +46,7 @@ def live(config: LifeConfig) -> dict[str, object]:
     def run(name: str, work: Any, seconds: float | None = None) -> dict[str, Any]:
         return stages.run(name, budget[name] if seconds is None else seconds, work)
 
-    gathered = run("gather", lambda: gather(config.text, data, minutes=config.minutes, seed=config.seed))
+    gathered = run("gather", lambda: gather(config, data))
     heldout_bytes = int(config.heldout_megabytes * 1e6)
     cleaned = run("clean", lambda: prepare(config.text, data, heldout_bytes=heldout_bytes, seed=config.seed))
     tokens = run("tokens", lambda: write_tokens(config.out, config.vocab_size))

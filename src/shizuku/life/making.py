@@ -5,19 +5,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from shizuku.checkpoints.memory import available_memory, readable
 from shizuku.config import from_dict, to_dict
 from shizuku.data.packing import PackedBatches, SomeOf, ValidationBatches
 from shizuku.data.shards import ShardSet, write_shards
-from shizuku.errors import VocabularySizeError
+from shizuku.errors import ConfigError, VocabularySizeError
 from shizuku.life.corpus import HELDOUT, TRAIN, documents_of
 from shizuku.life.settings import LifeConfig
 from shizuku.models.decoder import Decoder, DecoderConfig, initialise
 from shizuku.progress import say
-from shizuku.scaling.planning import Shape, make_plan
+from shizuku.scaling.planning import TIMED_FIRST, Shape, make_plan
 from shizuku.text.tokenizer import Tokenizer
-from shizuku.training.config import LoopConfig
+from shizuku.training.config import LoopConfig, OptimizerConfig
 from shizuku.training.cost import parameter_total, token_cost
 from shizuku.training.loop import train
+from shizuku.training.memory import estimate_memory
 from shizuku.training.objectives import NextToken
 from shizuku.training.speed import measure_speed
 
@@ -52,7 +56,11 @@ def write_tokens(out: Path, vocab_size: int) -> dict[str, Any]:
 
 
 def choose_size(config: LifeConfig, tokens: dict[str, Any], *, seconds: float) -> dict[str, Any]:
-    """The plan: shape and tokens for the seconds left, with every candidate that was weighed."""
+    """The plan: shape and tokens for the seconds left, with every candidate that was weighed.
+
+    ConfigError for a window longer than the text, or too long for the memory.
+    """
+    _check_context(config, tokens)
 
     def measured(shape: Shape) -> float:
         return measure_speed(_decoder(shape, config, tokens), batch=_rows(config), context=config.context)
@@ -113,6 +121,20 @@ def train_model(config: LifeConfig, plan: dict[str, Any]) -> dict[str, Any]:
 def batches(config: LifeConfig, shards: ShardSet) -> PackedBatches:
     """The training batches in their order, which depends on the seed alone."""
     return PackedBatches(shards, context=config.context, batch_size=_rows(config), seed=config.seed)
+
+
+def _check_context(config: LifeConfig, tokens: dict[str, Any]) -> None:
+    longest = tokens["train_tokens"] - 1
+    if config.context > longest:
+        raise ConfigError(f"--context {config.context}: the training text allows at most {longest}")
+    with torch.device("meta"):
+        timed = Decoder(_decoder(TIMED_FIRST, config, tokens))
+    needed = estimate_memory(timed, OptimizerConfig(), _rows(config), config.context)
+    if needed.total > available_memory():
+        raise ConfigError(
+            f"--context {config.context}: training would need {needed.explain()}; "
+            f"{readable(available_memory())} are available: lower it"
+        )
 
 
 def _rows(config: LifeConfig) -> int:

@@ -1,9 +1,13 @@
 """What one may set of a life."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from shizuku.config import VerbConfig
+import tyro
+
+from shizuku.config import VerbConfig, check_seed, check_threads
 from shizuku.errors import ConfigError
 
 
@@ -14,6 +18,8 @@ class LifeConfig(VerbConfig):
     text: tuple[str, ...] = ("town",)
     """`town` (a simulated town, in English and Japanese), `python` (the prose of this Python installation),
     or files and folders of your own (txt, md, JSONL, Parquet)."""
+    field: str = "text"
+    """Field that holds the text in JSONL and Parquet."""
     minutes: float = 5.0
     """Minutes from start to report; the model's size and its tokens are chosen to fit."""
     out: Path = Path("life")
@@ -22,11 +28,11 @@ class LifeConfig(VerbConfig):
     """Seed of the town, the split, the weights, the order of the text and the samples."""
     vocab_size: int = 4096
     """Tokens in the vocabulary; lowered, and said so, where the text is too short for it."""
-    context: int = 256
+    context: Annotated[int, tyro.conf.arg(aliases=["-c"])] = 256
     """Tokens in the model's window."""
     heldout_megabytes: float = 1.0
     """Text kept away from training (MB), at most a tenth of it; the town decides its own."""
-    threads: int | None = None
+    threads: Annotated[int | None, tyro.conf.arg(aliases=["-t"])] = None
     """Processor threads (default: all cores)."""
     watts: float | None = None
     """Power draw in watts, to state the energy."""
@@ -53,5 +59,9 @@ class LifeConfig(VerbConfig):
             raise ConfigError(f"--context {self.context}: expected at least 16")
         if self.heldout_megabytes <= 0:
             raise ConfigError(f"--heldout-megabytes {self.heldout_megabytes}: expected a positive number")
-        if self.threads is not None and self.threads < 1:
-            raise ConfigError(f"--threads {self.threads}: expected at least 1")
+        check_threads(self.threads)
+        check_seed(self.seed)
+        for name in ("watts", "price_per_hour"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ConfigError(f"--{name.replace('_', '-')} {value}: expected a number >= 0")

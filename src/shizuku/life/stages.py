@@ -6,10 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shizuku.errors import ConfigError
+from shizuku.errors import ConfigError, ShizukuError
 from shizuku.progress import say
 
 RECORD = "life.json"
+LASTING = "train"
+"""Where an error comes before this stage, as from a mistyped --text, one mends it and begins anew: there is
+no life to resume yet.
+"""
 
 
 class Stages:
@@ -25,7 +29,12 @@ class Stages:
         self.record: dict[str, Any] = {"config": config, "stages": {}}
         if self._path.is_file():
             self._take_up(config, resume)
-        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"--out {directory} cannot be made a folder ({error.strerror}): choose another place"
+            ) from error
         self._earlier = sum(stage["seconds"] for stage in self.record["stages"].values())
         self._write()
 
@@ -40,7 +49,12 @@ class Stages:
             return dict(done["result"])
         say(f"{name:<10} budget {budget:5.0f} s …")
         started = time.monotonic()
-        result = work()
+        try:
+            result = work()
+        except ShizukuError:
+            if name != LASTING and LASTING not in self.record["stages"]:
+                self._path.unlink(missing_ok=True)
+            raise
         seconds = time.monotonic() - started
         over = "" if seconds <= budget * 1.1 + 1 else "  (over budget)"
         say(f"{'':<10} took   {seconds:5.1f} s{over}")

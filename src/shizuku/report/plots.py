@@ -149,7 +149,7 @@ class _Drawing:
         self._log = log_x, log_y
 
     def svg(self, *, legend: bool) -> str:
-        self._label_short_log_axes()
+        self._place_ticks()
         file = io.StringIO()
         with self._context({**STYLE, "svg.hashsalt": "shizuku"}), warnings.catch_warnings():
             # The text is set by the browser, in fonts that have the glyphs that this one lacks.
@@ -159,9 +159,9 @@ class _Drawing:
             self.figure.savefig(file, format="svg", metadata={"Date": None})
         return _for_pages(file.getvalue())
 
-    def _label_short_log_axes(self) -> None:
-        """Ticks at 1, 2 and 5 where the powers of ten alone would be fewer than three."""
-        from matplotlib.ticker import LogLocator, NullFormatter
+    def _place_ticks(self) -> None:
+        """Few along x; at 1, 2 and 5 on log axes where the powers of ten alone would be fewer than three."""
+        from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
         limits = self.axes.get_xlim(), self.axes.get_ylim()
         for axis, is_log, (low, high) in zip(
@@ -171,16 +171,19 @@ class _Drawing:
                 axis.set_minor_formatter(NullFormatter())
                 if low > 0 and high / low < 300:
                     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            elif axis is self.axes.xaxis:
+                # More labels than this touch each other where they are as long as 1.25T.
+                axis.set_major_locator(MaxNLocator(nbins=6, steps=(1, 2, 2.5, 5, 10)))
 
 
 def _tick(value: float, _: float = 0) -> str:
-    """12k, 3M and 0.5 rather than 12000, 3e6 and 0.500; powers of ten where those end."""
+    """12k, 3M and 2T rather than 12000, 3e6 and 2e12; powers of ten where those end."""
     size = abs(value)
-    if size >= 1e12 or 0 < size < 1e-4:
+    if size >= 1e15 or 0 < size < 1e-4:
         exponent = math.floor(math.log10(size))
         factor = f"{value / 10**exponent:.3g}"
         return (f"{factor}×" if factor != "1" else "") + "10" + str(exponent).translate(SUPERSCRIPTS)
-    for unit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for unit, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if size >= unit:
             return f"{value / unit:.4g}{suffix}".replace("-", "−")
     return f"{value:.4g}".replace("-", "−")

@@ -35,6 +35,7 @@ LADDER = tuple(
     )
 )  # fmt: skip
 """Widths in steps of about 1.3, depth rising slowly, from 0.1 M to 1.2 B parameters without embeddings."""
+TIMED_FIRST = LADDER[3]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +104,7 @@ def make_plan(
             for s in ladder
         ]
 
-    shape = ladder[min(3, len(ladder) - 1)]
+    shape = TIMED_FIRST if TIMED_FIRST in ladder else ladder[-1]
     while True:
         timed[shape] = measure(shape)
         best = min(weigh(), key=lambda candidate: candidate.predicted_loss)

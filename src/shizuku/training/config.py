@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from shizuku.config import VerbConfig
+from shizuku.config import VerbConfig, check_seed, check_threads
 from shizuku.errors import ConfigError
 from shizuku.models.decoder_config import RotaryScaling
 from shizuku.training.presets import PresetName
@@ -147,7 +147,8 @@ class LoopConfig:
     """How the learning rates move."""
 
     def __post_init__(self) -> None:
-        _at_least(self, "loop.", steps=1, accumulate=1, log_every=1, evaluate_every=1, save_every=1, seed=0)
+        _at_least(self, "loop.", steps=1, accumulate=1, log_every=1, evaluate_every=1, save_every=1)
+        check_seed(self.seed)
         _at_least(self, "loop.", watts=0, price_per_hour=0, save_minutes=0)
         if self.clip is not None and not self.clip > 0:
             raise ConfigError(f"--loop.clip: expected a norm above 0, found {self.clip}")
@@ -173,7 +174,7 @@ MAY_CHANGE = frozenset(
 class ModelOverrides:
     """What to change in the preset's shape; what is not given stays as the preset has it."""
 
-    context: int | None = None
+    context: Annotated[int | None, tyro.conf.arg(aliases=["-c", "--context"])] = None
     """Tokens in the model's window, and in a training row."""
     width: int | None = None
     """Features of the residual stream."""
@@ -262,7 +263,7 @@ class TrainConfig(VerbConfig):
     """Files and folders of text: txt, md, JSON lines (plain, .gz, .zst), Parquet."""
     out: Path
     """Directory of the checkpoint, with state/, metrics.jsonl and the tokenised text in shards/."""
-    text_field: str = "text"
+    text_field: Annotated[str, tyro.conf.arg(aliases=["--field"])] = "text"
     """Name of the text field in JSON lines and Parquet."""
     tokenizer: Path | None = None
     """A tokenizer to use (directory, tokenizer.json, GGUF); none given: one is trained on the text."""
@@ -286,7 +287,7 @@ class TrainConfig(VerbConfig):
     """Coefficient of the mean squared log of the softmax's normaliser, in training only."""
     zero_outputs: bool = True
     """Whether the matrices that write into the residual stream start at zero."""
-    threads: int | None = None
+    threads: Annotated[int | None, tyro.conf.arg(aliases=["-t"])] = None
     """Processor threads; none given: all cores."""
     seeds: int = 1
     """Runs with this seed and the ones after it, on the same text and split, into seed-N/ below --out; the
@@ -299,7 +300,8 @@ class TrainConfig(VerbConfig):
 
     def __post_init__(self) -> None:
         _at_least(self, "", batch_size=1, validation=0, validation_tokens=1, z_loss=0)
-        _at_least(self, "", threads=1, seeds=1, split_seed=0)
+        _at_least(self, "", seeds=1, split_seed=0)
+        check_threads(self.threads)
         if not self.text:
             raise ConfigError("--text: give at least one file or folder")
         if self.validation > 0.5:

@@ -15,16 +15,16 @@ from shizuku.config import to_dict
 from shizuku.data.packing import PackedBatches, SomeOf, ValidationBatches
 from shizuku.data.shards import ShardSet, write_shards
 from shizuku.data.splitting import split_by_source
-from shizuku.errors import ConfigError
+from shizuku.errors import CheckpointError, ConfigError
 from shizuku.models.decoder import Decoder, DecoderConfig, initialise
 from shizuku.progress import say, track
 from shizuku.text.documents import Document, Problems, find_files, read_documents
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.config import TrainConfig
 from shizuku.training.cost import bill, matmul_peak, parameter_total, token_cost
-from shizuku.training.distribution import place, wait_for_all
+from shizuku.training.distribution import neighbours, place, wait_for_all
 from shizuku.training.loop import DEFAULT_STEPS, TrainResult, train
-from shizuku.training.memory import estimate_memory
+from shizuku.training.memory import check_memory, estimate_memory
 from shizuku.training.objectives import NextToken
 from shizuku.training.precision import check_precision
 from shizuku.training.presets import PRESETS
@@ -66,7 +66,7 @@ def train_on_text(config: TrainConfig) -> TrainResult:
         torch.set_num_threads(config.threads)
     check_place(config.out, resume=config.loop.resume)
     _check_precision(config)
-    _rows(config)
+    check_size(config, vocab_size=1)
     return _train_on(prepare(config), config, config.out)
 
 
@@ -84,6 +84,7 @@ def train_seeds(config: TrainConfig) -> list[TrainResult]:
     for name in runs:
         check_place(config.out / name, resume=config.loop.resume)
     _check_precision(config)
+    check_size(config, vocab_size=1)
     prepared = prepare(config)
     results: list[TrainResult] = []
     for name, seed in runs.items():
@@ -120,6 +121,7 @@ def _rows(config: TrainConfig) -> int:
 
 
 def _train_on(prepared: Prepared, config: TrainConfig, out: Path) -> TrainResult:
+    check_size(config, prepared.tokenizer.vocab_size)
     decoder = decoder_config(config, prepared.tokenizer.vocab_size)
     rank, world = place()
     with nullcontext() if rank == 0 else torch.device("meta"):  # process 0 gives the others theirs
@@ -154,6 +156,22 @@ def _train_on(prepared: Prepared, config: TrainConfig, out: Path) -> TrainResult
         validation=validation,
         run=run_record(config=to_dict(config), data=prepared.record()),
     )
+
+
+def check_size(config: TrainConfig, vocab_size: int) -> None:
+    """Refuse shapes that contradict themselves (ConfigError) or would not fit into memory (TrainingError).
+
+    Before the text is read it is asked with a vocabulary of 1: whatever is too large then stays so.
+    """
+    decoder = decoder_config(config, vocab_size)
+    if config.loop.check_memory:
+        with torch.device("meta"):
+            empty = Decoder(decoder)
+        rows, shards = _rows(config), place()[1] if config.loop.parallel == "fsdp" else 1
+        estimate = estimate_memory(
+            empty, config.loop.optimizer, rows, decoder.context, packed=config.boundaries, shards=shards
+        )
+        check_memory(estimate, neighbours())
 
 
 def decoder_config(config: TrainConfig, vocab_size: int) -> DecoderConfig:
@@ -200,7 +218,12 @@ def _prepare(config: TrainConfig, marker: Path, settings: dict[str, Any]) -> Pre
         tokenizer = Tokenizer.train((document.text for document in train), config.vocab_size)
     else:
         tokenizer = Tokenizer.load(config.tokenizer)
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"--out {config.out} cannot be made a folder ({error.strerror}): choose another place"
+        ) from error
     marker.unlink(missing_ok=True)
     tokenizer.save(directory)
     train_shards = write_shards(track(train, "tokenising", len(train)), tokenizer, directory / "train")

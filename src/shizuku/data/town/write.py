@@ -36,6 +36,7 @@ DAYS_PER_MEGABYTE = 50
 MOST_DAYS = 3000
 CHUNK = 10
 """Days that a worker writes at a time."""
+MOST_WORKERS = 256
 
 DOCUMENT_SCHEMA = pa.schema(
     [
@@ -196,8 +197,8 @@ def _chunks(
 def _checked(megabytes: float, workers: int) -> float:
     if not 0.02 <= megabytes <= 10_000:
         raise DocumentError(f"the town can be 0.02 to 10000 megabytes, not {megabytes}: change --megabytes")
-    if workers < 1:
-        raise DocumentError(f"at least one worker has to write, not {workers}: change --workers")
+    if not 1 <= workers <= MOST_WORKERS:
+        raise DocumentError(f"1 to {MOST_WORKERS} workers can write, not {workers}: change --workers")
     return megabytes * 1e6
 
 
@@ -230,7 +231,12 @@ def write_town(
     target = _checked(megabytes, workers)
     days = days_for(megabytes)
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DocumentError(
+            f"the town cannot be written to {directory} ({error.strerror}): choose another --out"
+        ) from error
     tally = _Tally()
     documents_path, facts_path = directory / "documents.parquet", directory / "facts.parquet"
     with (

@@ -1,0 +1,95 @@
+"""What the READMEs print runs as printed, and both say the same."""
+
+import re
+import shlex
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from shizuku import cli
+from tiny_language_model import tiny_lm
+
+ROOT = Path(__file__).resolve().parents[1]
+ENGLISH, JAPANESE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.ja.md"))
+MODEL = '"smollm2-135m-instruct"'
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE)
+
+
+def uncommented(block: str) -> list[str]:
+    return [re.sub(r"\s+#.*", "", line) for line in block.splitlines()]
+
+
+def tree(page: str) -> list[str]:
+    """The names in the annotated tree."""
+    entries = re.findall(r"^[├└]── ((?:[\w.]+(?:/|\.py) ?)+)", page, flags=re.MULTILINE)
+    return [word.strip("/") for entry in entries for word in entry.split()]
+
+
+def printed() -> list[list[str]]:
+    """The words of every `shizuku` command that the README prints."""
+    lines = [line for block in blocks(ENGLISH, "bash") for line in block.splitlines()]
+    commands = [part for line in lines for part in line.split("&&") if part.strip().startswith("shizuku")]
+    return [shlex.split(command, comments=True)[1:] for command in commands]
+
+
+def test_both_languages_print_the_same_code_tree_and_links() -> None:
+    for language in ("bash", "python"):
+        ours, theirs = (list(map(uncommented, blocks(page, language))) for page in (ENGLISH, JAPANESE))
+        translated = [[line.replace("朝になると", "In the morning") for line in block] for block in theirs]
+        assert ours and ours == translated
+    assert tree(ENGLISH) == tree(JAPANESE)
+    links = [set(re.findall(r"\]\(([\w./-]+)\)", page)) for page in (ENGLISH, JAPANESE)]
+    assert links[0] - {"README.ja.md"} == links[1] - {"README.md"}
+    assert all((ROOT / link).is_file() for link in links[0])
+
+
+def test_the_tree_is_the_one_that_is_there() -> None:
+    there = {entry.name for entry in (ROOT / "src" / "shizuku").iterdir() if entry.name[0] not in "_."}
+    assert set(tree(ENGLISH)) == there - {"py.typed"}
+
+
+def test_every_printed_command_is_understood() -> None:
+    commands = printed()
+    assert len(commands) > 7
+    for words in commands:
+        verb = cli.find_verb(words)
+        assert verb is not None, words
+        config = import_module("shizuku.commands." + verb.replace(" ", "_")).Config
+        cli.parse(config, verb, words[len(verb.split()) :])
+
+
+def test_the_python_that_is_printed_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As printed, but for the model: a small one, so that it takes a second."""
+    monkeypatch.chdir(tmp_path)
+    tiny_lm().save("model")
+    (code,) = blocks(ENGLISH, "python")
+    assert code.count(MODEL) == 1
+    names: dict[str, object] = {}
+    exec(compile(code.replace(MODEL, '"model"'), "README.md", "exec"), names)  # noqa: S102
+    assert names["lm"].path == Path("model")  # type: ignore[attr-defined]
+
+
+def test_the_commands_that_are_printed_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As printed, but for a smaller training; what takes minutes or the network is run elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    tiny_lm().save("life/model")
+    for folder in ("my-notes", "other-notes"):
+        Path(folder).mkdir()
+        Path(folder, "a.txt").write_text("It rained in the town, and the baker opened late. " * 200)
+        Path(folder, "b.txt").write_text("The ferry came at noon; nobody was on it but a dog. " * 60)
+    small = ["--preset", "micro", "--vocab-size", "300", "--model.context", "32"]
+    ran = []
+    for words in printed():
+        if words[0] in ("chat", "life"):
+            continue
+        words = ["2" if word == "500" else word for word in words] + (small if words[0] == "train" else [])
+        assert cli.run(words) == 0, capsys.readouterr().err
+        ran.append(words[0])
+    assert ran == ["train", "eval", "generate", "export"]
+    assert Path("life.gguf").stat().st_size > 0

@@ -78,7 +78,6 @@ def train_seeds(config: TrainConfig) -> list[TrainResult]:
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    _rows(config)
     first = config.loop.seed
     runs = {f"seed-{seed}": seed for seed in range(first, first + config.seeds)}
     for name in runs:
@@ -163,11 +162,11 @@ def check_size(config: TrainConfig, vocab_size: int) -> None:
 
     Before the text is read it is asked with a vocabulary of 1: whatever is too large then stays so.
     """
-    decoder = decoder_config(config, vocab_size)
+    decoder, rows = decoder_config(config, vocab_size), _rows(config)
     if config.loop.check_memory:
         with torch.device("meta"):
             empty = Decoder(decoder)
-        rows, shards = _rows(config), place()[1] if config.loop.parallel == "fsdp" else 1
+        shards = place()[1] if config.loop.parallel == "fsdp" else 1
         estimate = estimate_memory(
             empty, config.loop.optimizer, rows, decoder.context, packed=config.boundaries, shards=shards
         )

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -19,6 +18,7 @@ from shizuku.models.hooks import HookTable
 from shizuku.models.layers.attention import Attention, AttentionCall
 from shizuku.models.layers.feedforward import FeedForward
 from shizuku.models.layers.norms import make_norm
+from shizuku.models.layers.products import Linear, linear
 from shizuku.models.layers.rotary import Rotation, rotation
 from shizuku.models.layers.visibility import (
     Layout,
@@ -125,7 +125,7 @@ class Decoder(nn.Module):
         self.final_norm = norm_of(config)
         self.unembedding: nn.Linear | None = None
         if not config.tie_embeddings:
-            self.unembedding = nn.Linear(config.width, config.vocab_size, bias=config.unembedding_bias)
+            self.unembedding = Linear(config.width, config.vocab_size, bias=config.unembedding_bias)
         self.hooks: HookTable | None = None
 
     @property
@@ -167,7 +167,7 @@ class Decoder(nn.Module):
     def unembed(self, x_D: Float[Tensor, "*dims D"]) -> Float[Tensor, "*dims V"]:
         """Return the logits of final residual streams, as `hidden` gives them."""
         bias_V, cap = None if self.unembedding is None else self.unembedding.bias, self.config.logit_cap
-        logits_V = F.linear(x_D, self.unembedding_weight_VD, bias_V)
+        logits_V = linear(x_D, self.unembedding_weight_VD, bias_V)
         return logits_V if cap is None else cap * torch.tanh(logits_V / cap)
 
     def hidden(

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
+from shizuku.models.layers.products import outer_sum, product
+
 CHUNK_BYTES = 16 << 20
 """Logits held at once: more leaves the last-level cache, less makes the matrix products thin."""
 MIN_CHUNK = 128
@@ -43,20 +45,6 @@ def cross_entropy_sums(
     return ce, z
 
 
-def _product_into(out: Tensor, a: Tensor, b: Tensor) -> None:
-    if out.dtype == b.dtype:
-        torch.mm(a, b, out=out)
-    else:
-        out.copy_(a.to(b.dtype) @ b)
-
-
-def _product_onto(total: Tensor, a: Tensor, b: Tensor) -> None:
-    if total.dtype == b.dtype:
-        total.addmm_(a, b)
-    else:
-        total += a.to(b.dtype) @ b
-
-
 class _ChunkedCrossEntropy(torch.autograd.Function):
     """With p the softmax: d ce / d logits = p - onehot, d log(Z)² / d logits = 2 log(Z) p."""
 
@@ -80,7 +68,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         for start in range(0, len(x_ND), chunk):
             x_CD = x_ND[start : start + chunk].to(products)
             target_C1 = targets_N[start : start + chunk, None]
-            logits_CV = (x_CD @ weight_VD.T).to(x_ND.dtype)
+            logits_CV = product(x_CD, weight_VD).to(x_ND.dtype)
             logp_CV = torch.log_softmax(logits_CV, dim=-1)
             logp_C1 = logp_CV.gather(1, target_C1)
             ce_sum -= logp_C1.sum()
@@ -93,14 +81,14 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             if with_z:
                 zp_CV = torch.mul(p_CV, 2 * logz_C1, out=logits_CV)
                 if zx_ND is not None:
-                    _product_into(zx_ND[start : start + chunk], zp_CV, weight_VD)
+                    zx_ND[start : start + chunk] = product(zp_CV.to(products), weight_VD.t())
                 if zw_VD is not None:
-                    _product_onto(zw_VD, zp_CV.T, x_CD)
+                    zw_VD += outer_sum(zp_CV.to(products), x_CD)
             p_CV.scatter_add_(1, target_C1, torch.full_like(logp_C1, -1.0))
             if dx_ND is not None:
-                _product_into(dx_ND[start : start + chunk], p_CV, weight_VD)
+                dx_ND[start : start + chunk] = product(p_CV.to(products), weight_VD.t())
             if dw_VD is not None:
-                _product_onto(dw_VD, p_CV.T, x_CD)
+                dw_VD += outer_sum(p_CV.to(products), x_CD)
         ctx.gradients = dx_ND, dw_VD, zx_ND, zw_VD
         if not with_z:
             ctx.mark_non_differentiable(z_sum)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from shizuku.models.decoder_config import DecoderConfig
 from shizuku.models.layers.norms import RMSNorm
+from shizuku.models.layers.products import Linear
 from shizuku.models.layers.rotary import Rotation, rotate
 from shizuku.models.layers.visibility import Visibility
 
@@ -44,10 +45,10 @@ class Attention(nn.Module):
         inner, shared = config.heads * config.head_width, config.kv_heads * config.head_width
         self.head_width = config.head_width
         self.scale, self.cap = config.attention_scale, config.attention_cap
-        self.query = nn.Linear(config.width, inner, bias=config.attention_bias)
-        self.key = nn.Linear(config.width, shared, bias=config.attention_bias)
-        self.value = nn.Linear(config.width, shared, bias=config.attention_bias)
-        self.output = nn.Linear(inner, config.width, bias=config.attention_output_bias)
+        self.query = Linear(config.width, inner, bias=config.attention_bias)
+        self.key = Linear(config.width, shared, bias=config.attention_bias)
+        self.value = Linear(config.width, shared, bias=config.attention_bias)
+        self.output = Linear(inner, config.width, bias=config.attention_output_bias)
         self.query_norm: RMSNorm | None = None
         self.key_norm: RMSNorm | None = None
         if config.qk_norm:

@@ -2,11 +2,12 @@
 
     python benchmarks/time_to_loss.py TINYSHAKESPEARE.txt --rounds 3
 
-The recipe: characters, 4 layers, 4 heads, width 128, 64 characters of context, batch 12, 2,000 steps of AdamW,
-learned positions, LayerNorm, GELU; the first nine tenths of the text train, the last tenth is the validation
-split. Each side runs once a round, one after the other, with the seed of the round. The baseline's time is
-that of its steps alone, without imports and evaluations; Shizuku's is that of the whole command, from start
-to the written checkpoint. Both are then measured on the whole validation split in rows of 64 characters.
+The recipe: characters, 4 layers, 4 heads, width 128, 64 characters of context, batch 12, 2,000 steps of
+AdamW, learned positions, LayerNorm, GELU; the first nine tenths of the text train, the last tenth is the
+validation split. Each side runs once a round, one after the other, with the seed of the round. The
+baseline's time is that of its steps alone, without imports and evaluations; Shizuku's is that of the whole
+command, from start to the written checkpoint. Both are then measured on the whole validation split in rows
+of 64 characters.
 """
 
 import argparse
@@ -73,7 +74,16 @@ def shizuku(arguments: argparse.Namespace, seed: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         text, out = Path(folder) / "train.txt", Path(folder) / "model"
         text.write_text(split(arguments.text)[0], encoding="utf-8")
-        command = [sys.executable, "-m", "shizuku", "train", "--preset", arguments.preset, "--text", str(text)]
+        command = [
+            sys.executable,
+            "-m",
+            "shizuku",
+            "train",
+            "--preset",
+            arguments.preset,
+            "--text",
+            str(text),
+        ]
         command += ["--out", str(out), "--seed", str(seed), "--threads", str(arguments.threads), "--json"]
         begun = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

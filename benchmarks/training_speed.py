@@ -3,10 +3,11 @@
     python benchmarks/training_speed.py --rounds 5
     python benchmarks/training_speed.py --rounds 5 --compile
 
-The same shape (13.8 M parameters: vocabulary 8,192, width 384, 6 layers, 6 heads, tied embeddings, 256 tokens), batch
-16, float32, the same random tokens, gradient clipping, two threads. Each side runs in a process of its own;
-they take turns, a few steps at a time, so that a change of the machine's clock meets both. Prints tokens a
-second (median over the rounds), the ratio of each round, and each process's peak memory.
+The same shape (13.8 M parameters: vocabulary 8,192, width 384, 6 layers, 6 heads, tied embeddings, 256
+tokens), batch 16, float32, the same random tokens, gradient clipping, two threads. Each side runs in a
+process of its own; they take turns, a few steps at a time, so that a change of the machine's clock meets
+both. Prints tokens a second (median over the rounds), the ratio of each round, and each process's peak
+memory.
 Needs transformers (extra: bench).
 """
 

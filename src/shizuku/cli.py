@@ -161,7 +161,10 @@ def parse(cls: type[Any], verb: str, arguments: Sequence[str]) -> Any:
     """
     import tyro
 
+    from shizuku.config import laid_over
+
     flags, table = _take_config_files(list(arguments))
+    table = laid_over(cls.brought_along({**table, **_plain_flags(flags)}), table)
     default = {} if not table else {"default": _partial(cls, table)}
     return tyro.cli(cls, prog=f"shizuku {verb}", args=flags, **default)
 
@@ -191,7 +194,7 @@ def _unknown(arguments: Sequence[str]) -> int:
 
 def _take_config_files(flags: list[str]) -> tuple[list[str], dict[str, Any]]:
     """Split `--config FILE` off the flags; several files are laid over each other in their order."""
-    from shizuku.config import read_file
+    from shizuku.config import laid_over, read_file
     from shizuku.errors import ConfigError
 
     rest: list[str] = []
@@ -201,18 +204,21 @@ def _take_config_files(flags: list[str]) -> tuple[list[str], dict[str, Any]]:
         if flag == "--config" or flag.startswith("--config="):
             if flag == "--config" and not flags:
                 raise ConfigError("--config: expected a file after it")
-            _lay_over(table, read_file(flag.partition("=")[2] if "=" in flag else flags.pop(0)))
+            file = flag.partition("=")[2] if "=" in flag else flags.pop(0)
+            table = laid_over(table, read_file(file))
         else:
             rest.append(flag)
     return rest, table
 
 
-def _lay_over(below: dict[str, Any], above: dict[str, Any]) -> None:
-    for key, value in above.items():
-        if isinstance(value, dict) and isinstance(below.get(key), dict):
-            _lay_over(below[key], value)
-        else:
-            below[key] = value
+def _plain_flags(flags: Sequence[str]) -> dict[str, str]:
+    """The values of flags by field, as far as they can be told without their types: `--a-b C`, `--a-b=C`."""
+    found = {}
+    for flag, following in zip(flags, [*flags[1:], ""], strict=True):
+        if flag.startswith("--"):
+            name, equals, value = flag[2:].partition("=")
+            found[name.replace("-", "_")] = value if equals else following
+    return found
 
 
 def _partial(cls: type[Any], table: dict[str, Any]) -> Any:

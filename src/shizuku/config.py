@@ -28,6 +28,11 @@ class VerbConfig:
     json: bool = False
     """Print one JSON object on stdout and nothing else there."""
 
+    @classmethod
+    def brought_along(cls, chosen: Mapping[str, object]) -> Mapping[str, object]:
+        """Settings, as a nested table, that the `chosen` values of this config's own fields bring along."""
+        return {}
+
 
 MOST_THREADS = 1024
 """Far more than any use has; with 4,096 a run still worked, with 20,000 and more the process crashed."""
@@ -117,6 +122,16 @@ def read_file(path: str | Path) -> dict[str, Any]:
 def load(cls: type[T], path: str | Path) -> T:
     """Read a config file (TOML, JSON, or a run's `run.json`) into `cls`."""
     return from_dict(cls, read_file(path))
+
+
+def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both tables in one; where both have a setting, that of `above`."""
+    table = dict(below)
+    for key, value in above.items():
+        under = table.get(key)
+        both = isinstance(value, Mapping) and isinstance(under, Mapping)
+        table[key] = laid_over(under, value) if both else value  # type: ignore[arg-type]
+    return table
 
 
 def save(config: Any, path: str | Path) -> None:

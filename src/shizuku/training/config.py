@@ -1,6 +1,7 @@
 """Settings of the loop, the optimizer and the schedule; nothing here needs torch."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +11,8 @@ import tyro
 from shizuku.config import VerbConfig, check_seed, check_threads
 from shizuku.errors import ConfigError
 from shizuku.models.decoder_config import RotaryScaling
-from shizuku.training.presets import PresetName
+from shizuku.text.vocabulary_training import Kind
+from shizuku.training.presets import RUNS, PresetName
 
 PrecisionName = Literal["float32", "bfloat16", "float16"]
 
@@ -267,10 +269,14 @@ class TrainConfig(VerbConfig):
     """Name of the text field in JSON lines and Parquet."""
     tokenizer: Path | None = None
     """A tokenizer to use (directory, tokenizer.json, GGUF); none given: one is trained on the text."""
-    vocab_size: int = 4096
-    """Tokens in the vocabulary where a tokenizer is trained."""
+    vocabulary: Kind = "byte-bpe"
+    """Kind of vocabulary where a tokenizer is trained; `shizuku tokenizer train --help` says what each is."""
+    vocab_size: int | None = 4096
+    """Tokens in the vocabulary where a tokenizer is trained; None: all characters, for that kind only."""
     preset: PresetName = "tiny"
-    """Shape of the model."""
+    """Shape of the model. `characters` brings settings of the run along: characters as vocabulary, and a few
+    hundred steps that suit one small text; other flags go before them.
+    """
     model: ModelOverrides = field(default_factory=ModelOverrides)
     """What to change in the preset."""
     batch_size: int = 16
@@ -304,5 +310,12 @@ class TrainConfig(VerbConfig):
         check_threads(self.threads)
         if not self.text:
             raise ConfigError("--text: give at least one file or folder")
+        if self.vocab_size is None and self.vocabulary != "characters":
+            raise ConfigError(f"--vocabulary {self.vocabulary} needs a size: give --vocab-size")
         if self.validation > 0.5:
             raise ConfigError(f"--validation {self.validation}: expected at most 0.5 of the text")
+
+    @classmethod
+    def brought_along(cls, chosen: Mapping[str, object]) -> Mapping[str, object]:
+        """The settings that the `chosen` ones, as a file or flags have them, bring along: the preset's."""
+        return next((table for name, table in RUNS.items() if name == chosen.get("preset")), {})

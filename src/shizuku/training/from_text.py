@@ -213,8 +213,11 @@ def _prepare(config: TrainConfig, marker: Path, settings: dict[str, Any]) -> Pre
         say(problems.report())
     train, heldout, note = _split(config, documents)
     if config.tokenizer is None:
-        say(f"training a tokenizer of {config.vocab_size:,} tokens (--tokenizer takes one that is there)")
-        tokenizer = Tokenizer.train((document.text for document in train), config.vocab_size)
+        size = "all characters" if config.vocab_size is None else f"{config.vocab_size:,} tokens"
+        say(f"training a tokenizer of {size} (--tokenizer takes one that is there)")
+        tokenizer = Tokenizer.train(
+            (document.text for document in train), config.vocab_size, kind=config.vocabulary
+        )
     else:
         tokenizer = Tokenizer.load(config.tokenizer)
     try:
@@ -235,7 +238,7 @@ def _prepare(config: TrainConfig, marker: Path, settings: dict[str, Any]) -> Pre
 
 def _settings_of_text(config: TrainConfig) -> dict[str, Any]:
     keys = (
-        *("text", "text_field", "tokenizer", "vocab_size", "validation"),
+        *("text", "text_field", "tokenizer", "vocabulary", "vocab_size", "validation"),
         *("batch_size", "boundaries", "zero_outputs"),
     )
     return {key: value for key, value in to_dict(config).items() if key in keys} | {"seed": config.split_seed}
@@ -267,15 +270,21 @@ def _split(config: TrainConfig, documents: list[Document]) -> tuple[list[Documen
     return split.train, split.heldout, split.note
 
 
+def _planned_vocabulary(config: TrainConfig) -> int:
+    if config.tokenizer is not None:
+        return Tokenizer.load(config.tokenizer).vocab_size
+    if config.vocab_size is not None:
+        return config.vocab_size
+    documents = read_documents(config.text, field=config.text_field)
+    return Tokenizer.train((document.text for document in documents), None, kind=config.vocabulary).vocab_size
+
+
 def plan(config: TrainConfig) -> dict[str, object]:
     """What the run would be: size, tokens, operations, memory, and time as measured by a few steps."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     files = find_files(config.text)
-    vocab_size = config.vocab_size
-    if config.tokenizer is not None:
-        vocab_size = Tokenizer.load(config.tokenizer).vocab_size
-    decoder = decoder_config(config, vocab_size)
+    decoder = decoder_config(config, _planned_vocabulary(config))
     loop = config.loop
     _check_precision(config)
     world, rows = place()[1], _rows(config)

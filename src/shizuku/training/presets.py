@@ -1,13 +1,15 @@
-"""Shapes of decoders by name, as values for DecoderConfig without the vocabulary; nothing here needs torch.
+"""Shapes of decoders by name, as values for DecoderConfig without the vocabulary, and the settings of a run
+that some of them bring along; nothing here needs torch.
 
 `micro` to `base` are Qwen3-shaped (RMS norms, SwiGLU, rotary positions, query and key norms, tied
 embeddings), so that other programs open them; their heads are narrow, as suits narrow models. `gpt2-small`
-and `smollm2-135m` are the published shapes.
+and `smollm2-135m` are the published shapes. `characters` learns one small text, character by character, in
+seconds.
 """
 
 from typing import Any, Literal
 
-PresetName = Literal["micro", "tiny", "mini", "small", "base", "gpt2-small", "smollm2-135m"]
+PresetName = Literal["micro", "tiny", "mini", "small", "base", "gpt2-small", "smollm2-135m", "characters"]
 
 _OURS: dict[str, Any] = {"qk_norm": True, "tie_embeddings": True, "context": 256}
 
@@ -43,5 +45,31 @@ PRESETS: dict[PresetName, dict[str, Any]] = {
         "norm_eps": 1e-5,
         "rope_theta": 100_000.0,
     },
+    "characters": {
+        "width": 128,
+        "layers": 4,
+        "heads": 4,
+        "ffn_width": 512,
+        "context": 64,
+        "qk_norm": True,
+        "activation": "relu2",
+        "gated": False,
+    },
 }
 """Values for DecoderConfig by preset name."""
+
+RUNS: dict[PresetName, dict[str, Any]] = {
+    "characters": {
+        "vocabulary": "characters",
+        "vocab_size": None,
+        "batch_size": 12,
+        "boundaries": False,
+        "loop": {
+            "steps": 300,
+            "clip": None,
+            "optimizer": {"muon_momentum": 0.9},
+            "schedule": {"decay": 0.8},
+        },
+    },
+}
+"""Values for TrainConfig that a preset brings along: what a flag or a file says goes before them."""

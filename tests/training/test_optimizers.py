@@ -1,5 +1,8 @@
 """Muon and AdamW: which moves what, and how."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +10,7 @@ from training_parts import decoder
 
 from shizuku.errors import TrainingError
 from shizuku.models.decoder import Decoder
+from shizuku.training.adamw import AdamW
 from shizuku.training.config import OptimizerConfig
 from shizuku.training.muon import Muon, orthogonalise
 from shizuku.training.optimizers import Optimizers, parameter_groups
@@ -125,3 +129,38 @@ def test_state_comes_back_by_name() -> None:
     assert all(torch.equal(x, y) for x, y in zip(first.parameters(), second.parameters(), strict=True))
     with pytest.raises(TrainingError, match=r"nowhere\.weight"):
         b.load_tensors({"nowhere.weight/momentum": torch.zeros(1)})
+
+
+def test_adamw_is_bit_for_bit_pytorchs() -> None:
+    torch.manual_seed(0)
+    ours = [torch.randn(50, 7, requires_grad=True), torch.randn(9, requires_grad=True)]
+    theirs = [parameter.detach().clone().requires_grad_() for parameter in ours]
+    groups = [
+        [{"params": a, "lr": 0.01, "weight_decay": 0.1}, {"params": b, "lr": 0.02, "weight_decay": 0.0}]
+        for a, b in ((ours[:1], ours[1:]), (theirs[:1], theirs[1:]))
+    ]
+    mine = AdamW(groups[0], betas=(0.9, 0.95), eps=1e-8)
+    peer = torch.optim.AdamW(groups[1], betas=(0.9, 0.95), eps=1e-8, fused=True)
+    for step in range(6):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = torch.randn_like(a) if step != 3 or a.dim() == 2 else None  # one without, once
+            b.grad = None if a.grad is None else a.grad.clone()
+        mine.step()
+        peer.step()
+    for a, b in zip(ours, theirs, strict=True):
+        assert torch.equal(a, b)
+        for name, value in peer.state[b].items():
+            assert torch.equal(mine.state[a][name], value), name
+
+
+def test_training_does_not_wait_for_the_compiler_to_be_imported() -> None:
+    code = (
+        "import sys\nfrom shizuku.models.decoder import Decoder, DecoderConfig\n"
+        "from shizuku.training.config import OptimizerConfig\n"
+        "from shizuku.training.optimizers import Optimizers\n"
+        "model = Decoder(DecoderConfig(vocab_size=8, context=8, width=8, layers=1, heads=1, ffn_width=8))\n"
+        "model(__import__('torch').tensor([[1, 2]])).sum().backward()\n"
+        "Optimizers(model, OptimizerConfig()).step()\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -3,6 +3,7 @@
 Shapes: a matrix is [R, C] (rows = outputs, columns = inputs); equal shapes are stacked to [M, R, C].
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -32,7 +33,7 @@ def orthogonalise(g_MRC: Tensor, iterations: int) -> Tensor:
     return x_MRC.mT if tall else x_MRC
 
 
-class Muon(torch.optim.Optimizer):
+class Muon:
     """Muon (Jordan et al. 2024) for the matrices of the blocks, with Nesterov momentum and decoupled decay.
 
     A group may carry `parts`: into how many equal blocks of rows each of its matrices is split before it is
@@ -50,7 +51,8 @@ class Muon(torch.optim.Optimizer):
         iterations: int = 5,
     ) -> None:
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "iterations": iterations}
-        super().__init__(groups, {**defaults, "parts": 1})
+        self.param_groups: list[dict[str, Any]] = [{**defaults, "parts": 1, **group} for group in groups]
+        self.state: defaultdict[Tensor, dict[str, Tensor]] = defaultdict(dict)
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.dim() != 2 or parameter.shape[0] % group["parts"]:
@@ -60,9 +62,8 @@ class Muon(torch.optim.Optimizer):
                     )
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self) -> None:
         """Move every parameter that has a gradient."""
-        assert closure is None, "Muon takes no closure"
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[Tensor]] = {}
             for parameter in group["params"]:

@@ -5,10 +5,10 @@ belongs.
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from shizuku.errors import TrainingError
+from shizuku.training.adamw import AdamW
 from shizuku.training.config import OptimizerConfig
 from shizuku.training.muon import Muon
 
@@ -27,7 +27,7 @@ class Optimizers:
         }
         if not self.names:
             raise TrainingError("the model has no parameter that may be trained: unfreeze some")
-        self._all: list[torch.optim.Optimizer] = []
+        self._all: list[Muon | AdamW] = []
         groups = parameter_groups(model)
         matrices, embeddings = groups["matrices"], groups["embeddings"]
         tables_rate = config.embedding_learning_rate
@@ -46,8 +46,7 @@ class Optimizers:
             self._all.append(self._muon(matrices, config))
         adamw = [group for group in adamw if group["params"]]
         if adamw:
-            made = torch.optim.AdamW(adamw, betas=config.betas, eps=config.eps, fused=True)
-            self._all.append(made)
+            self._all.append(AdamW(adamw, betas=config.betas, eps=config.eps))
         self._peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in self._all]
 
     def _muon(self, matrices: list[nn.Parameter], config: OptimizerConfig) -> Muon:
@@ -75,8 +74,8 @@ class Optimizers:
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        for optimizer in self._all:
-            optimizer.zero_grad(set_to_none=True)
+        for parameter in self.names:
+            parameter.grad = None
 
     def tensors(self) -> dict[str, Tensor]:
         """The whole state, as `<parameter>/<what>`."""

@@ -105,6 +105,10 @@ class LoopConfig:
     """
     clip: float | None = 1.0
     """Largest norm of the whole gradient; a longer one is shortened to it."""
+    dropout: float = 0.0
+    """Share of the embeddings, and of what every attention and feed-forward layer adds, that a training step
+    leaves out: for a text that is gone through many times.
+    """
     ema: float | None = None
     """Decay of a running average of the weights, such as 0.99 for hundreds of steps: the average is what is
     evaluated and saved as the model; the optimizer's own weights stay in state/.
@@ -154,6 +158,8 @@ class LoopConfig:
         _at_least(self, "loop.", watts=0, price_per_hour=0, save_minutes=0)
         if self.clip is not None and not self.clip > 0:
             raise ConfigError(f"--loop.clip: expected a norm above 0, found {self.clip}")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"--loop.dropout: expected 0 <= share < 1, found {self.dropout}")
         if self.ema is not None and not 0 <= self.ema < 1:
             raise ConfigError(f"--loop.ema: expected 0 <= decay < 1, found {self.ema}")
         if self.max_seconds is not None and not self.max_seconds > 0:

@@ -25,6 +25,7 @@ from shizuku.training.batches import BatchSource, DeviceBatch, on_device, peek
 from shizuku.training.config import LoopConfig
 from shizuku.training.cost import bill, token_cost
 from shizuku.training.distribution import any_of_ranks, as_first_says, neighbours, place, wait_for_all
+from shizuku.training.dropout import dropping
 from shizuku.training.evaluation import evaluate
 from shizuku.training.memory import check_memory, estimate_memory
 from shizuku.training.metrics import Meter, Metrics
@@ -108,7 +109,11 @@ def train(
     training.tokenizer, training.run, training.validation = tokenizer, dict(run or {}), validation
     progress = training.start()
     saved = time.monotonic()
-    with stop_on_signals() as stop, bar("training", progress.steps, "steps") as line:
+    with (
+        dropping(model, config.dropout),
+        stop_on_signals() as stop,
+        bar("training", progress.steps, "steps") as line,
+    ):
         line.update(completed=progress.step)
         while progress.step < progress.steps:
             loss = training.step()

@@ -1,0 +1,27 @@
+"""Dropout from outside the model: while a run trains, and nowhere else."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@contextmanager
+def dropping(model: nn.Module, share: float) -> Iterator[None]:
+    """Inside the `with` block, leave out a `share` of the embeddings and of what each layer adds.
+
+    Only while the model is in training mode; what stays is scaled up by 1 / (1 - share), so that sums keep
+    their expectation (Srivastava et al. 2014).
+    """
+
+    def drop(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+        return F.dropout(output, share) if module.training else output
+
+    parts = [part for block in model.blocks for part in (block.attention, block.feedforward)]  # type: ignore[union-attr]
+    handles = [part.register_forward_hook(drop) for part in (model.embedding, *parts) if share]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -70,7 +70,7 @@ def serve(arguments: argparse.Namespace) -> None:
     import resource
     import time
 
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     import torch
 
     torch.set_num_threads(arguments.threads)

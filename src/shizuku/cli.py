@@ -52,9 +52,10 @@ VERBS = {verb: line for group in GROUPS.values() for verb, line in group.items()
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 a defect of ours, 2 something to change, 130 Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    # OpenMP threads that spin while they wait hold cores that other work could use (docs/lab-notes.md).
-    # The setting is read when torch is imported, so it is made here or not at all.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # OpenMP threads that wait spin by default for milliseconds, which holds cores that other work could use;
+    # not to spin at all doubles the time of small models (docs/lab-notes.md). The setting is read when torch
+    # is imported, so it is made here or not at all.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         code = run(arguments)
     except KeyboardInterrupt:

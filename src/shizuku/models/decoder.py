@@ -110,6 +110,11 @@ def norm_of(config: DecoderConfig) -> nn.Module:
     )
 
 
+def _table(rows: int, width: int) -> nn.Embedding:
+    # nn.Embedding's own normal numbers, drawn for a model without memory (device meta), import the compiler.
+    return nn.Embedding(rows, width, _weight=nn.init.uniform_(torch.empty(rows, width), -1.0, 1.0))
+
+
 class Decoder(nn.Module):
     """A causal language model with the mechanisms that its config names."""
 
@@ -117,9 +122,9 @@ class Decoder(nn.Module):
         """Make the model with PyTorch's default weights; see `initialise`."""
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, config.width)
+        self.embedding = _table(config.vocab_size, config.width)
         learned = config.positions == "learned"
-        self.position_embedding = nn.Embedding(config.context, config.width) if learned else None
+        self.position_embedding = _table(config.context, config.width) if learned else None
         self.embedding_norm = norm_of(config) if config.embedding_norm else None
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.final_norm = norm_of(config)

@@ -62,12 +62,12 @@ RUNS: dict[PresetName, dict[str, Any]] = {
     "characters": {
         "vocabulary": "characters",
         "vocab_size": None,
-        "batch_size": 12,
+        "batch_size": 20,
         "boundaries": False,
         "loop": {
-            "steps": 300,
+            "steps": 160,
             "clip": None,
-            "optimizer": {"muon_momentum": 0.9},
+            "optimizer": {"muon_momentum": 0.8},
             "schedule": {"decay": 0.8},
         },
     },

@@ -1,8 +1,10 @@
-"""What OMP_WAIT_POLICY=PASSIVE does to training speed, on an idle machine and beside other work.
+"""What the waiting of OpenMP's threads does to training speed, on an idle machine and beside other work.
 
     python benchmarks/busy_machine.py
 
-Interleaves the two settings, each in its own process, and prints the median of three and their ratio.
+Three ways to wait: PyTorch's default (spin for long), GOMP_SPINCOUNT=10000 (spin for some microseconds, which
+the command line sets), OMP_WAIT_POLICY=PASSIVE (sleep at once). They take turns, each in a process of its
+own; prints medians of three rounds.
 """
 
 import os
@@ -13,36 +15,41 @@ import sys
 MEASURE = """
 from shizuku.models.decoder import DecoderConfig
 from shizuku.training.speed import measure_speed
-config = DecoderConfig(vocab_size=4096, context=256, width=128, layers=4, heads=4, ffn_width=352)
-print(measure_speed(config, batch=16, context=256, seconds=3))
+config = DecoderConfig(vocab_size=4096, context=128, width=64, layers=3, heads=2, ffn_width=192)
+print(measure_speed(config, batch=16, context=128, seconds=3))
 """
 BUSY = "while True: pass"
+WAYS: dict[str, dict[str, str]] = {
+    "default": {},
+    "short spin": {"GOMP_SPINCOUNT": "10000"},
+    "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
+}
 
 
-def speed(policy: str | None) -> float:
-    """Tokens a second of training a 4x128 model, in a fresh process."""
-    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
-    if policy is not None:
-        environment["OMP_WAIT_POLICY"] = policy
+def speed(way: dict[str, str]) -> float:
+    """Tokens a second of training a 3x64 model, in a fresh process."""
+    kept = {
+        name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    }
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE], env=environment, check=True, capture_output=True, text=True
+        [sys.executable, "-c", MEASURE], env={**kept, **way}, check=True, capture_output=True, text=True
     )
     return float(done.stdout)
 
 
 def main() -> None:
     """Print one Markdown row for each number of busy processes."""
-    print("| busy processes | default, tokens/s | passive, tokens/s | ratio |")
-    print("|---|---|---|---|")
+    print("| busy processes | " + " | ".join(f"{name}, tokens/s" for name in WAYS) + " |")
+    print("|---" * (1 + len(WAYS)) + "|")
     for others in (0, 1, 2):
         busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(others)]
         try:
-            pairs = [(speed(None), speed("PASSIVE")) for _ in range(3)]
+            rounds = [[speed(way) for way in WAYS.values()] for _ in range(3)]
         finally:
             for process in busy:
                 process.kill()
-        default, passive = (statistics.median(column) for column in zip(*pairs, strict=True))
-        print(f"| {others} | {default:,.0f} | {passive:,.0f} | {passive / default:.2f} |", flush=True)
+        medians = [statistics.median(column) for column in zip(*rounds, strict=True)]
+        print(f"| {others} | " + " | ".join(f"{value:,.0f}" for value in medians) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -202,3 +202,39 @@ def test_a_resumed_run_keeps_what_decides_the_result(
     code, _, err = train(capsys, text, tmp_path / "run", "--steps", 2, "--resume", *changed)
     name = str(changed[0]).removeprefix("--no-").removeprefix("--").replace("-", "_")
     assert code == 2 and f"begun with other settings of {name}" in err
+
+
+def test_a_preset_brings_settings_of_the_run_along_and_flags_go_before_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["--text", "a", "--out", "b"]
+    plain = cli.parse(TrainConfig, "train", line)
+    brought = cli.parse(TrainConfig, "train", ["--preset", "characters", *line])
+    assert (plain.vocabulary, plain.vocab_size, plain.loop.steps) == ("byte-bpe", 4096, None)
+    assert (brought.vocabulary, brought.vocab_size, brought.loop.steps) == ("characters", None, 160)
+    assert brought.loop.optimizer.learning_rate == plain.loop.optimizer.learning_rate
+    changed = cli.parse(TrainConfig, "train", ["--preset=characters", "--steps", "7", *line])
+    assert changed.loop.steps == 7 and changed.vocabulary == "characters"
+    file = tmp_path / "run.toml"
+    file.write_text('preset = "characters"\nvocab_size = 50\n[loop]\nsteps = 9\n', encoding="utf-8")
+    filed = cli.parse(TrainConfig, "train", ["--config", str(file), *line])
+    assert (filed.vocab_size, filed.loop.steps, filed.batch_size) == (50, 9, brought.batch_size)
+    code, _, err = shizuku(capsys, "train", "--preset", "characters", "--vocabulary", "unigram", *line)
+    assert code == 2 and "--vocabulary unigram needs a size" in err
+
+
+def test_the_characters_preset_learns_a_small_text(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "model"
+    command = ["train", "--preset", "characters", "--text", str(text), "--out", str(out), "--json"]
+    assert cli.run([*command, "--dry-run"]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert cli.run([*command, "--steps", "60"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    found = load_checkpoint(out)
+    assert found.tokenizer is not None
+    sentence = "the cat sees a red house."
+    assert len(found.tokenizer.encode(sentence)) == len(sentence), "one token a character"
+    assert planned["model"]["vocab_size"] == found.tokenizer.vocab_size
+    assert result["validation_loss"] < 1.6, "far below the 2.6 nats of the letters' frequencies"

@@ -1,6 +1,7 @@
 """A whole life, small: every stage through the parts a user calls, its files, its keys and its report."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -125,3 +126,34 @@ def test_a_place_that_cannot_be_written_is_no_defect(tmp_path: Path) -> None:
     done = shizuku("life", "--minutes", "0.2", "--out", str(tmp_path / "file" / "life"))
     assert done.returncode == 2 and "Not a directory" in done.stderr and "--out" in done.stderr
     assert "defect" not in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_dry_run_says_how_the_time_is_shared_and_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A text.", encoding="utf-8")
+    out = tmp_path / "life"
+    arguments = ("life", "--text", str(tmp_path / "a.txt"), "--minutes", "2", "--out", str(out), "--dry-run")
+    plan = json.loads(shizuku(*arguments, "--json").stdout)
+    assert plan["files"] == 1 and plan["bytes"] == 7
+    assert sum(plan["budget"].values()) == pytest.approx(120, abs=0.5)
+    assert plan["budget"]["train"] > 60 and not out.exists()
+    assert "budget" in shizuku(*arguments).stdout
+
+
+def test_ctrl_c_says_how_to_go_on_and_that_goes_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "shizuku", "life", "--minutes", "0.3", "--out", str(tmp_path / "life")]
+    command += ["--vocab-size", "512", "--json"]
+    # A shell that starts work in the background leaves SIGINT ignored in it; a terminal does not.
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("clean"):
+            process.send_signal(signal.SIGINT)
+            break
+    rest = process.communicate(timeout=120)[1]
+    assert process.returncode == 130 and "with --resume" in rest
+    done = subprocess.run([*command, "--resume"], capture_output=True, text=True)
+    assert done.returncode == 0 and set(json.loads(done.stdout)) == KEYS, done.stderr
+    assert "gather     done before" in done.stderr

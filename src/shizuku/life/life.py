@@ -14,9 +14,10 @@ from shizuku.life.page import write_page
 from shizuku.life.settings import LifeConfig
 from shizuku.life.stages import Stages
 from shizuku.progress import say
+from shizuku.text.documents import find_files
 
 # How a resumed life may differ from what it was begun with.
-FREE_TO_CHANGE = ("json", "resume", "threads", "watts", "price_per_hour", "out")
+FREE_TO_CHANGE = ("json", "resume", "dry_run", "threads", "watts", "price_per_hour", "out")
 
 # Shares of the whole time, from the default of five minutes on two cores; training gets what is left.
 SHARES = {
@@ -28,6 +29,23 @@ SHARES = {
     "sample": 0.04,
     "report": 0.02,
 }
+
+
+def plan_of(config: LifeConfig) -> dict[str, object]:
+    """What a life would read, where it would be, and the seconds of each stage; nothing is written."""
+    total = 60.0 * config.minutes
+    budget = {name: round(share * total, 1) for name, share in SHARES.items()}
+    budget["train"] = round(total - sum(budget.values()), 1)
+    result: dict[str, object] = {"dry_run": True, "text": list(config.text), "out": str(config.out)}
+    if not {"town", "python"} & set(config.text):
+        files = find_files(config.text)
+        result |= {"files": len(files), "bytes": sum(file.stat().st_size for file in files)}
+    return {
+        **result,
+        "threads": config.threads or torch.get_num_threads(),
+        "seconds": total,
+        "budget": budget,
+    }
 
 
 def live(config: LifeConfig) -> dict[str, object]:

@@ -40,6 +40,8 @@ class LifeConfig(VerbConfig):
     """Price of an hour of this machine, to state the cost."""
     resume: bool = False
     """Go on with the life that is in --out, if there is one."""
+    dry_run: bool = False
+    """Say what would be read and how the time would be shared out, and stop."""
 
     def __post_init__(self) -> None:
         if not 0.2 <= self.minutes <= 10_000:

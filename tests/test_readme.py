@@ -83,13 +83,16 @@ def test_the_commands_that_are_printed_run(
         Path(folder).mkdir()
         Path(folder, "a.txt").write_text("It rained in the town, and the baker opened late. " * 200)
         Path(folder, "b.txt").write_text("The ferry came at noon; nobody was on it but a dog. " * 60)
+    Path("play.txt").write_text("It rained in the town, and the baker opened late.\n" * 200)
     small = ["--preset", "micro", "--vocab-size", "300", "--model.context", "32"]
     ran = []
     for words in printed():
         if words[0] in ("chat", "life"):
             continue
-        words = ["2" if word == "500" else word for word in words] + (small if words[0] == "train" else [])
+        words = ["2" if word == "500" else word for word in words]
+        if words[0] == "train":
+            words += ["--steps", "2"] if "--preset" in words else small
         assert cli.run(words) == 0, capsys.readouterr().err
         ran.append(words[0])
-    assert ran == ["train", "eval", "generate", "export"]
+    assert ran == ["train", "train", "eval", "generate", "export"]
     assert Path("life.gguf").stat().st_size > 0

@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from itertools import pairwise
 from typing import Any
 
 from shizuku import __version__
@@ -215,7 +216,7 @@ def _take_config_files(flags: list[str]) -> tuple[list[str], dict[str, Any]]:
 def _plain_flags(flags: Sequence[str]) -> dict[str, str]:
     """The values of flags by field, as far as they can be told without their types: `--a-b C`, `--a-b=C`."""
     found = {}
-    for flag, following in zip(flags, [*flags[1:], ""], strict=True):
+    for flag, following in pairwise([*flags, ""]):
         if flag.startswith("--"):
             name, equals, value = flag[2:].partition("=")
             found[name.replace("-", "_")] = value if equals else following

@@ -17,10 +17,14 @@ from torch.autograd.function import once_differentiable
 
 SMALLEST = 1 << 20
 """Multiplications from which on a call of oneDNN, which costs more by itself, pays."""
+SMALLEST_OUTER = 1 << 24
+"""The same for a weight's gradient, whose left side is copied first; without AVX-512 that never pays."""
 
 
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and platform.machine().lower() in ("x86_64", "amd64")
 """Whether this build of PyTorch has it, and it has kernels of its own for this kind of processor."""
+HAS_AVX512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
+"""Whether it has the wide registers that MKL leaves unused on other makers' processors than its own."""
 
 
 def by_onednn(x_NI: Tensor, weight_OI: Tensor) -> bool:
@@ -59,7 +63,8 @@ def _(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
 
 def outer_sum(dy_NO: Tensor, x_NI: Tensor) -> Tensor:
     """Return dy^T x [O, I], without a gradient: what a weight's gradient is."""
-    if not by_onednn(dy_NO.t(), x_NI.t()):
+    large = x_NI.numel() * dy_NO.shape[1] > SMALLEST_OUTER
+    if not (large and HAS_AVX512 and by_onednn(dy_NO.t(), x_NI.t())):
         return dy_NO.t() @ x_NI
     # The library copies its left side when that is transposed, so the narrower one stands there.
     if dy_NO.shape[1] > x_NI.shape[1]:

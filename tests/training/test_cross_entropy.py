@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 from training_parts import model
 
 from shizuku.training.batches import TensorBatch
@@ -131,3 +132,11 @@ def test_the_objective_learns_from_the_logits_that_the_model_gives(changes: dict
         names, gradients(loss, *parameters), gradients(plain, *parameters), strict=True
     ):
         assert (mine - other).abs().max() <= 2e-6 * other.abs().max(), name
+
+
+def test_an_evaluation_computes_no_gradient() -> None:
+    x, weight = torch.randn(40, 8, requires_grad=True), torch.randn(30, 8, requires_grad=True)
+    targets = torch.zeros(40, dtype=torch.long)
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        cross_entropy_sums(x, weight, targets)
+    assert counted.get_total_flops() == 2 * 40 * 8 * 30

@@ -34,6 +34,10 @@ def cross_entropy_sums(
     the logits are at hand then; after Hsu et al. 2024 (Liger) and Wijmans et al. 2024 (Cut Your Losses).
     Under autocast the products are in its precision, softmax and sums in float32.
     """
+    if (
+        not torch.is_grad_enabled()
+    ):  # the function below is told what could want one
+        x_ND, weight_VD = x_ND.detach(), weight_VD.detach()
     device, products = x_ND.device.type, x_ND.dtype
     if torch.is_autocast_enabled(device):
         products, x_ND = torch.get_autocast_dtype(device), x_ND.float()

@@ -99,8 +99,8 @@ def activation_bytes(config: DecoderConfig, rows: int, tokens: int, *, packed: b
     # attention's output; gate, activation, up and product of the feed-forward layer.
     layer = 6 * config.width + (4 if config.qk_norm else 2) * heads + 2 * inner
     layer += (4 if config.gated else 2) * config.ffn_width
-    # Norms of both sides, and factors on what is added to the stream, keep their inputs too.
-    layer += 4 * config.width if config.norm_placement == "both" else 0
+    # Norms of the other side, and factors on what is added to the stream, keep something too.
+    layer += 2 * config.width if config.norm_placement == "both" else 0
     layer += 2 * config.width if config.residual_multiplier != 1 else 0
     per_token = config.layers * layer + (4 + 2 * config.embedding_norm) * config.width
     if config.attention_cap is not None:  # tanh and pattern of every layer, scores and their mask of one

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.utils.flop_counter import register_flop_formula
 
 SMALLEST = 1 << 20
 """Multiplications from which on a call of oneDNN, which costs more by itself, pays."""
@@ -44,6 +45,13 @@ def product(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Te
     if not by_onednn(x_NI, weight_OI):
         return F.linear(x_NI, weight_OI, bias_O)
     return (_compiled if torch.compiler.is_compiling() else _onednn)(x_NI, weight_OI, bias_O)
+
+
+if HAS_ONEDNN:  # so that PyTorch's FlopCounterMode counts it too
+
+    @register_flop_formula(torch.ops.mkldnn._linear_pointwise)
+    def _(x_NI: torch.Size, weight_OI: torch.Size, *rest: object, **named: object) -> int:
+        return 2 * x_NI.numel() * weight_OI[0]
 
 
 def _onednn(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:

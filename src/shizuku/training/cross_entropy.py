@@ -34,9 +34,8 @@ def cross_entropy_sums(
     the logits are at hand then; after Hsu et al. 2024 (Liger) and Wijmans et al. 2024 (Cut Your Losses).
     Under autocast the products are in its precision, softmax and sums in float32.
     """
-    if (
-        not torch.is_grad_enabled()
-    ):  # the function below is told what could want one
+    if not torch.is_grad_enabled():
+        # An autograd function is told of gradients that could be wanted, whether or not they are.
         x_ND, weight_VD = x_ND.detach(), weight_VD.detach()
     device, products = x_ND.device.type, x_ND.dtype
     if torch.is_autocast_enabled(device):

@@ -56,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     # OpenMP threads that wait spin by default for milliseconds, which holds cores that other work could use;
     # not to spin at all doubles the time of small models (docs/lab-notes.md). The setting is read when torch
     # is imported, so it is made here or not at all.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    if "OMP_WAIT_POLICY" not in os.environ:  # which the count would overrule
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         code = run(arguments)
     except KeyboardInterrupt:

@@ -219,6 +219,10 @@ def test_a_preset_brings_settings_of_the_run_along_and_flags_go_before_them(
     file.write_text('preset = "characters"\nvocab_size = 50\n[loop]\nsteps = 9\n', encoding="utf-8")
     filed = cli.parse(TrainConfig, "train", ["--config", str(file), *line])
     assert (filed.vocab_size, filed.loop.steps, filed.batch_size) == (50, 9, brought.batch_size)
+    timed = cli.parse(TrainConfig, "train", ["--preset", "characters", "--loop.max-seconds", "60", *line])
+    assert (timed.loop.steps, timed.loop.max_seconds, timed.loop.clip) == (None, 60.0, None)
+    file.write_text('preset = "characters"\n[loop]\nmax_seconds = 9.0\n', encoding="utf-8")
+    assert cli.parse(TrainConfig, "train", ["--config", str(file), *line]).loop.steps is None
     code, _, err = shizuku(capsys, "train", "--preset", "characters", "--vocabulary", "unigram", *line)
     assert code == 2 and "--vocabulary unigram needs a size" in err
 

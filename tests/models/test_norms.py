@@ -6,7 +6,7 @@ import torch
 from shizuku.models.layers.norms import RMSNorm, rms_norm
 
 
-@pytest.mark.parametrize("shape", [(12, 64, 128), (2, 5, 3, 32), (7, 2), (1, 9)], ids=str)
+@pytest.mark.parametrize("shape", [(12, 64, 128), (2, 5, 3, 32), (7, 2), (1, 9), (9,)], ids=str)
 @pytest.mark.parametrize("eps", [1e-6, 0.3])
 def test_values_and_gradients_are_those_of_the_formula(shape: tuple[int, ...], eps: float) -> None:
     generator = torch.Generator().manual_seed(0)

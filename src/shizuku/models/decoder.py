@@ -119,7 +119,7 @@ class Decoder(nn.Module):
     """A causal language model with the mechanisms that its config names."""
 
     def __init__(self, config: DecoderConfig) -> None:
-        """Make the model with PyTorch's default weights; see `initialise`."""
+        """Make the model with weights that are only fit to be replaced; see `initialise`."""
         super().__init__()
         self.config = config
         self.embedding = _table(config.vocab_size, config.width)

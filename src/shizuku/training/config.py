@@ -324,4 +324,9 @@ class TrainConfig(VerbConfig):
     @classmethod
     def brought_along(cls, chosen: Mapping[str, object]) -> Mapping[str, object]:
         """The settings that the `chosen` ones, as a file or flags have them, bring along: the preset's."""
-        return next((table for name, table in RUNS.items() if name == chosen.get("preset")), {})
+        table = next((table for name, table in RUNS.items() if name == chosen.get("preset")), {})
+        loop = chosen.get("loop")
+        timed = "loop.max_seconds" in chosen or (isinstance(loop, Mapping) and "max_seconds" in loop)
+        if timed and "loop" in table:  # a time says how long, in place of the preset's steps
+            table = {**table, "loop": {key: v for key, v in table["loop"].items() if key != "steps"}}
+        return table

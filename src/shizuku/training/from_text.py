@@ -291,6 +291,7 @@ def plan(config: TrainConfig) -> dict[str, object]:
     speed = measure_speed(
         decoder, rows, decoder.context,
         optimizer=loop.optimizer, precision=loop.precision, parallel=loop.parallel,
+        documents=4 if config.boundaries else 1,
     )  # fmt: skip
     batch_tokens = config.batch_size * decoder.context * loop.accumulate
     steps = loop.steps or DEFAULT_STEPS
@@ -300,7 +301,9 @@ def plan(config: TrainConfig) -> dict[str, object]:
     with torch.device("meta"):
         empty = Decoder(decoder)
     shards = world if loop.parallel == "fsdp" else 1
-    memory = estimate_memory(empty, loop.optimizer, rows, decoder.context, shards=shards)
+    memory = estimate_memory(
+        empty, loop.optimizer, rows, decoder.context, packed=config.boundaries, shards=shards
+    )
     flops = float(token_cost(decoder, decoder.context).training * tokens)
     seconds = tokens / speed
     cost = bill(seconds, flops, watts=loop.watts, price_per_hour=loop.price_per_hour)

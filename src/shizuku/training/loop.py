@@ -359,9 +359,12 @@ class _Training:
         )
 
     def _check_memory(self) -> None:
-        rows, length = on_device(peek(self.source, 1)[0], torch.device("cpu")).shape
+        batch = on_device(peek(self.source, 1)[0], torch.device("cpu"))
+        packed = batch.tensors().get("segments_BT") is not None
         shards = self.world if self.config.parallel == "fsdp" else 1
-        estimate = estimate_memory(self.model, self.config.optimizer, rows, length, shards=shards)
+        estimate = estimate_memory(
+            self.model, self.config.optimizer, *batch.shape, packed=packed, shards=shards
+        )
         if int(os.environ.get("LOCAL_RANK", "0")) == 0:
             check_memory(estimate, neighbours())
         wait_for_all()  # nobody takes memory before all machines have looked

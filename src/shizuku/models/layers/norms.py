@@ -59,7 +59,7 @@ class _RMSNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         n, r, scale_D = ctx.saved_tensors
-        dscale_D = (dy * n).flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
+        dscale_D = (dy * n).reshape(-1, n.shape[-1]).sum(0) if ctx.needs_input_grad[1] else None
         if not ctx.needs_input_grad[0]:
             return None, dscale_D, None
         g = dy * scale_D

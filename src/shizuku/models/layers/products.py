@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.utils.flop_counter import register_flop_formula
+from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 SMALLEST = 1 << 20
 """Multiplications from which on a call of oneDNN, which costs more by itself, pays."""
@@ -47,7 +47,8 @@ def product(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Te
     return (_compiled if torch.compiler.is_compiling() else _onednn)(x_NI, weight_OI, bias_O)
 
 
-if HAS_ONEDNN:  # so that PyTorch's FlopCounterMode counts it too
+if HAS_ONEDNN and torch.ops.mkldnn._linear_pointwise not in flop_registry:
+    # So that PyTorch's FlopCounterMode counts it too.
 
     @register_flop_formula(torch.ops.mkldnn._linear_pointwise)
     def _(x_NI: torch.Size, weight_OI: torch.Size, *rest: object, **named: object) -> int:

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 from training_parts import model
 
+from shizuku.models.layers import products
 from shizuku.training.batches import TensorBatch
 from shizuku.training.cross_entropy import cross_entropy_sums, cross_entropy_sums_of
 from shizuku.training.objectives import NextToken
@@ -140,3 +141,23 @@ def test_an_evaluation_computes_no_gradient() -> None:
     with FlopCounterMode(display=False) as counted, torch.no_grad():
         cross_entropy_sums(x, weight, targets)
     assert counted.get_total_flops() == 2 * 40 * 8 * 30
+
+
+@pytest.mark.parametrize("with_z", [False, True])
+def test_products_by_the_other_library_change_nothing(with_z: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Micro shapes stay below the size from which it is asked, so the borders are moved here."""
+    monkeypatch.setattr(products, "SMALLEST", 0)
+    monkeypatch.setattr(products, "SMALLEST_OUTER", 0)
+    monkeypatch.setattr(products, "HAS_AVX512", True)
+    generator = torch.Generator().manual_seed(0)
+    x, weight = (torch.randn(shape, 16, generator=generator, requires_grad=True) for shape in (50, 33))
+    targets = torch.randint(33, (50,), generator=generator)
+    ce, z = cross_entropy_sums(x, weight, targets, with_z=with_z, chunk=20)
+    (ce + 0.1 * z).backward()
+    exact_x, exact_weight = (leaf.detach().double().requires_grad_() for leaf in (x, weight))
+    logits = exact_x @ exact_weight.T
+    expected = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+    (expected + 0.1 * with_z * logits.logsumexp(-1).square().sum()).backward()
+    assert ce.item() == pytest.approx(expected.item(), rel=1e-6)
+    for ours, theirs in ((x.grad, exact_x.grad), (weight.grad, exact_weight.grad)):
+        assert ((ours - theirs).abs().max() / theirs.std()).item() < 2e-5

@@ -1,0 +1,1 @@
+"""A model for other programs: the OpenAI-compatible API and the web page."""

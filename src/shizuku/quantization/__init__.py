@@ -1,1 +1,1 @@
-"""Smaller weights: packed formats, how floats are rounded into them, and the native code that computes with them."""
+"""Smaller weights: packed formats, rounding floats into them, and native code that computes with them."""

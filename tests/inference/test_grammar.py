@@ -62,9 +62,17 @@ def record(**properties: Any) -> dict[str, Any]:
 
 
 def read(
-    processor: GrammarProcessor, tokenizer: Tokenizer, seed: int, *, limit: int = 400
+    processor: GrammarProcessor,
+    tokenizer: Tokenizer,
+    seed: int,
+    *,
+    limit: int = 400,
+    closing: str = "",
 ) -> tuple[list[int], str]:
-    """What a model of random logits, one that likes to close things, writes: ids and why it ended."""
+    """What a model of random logits, one that likes to close things, writes: ids and why it ended.
+
+    Now and then it wants to write `closing`.
+    """
     random_numbers = np.random.default_rng(seed)
     likes_V = np.zeros(tokenizer.vocab_size, dtype=np.float32)
     for token_id in range(tokenizer.vocab_size):
@@ -72,12 +80,19 @@ def read(
         likes_V[token_id] += 5.0 * bool(re.search(rb'[\]}"]', word)) + 2.0 * (len(word) > 1)
     likes_V[list(tokenizer.stop_ids)] += 9
     ids = list(PROMPT)
+    wanted: list[int] = []
     while len(ids) < limit + len(PROMPT):
         logits_V = 2 * random_numbers.standard_normal(tokenizer.vocab_size, dtype=np.float32) + likes_V
         allowed_V = processor(ids, logits_V)
         if np.isneginf(allowed_V).all():
             return ids[len(PROMPT) :], "nothing"
-        ids.append(int(allowed_V.argmax()))
+        if closing and random_numbers.random() < 0.1 and not wanted:
+            wanted = tokenizer.encode(closing)
+        if wanted and not np.isneginf(allowed_V[wanted[0]]):
+            ids.append(wanted.pop(0))
+        else:
+            wanted = []
+            ids.append(int(allowed_V.argmax()))
         if ids[-1] in tokenizer.stop_ids:
             return ids[len(PROMPT) : -1], "stop"
     return ids[len(PROMPT) :], "length"

@@ -19,6 +19,8 @@ import numpy as np
 from shizuku.errors import ConfigError, MissingExtraError, ModelError
 from shizuku.inference.schema_words import check_schema
 from shizuku.text.tokenizer import Tokenizer
+from shizuku.text.tool_calls.calls import Format, literal, read_tools
+from shizuku.text.tool_calls.formats import PLAIN, find_format
 
 BLANK = r"( |\n {0,24})"
 """What may stand between the parts of JSON: models that may write any blanks sometimes write nothing else."""
@@ -206,6 +208,35 @@ def gbnf(text: str, tokenizer: Tokenizer) -> Grammar:
     except ValueError as error:
         raise ConfigError(f"the grammar: {_first_line(str(error))}") from error
     return _vocabulary(tokenizer).compile(source, "grammar")
+
+
+def tool_calls(
+    tools: Sequence[Mapping[str, Any]],
+    tokenizer: Tokenizer,
+    *,
+    format: Format | None = None,
+    name: str | None = None,
+    several: bool = True,
+) -> Grammar:
+    """Nothing but calls of `tools` (of the one called `name`), one or, if asked for, several in a row.
+
+    They are written in `format`; None: in that of the chat template, else as plain JSON. ConfigError for a
+    tool whose schema cannot be kept, and an unknown name.
+    """
+    known = read_tools(tools)
+    chosen = [tool for tool in known if name in (None, tool.name)]
+    if not chosen:
+        raise ConfigError(f"tool_choice {name!r}: the tools are {[tool.name for tool in known]!r:.200}")
+    for tool in chosen:
+        check_schema(tool.parameters, f"parameters of the tool {tool.name}, #")
+    format = format or find_format(tokenizer.chat_templates.get("tool_use", tokenizer.chat_template)) or PLAIN
+    ids = {control: token_id for token_id, control in tokenizer.control.items()}
+
+    def spell(marker: str) -> str:
+        return f"<[{ids[marker]}]>" if marker in ids else literal(marker)
+
+    text = format.frame(chosen, several and name is None, spell, json_rule)
+    return lark(text, tokenizer, blank_first=True, what="tools' grammar")
 
 
 def constraint(

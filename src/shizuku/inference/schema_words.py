@@ -38,8 +38,8 @@ _INSTEAD = {
 }
 
 
-def check_schema(schema: object) -> Mapping[str, Any]:
-    """The schema, if every keyword in it can be kept.
+def check_schema(schema: object, place: str = "#") -> Mapping[str, Any]:
+    """The schema, which stands at `place`, if every keyword in it can be kept.
 
     Raises ConfigError that names the first keyword that cannot, with its place.
     """
@@ -48,7 +48,7 @@ def check_schema(schema: object) -> Mapping[str, Any]:
             f"the schema is {schema!r:.40}; expected an object of JSON Schema such as "
             '{"type": "object", "properties": {…}}'
         )
-    waiting: list[tuple[str, object, int]] = [("#", schema, 0)]
+    waiting: list[tuple[str, object, int]] = [(place, schema, 0)]
     while waiting:
         place, part, depth = waiting.pop()
         if isinstance(part, bool):

@@ -1,13 +1,13 @@
 """Conversations: what a model answers, and which turns fit its window."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from shizuku.errors import ModelError
+from shizuku.text.tool_calls.calls import ToolCall
+from shizuku.text.tool_calls.reader import take_tool_calls as take_tool_calls
 
-CALL_BEGINS, CALL_ENDS = "<tool_call>", "</tool_call>"
 SYSTEM_ROLES = ("system", "developer")
 
 Turn = list[Mapping[str, Any]]
@@ -21,16 +21,6 @@ class Usage:
     """Tokens of the prompt, control tokens included."""
     completion_tokens: int
     """Tokens made, the stop token included."""
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A call that the model asks for."""
-
-    name: str
-    """Name of the tool."""
-    arguments: Mapping[str, Any]
-    """Its arguments by name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +45,11 @@ class Message:
         message: dict[str, Any] = {"role": self.role, "content": self.content}
         if self.tool_calls:
             message["tool_calls"] = [
-                {"type": "function", "function": {"name": call.name, "arguments": dict(call.arguments)}}
+                {
+                    **({"id": call.id} if call.id else {}),
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": dict(call.arguments)},
+                }
                 for call in self.tool_calls
             ]
         return message
@@ -124,38 +118,3 @@ def split_turns(messages: Sequence[Mapping[str, Any]]) -> tuple[Turn, list[Turn]
             turns.append([])
         turns[-1].append(message)
     return list(messages[:start]), turns
-
-
-def take_tool_calls(text: str) -> tuple[str, tuple[ToolCall, ...]]:
-    """Split an answer into its text and the calls written as `<tool_call>JSON</tool_call>`.
-
-    A block whose JSON is not a call (or a list of calls) stays in the text, for the caller to see.
-    """
-    calls: list[ToolCall] = []
-    content, rest = "", text
-    while CALL_BEGINS in rest:
-        before, _, after = rest.partition(CALL_BEGINS)
-        block, _, behind = after.partition(CALL_ENDS)
-        found = _read_calls(block)
-        content += (
-            before if found else before + CALL_BEGINS + block + (CALL_ENDS if CALL_ENDS in after else "")
-        )
-        calls += found
-        rest = behind
-    content += rest
-    return (content.strip() if calls else content), tuple(calls)
-
-
-def _read_calls(block: str) -> list[ToolCall]:
-    try:
-        value = json.loads(block)
-    except ValueError:
-        return []
-    found = value if isinstance(value, list) else [value]
-    calls = []
-    for item in found:
-        arguments = item.get("arguments", {}) if isinstance(item, dict) else None
-        if not isinstance(arguments, dict) or not isinstance(item.get("name"), str):
-            return []
-        calls.append(ToolCall(item["name"], arguments))
-    return calls

@@ -8,10 +8,9 @@ from shizuku.errors import ModelError
 from shizuku.text.conversation import (
     Message,
     Usage,
-    fit_conversation,
-    split_turns,
 )
 from shizuku.text.tool_calls.calls import ToolCall
+from shizuku.text.window import fit_conversation, split_turns
 
 
 def message(role: str, words: int) -> dict[str, str]:

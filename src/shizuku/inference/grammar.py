@@ -23,7 +23,7 @@ from shizuku.text.tool_calls.calls import Format, literal, read_tools
 from shizuku.text.tool_calls.formats import PLAIN, find_format
 
 BLANK = r"( |\n {0,24})"
-"""What may stand between the parts of JSON: models that may write any blanks sometimes write nothing else."""
+"""What may stand between the parts of JSON; bounded, so that blanks cannot use up the limit of tokens."""
 KEPT_GRAMMARS = 64
 """Compiled grammars kept for each tokenizer, the ones used last."""
 

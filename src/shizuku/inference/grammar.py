@@ -20,7 +20,8 @@ from shizuku.errors import ConfigError, MissingExtraError, ModelError
 from shizuku.inference.schema_words import check_schema
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.text.tool_calls.calls import Format, literal, read_tools
-from shizuku.text.tool_calls.formats import PLAIN, find_format
+from shizuku.text.tool_calls.formats import find_format
+from shizuku.text.tool_calls.plain import PLAIN
 
 BLANK = r"( |\n {0,24})"
 """What may stand between the parts of JSON; bounded, so that blanks cannot use up the limit of tokens."""

@@ -301,15 +301,20 @@ def test_a_grammar_that_many_have_used_begins_anew(tokenizer: Tokenizer) -> None
     made.vocabulary.limits = limits
     made.renew(made.matcher)
     plain = grammar.regex(".*a.{30}b", tokenizer)
-    for seed in range(12):
-        processor = made.processor()
-        expected = read(plain.processor(), tokenizer, seed, limit=40)
-        assert read(processor, own, seed, limit=40) == expected
-        assert processor.problem == ""
-    few = made.vocabulary.limits = sys.modules["llguidance"].LLParserLimits(max_lexer_states=60)
+    for seed in range(80):
+        processor, expected = made.processor(), plain.processor()
+        numbers, ids = np.random.default_rng(seed), [1]
+        for _ in range(12):
+            logits_V = numbers.standard_normal(own.vocab_size, dtype=np.float32)
+            found_V = processor(ids, logits_V)
+            np.testing.assert_array_equal(found_V, expected(ids, logits_V))
+            ids.append(int(found_V.argmax()))
+            if ids[-1] in own.stop_ids:
+                break
+    made.vocabulary.limits = sys.modules["llguidance"].LLParserLimits(max_lexer_states=60)
     made.renew(made.matcher)
     processor = made.processor()
-    assert read(processor, own, 0)[1] == "nothing" and "too many states" in processor.problem, few
+    assert read(processor, own, 0)[1] == "nothing" and "too many states" in processor.problem
 
 
 def test_requests_in_threads_do_not_disturb_each_other(tokenizer: Tokenizer) -> None:

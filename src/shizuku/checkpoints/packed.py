@@ -30,6 +30,7 @@ from shizuku.checkpoints.undisturbed import (
 from shizuku.checkpoints.weights import Source, take_all
 from shizuku.errors import CheckpointError
 from shizuku.models.decoder_config import DecoderConfig
+from shizuku.models.parameter_shapes import parameter_shapes
 from shizuku.quantization.packed import BLOCKS, PackedKind, PackedTensor
 from shizuku.quantization.packed_numbers import NUMBERS, as_float32, not_finite
 from shizuku.text.tokenizer import Tokenizer
@@ -50,7 +51,8 @@ class PackedCheckpoint:
     config: DecoderConfig
     """Every mechanism."""
     tensors: Mapping[str, PackedTensor]
-    """Every weight, under the names of the decoder's state_dict; vectors are float32 of shape (1, n).
+    """Every weight, under the names and in the order of the decoder's state_dict; vectors are float32 of
+    shape (1, n).
     A mapped file stays mapped as long as one of them is held."""
     tokenizer: Tokenizer | None
     """Its tokenizer, or None where the checkpoint has none."""
@@ -107,9 +109,11 @@ def _open_gguf(path: Path, *, verify: bool) -> PackedCheckpoint:
         if verify:
             check_pulled(path)
         config, sources = read_gguf(file)
-        stored = {name: _stored_in_gguf(file, name) for name in {source.theirs for source in sources}}
+        stored = {
+            name: _stored_in_gguf(file, name) for name in dict.fromkeys(source.theirs for source in sources)
+        }
         arrays = {name: tensor.array for name, tensor in stored.items()}
-        tensors = _packed(sources, stored, as_here(file, arrays, config))
+        tensors = _packed(config, sources, stored, as_here(file, arrays, config))
     except CheckpointError as error:
         raise (error if str(path) in str(error) else CheckpointError(f"{path}: {error}")) from error
     tokenizer = tokenizer_of_gguf(path, file.metadata)
@@ -159,8 +163,8 @@ def _floats_in_directory(path: Path, config: DecoderConfig, files: list[Path]) -
     try:
         shapes = {name: entry.shape for name, (_, entry) in places.items()}
         sources = directory_sources(path, config, shapes, same=same)
-        found = {name: stored(name) for name in {source.theirs for source in sources}}
-        return _packed(sources, found, {name: tensor.array for name, tensor in found.items()})
+        found = {name: stored(name) for name in dict.fromkeys(source.theirs for source in sources)}
+        return _packed(config, sources, found, {name: tensor.array for name, tensor in found.items()})
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
 
@@ -181,9 +185,12 @@ def _stored_in_safetensors(name: str, file: SafetensorsFile, entry: SafetensorsE
 
 
 def _packed(
-    sources: list[Source], stored: Mapping[str, _Stored], here: Mapping[str, np.ndarray]
+    config: DecoderConfig,
+    sources: list[Source],
+    stored: Mapping[str, _Stored],
+    here: Mapping[str, np.ndarray],
 ) -> dict[str, PackedTensor]:
-    """Every tensor of ours from the arrays of `here`, which are those of `stored` in our order."""
+    """Every tensor of ours from the arrays of `here`, which are those of `stored` in our rotary order."""
     tensors = {}
     for source, rows in take_all(sources, here):
         kind = stored[source.theirs].kind
@@ -204,7 +211,7 @@ def _packed(
                 "Take an earlier checkpoint; if training made it, lower the learning rate"
             )
         tensors[source.ours] = tensor
-    return tensors
+    return {name: tensors[name] for name in parameter_shapes(config)}
 
 
 def _not_packed(name: str, kind: str) -> CheckpointError:

@@ -26,6 +26,7 @@ from shizuku.checkpoints.huggingface import load_weights, read_config, read_json
 from shizuku.checkpoints.kinds import Kind, kind_of
 from shizuku.checkpoints.memory import check_fits, readable
 from shizuku.checkpoints.names import resolve
+from shizuku.checkpoints.quantized import config_of, is_packed, load_quantized
 from shizuku.checkpoints.replacing import (
     carry_over,
     check_replaceable,
@@ -38,6 +39,7 @@ from shizuku.checkpoints.run_record import RUN_FILE, checkpoint_digest, json_tex
 from shizuku.checkpoints.weights import expected_shapes
 from shizuku.errors import CheckpointError, TokenizerError
 from shizuku.models.decoder import Decoder, DecoderConfig
+from shizuku.quantization.surgery import is_quantized
 from shizuku.text.gguf_vocabulary import load_gguf_tokenizer
 from shizuku.text.tokenizer import Tokenizer
 
@@ -114,6 +116,9 @@ def save_checkpoint(
             f"the tokenizer has {tokenizer.vocab_size} ids, but the model only {model.config.vocab_size}: "
             "save the model with the tokenizer that it was trained with"
         )
+    packed = is_quantized(model)
+    if packed and (weights is not None or dtype is not None):
+        raise CheckpointError("a quantized model is stored as it is: its types cannot be chosen")
     weights = model.state_dict() if weights is None else weights
     check_finite(weights, f"the model to be saved in {target}")
     if dtype is not None:
@@ -124,7 +129,10 @@ def save_checkpoint(
         target.parent.mkdir(parents=True, exist_ok=True)
         _check_space(target, needed)
         with workspace(target) as made:
-            _write_model(made, model.config, weights, tokenizer, generation)
+            written = config_of(model), dict(weights)
+            if not packed:
+                written = to_huggingface(model.config, weights)
+            _write_model(made, *written, tokenizer, generation)
             if extra is not None:
                 extra(made)
             record = {**run_record(), **(run or {}), "files": digest_files(made, _files(made))}
@@ -228,12 +236,11 @@ def check_range(weights: Mapping[str, Tensor], dtype: torch.dtype) -> None:
 
 def _write_model(
     made: Path,
-    config: DecoderConfig,
-    weights: Mapping[str, Tensor],
+    foreign: Mapping[str, Any],
+    tensors: dict[str, Tensor],
     tokenizer: Tokenizer | None,
     generation: Mapping[str, Any] | None,
 ) -> None:
-    foreign, tensors = to_huggingface(config, weights)
     ids: dict[str, Any] = {}
     if tokenizer is not None:
         stops = sorted(tokenizer.stop_ids)
@@ -340,12 +347,15 @@ def _identity(path: Path) -> tuple[int, ...]:
 def _load_directory(path: Path, run: Mapping[str, Any], *, verify: bool) -> Decoder:
     config = read_config(path)
     stored = sum(file.stat().st_size for file in weight_files(path))
-    whole = 4 * sum(shape.numel() for shape in expected_shapes(config).values())
+    packed = is_packed(path)
+    whole = stored if packed else 4 * sum(shape.numel() for shape in expected_shapes(config).values())
     # Weights stored in fewer bits than float32 lie in memory beside it until all are converted.
     check_fits(f"the model in {path}", whole if stored >= whole else whole + stored)
     files = run.get("files") or {}
     if verify:
         check_files(path, {name: entry for name, entry in files.items() if not name.startswith(f"{STATE}/")})
+    if packed:
+        return load_quantized(path, config)
     return _assemble(config, load_weights(path, config), path)
 
 

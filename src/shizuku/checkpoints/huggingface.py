@@ -19,6 +19,8 @@ from shizuku.models.decoder import DecoderConfig
 
 OWN_MODEL_TYPE = "shizuku-decoder"
 """The model_type of decoders that no Hugging Face architecture can express; AutoModel refuses it."""
+QUANTIZED_MODEL_TYPE = "shizuku-quantized"
+"""The model_type of checkpoints with packed matrices; `original` is the config.json of the float model."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -46,6 +48,11 @@ def read_config(directory: str | Path) -> DecoderConfig:
 
 def config_from_huggingface(foreign: Mapping[str, Any]) -> DecoderConfig:
     """Return our config for the keys of a config.json; see `families` for what is refused."""
+    if foreign.get("model_type") == QUANTIZED_MODEL_TYPE:
+        original = foreign.get("original")
+        if not isinstance(original, Mapping) or original.get("model_type") == QUANTIZED_MODEL_TYPE:
+            raise CheckpointError("original, the config of the float model, is missing")
+        return config_from_huggingface(original)
     if foreign.get("model_type") != OWN_MODEL_TYPE:
         known = (*sorted(families()), OWN_MODEL_TYPE)
         if foreign.get("model_type") not in known:
@@ -70,13 +77,19 @@ def load_weights(directory: str | Path, config: DecoderConfig | None = None) -> 
     config = config or read_config(directory)
     model_type = read_json(directory / "config.json").get("model_type")
     family = None if model_type == OWN_MODEL_TYPE else family_of(model_type)
-    tensors: dict[str, Tensor] = {}
-    for path in weight_files(directory):
-        tensors.update(_read_safetensors(path))
+    tensors = stored_tensors(directory)
     try:
         return from_huggingface_tensors(family, config, tensors)
     except CheckpointError as error:
         raise CheckpointError(f"{directory}: {error}") from error
+
+
+def stored_tensors(directory: Path) -> dict[str, Tensor]:
+    """Return all tensors of a directory's safetensors files, under the names and in the types stored."""
+    tensors: dict[str, Tensor] = {}
+    for path in weight_files(directory):
+        tensors.update(_read_safetensors(path))
+    return tensors
 
 
 def weight_files(directory: Path) -> list[Path]:

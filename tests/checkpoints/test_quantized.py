@@ -23,7 +23,8 @@ IDS = torch.randint(0, 290, (2, 16), generator=torch.Generator().manual_seed(1))
 def packed_model() -> Decoder:
     model = small_model("gpt2")
     for name, layer in matrices(model, keep=["*.key"]).items():
-        pack_layer(model, name, *quantize_matrix(layer.weight, Scheme(bits=4, group_size=8)))
+        rounded = quantize_matrix(layer.weight, Scheme(bits=4, group_size=8))
+        pack_layer(model, name, rounded.layout, rounded.arrays)
     return model
 
 

@@ -27,7 +27,8 @@ IDS = torch.randint(0, 400, (2, 16), generator=torch.Generator().manual_seed(1))
 def packed_model(scheme: Scheme, shape: str = "llama") -> Decoder:
     model = small_model(shape)
     for name, layer in matrices(model).items():
-        pack_layer(model, name, *quantize_matrix(layer.weight, scheme))
+        rounded = quantize_matrix(layer.weight, scheme)
+        pack_layer(model, name, rounded.layout, rounded.arrays)
     return model
 
 
@@ -80,7 +81,8 @@ def test_a_name_filter_leaves_layers_in_float() -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     model = small_model()
-    layout, arrays = quantize_matrix(model.blocks[0].feedforward.up.weight, Scheme())
+    rounded = quantize_matrix(model.blocks[0].feedforward.up.weight, Scheme())
+    layout, arrays = rounded.layout, rounded.arrays
     with pytest.raises(ConfigError, match="its layout says"):
         pack_layer(model, "blocks.0.attention.query", layout, arrays)
     with pytest.raises(ConfigError, match=r"no layer blocks\.7"):

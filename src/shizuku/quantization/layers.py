@@ -4,12 +4,10 @@ They stand where a `Linear` or an `nn.Embedding` stood, under the same name, and
 `dequantize()`. R rows (outputs), C columns (inputs), E groups of eight numbers.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shizuku.errors import ModelError
@@ -156,16 +154,3 @@ def unpack(numbers_RB: Tensor, bits: int, columns: int) -> Tensor:
     words_RE = sum((bytes_REb[..., place] << 8 * place for place in range(1, bits)), bytes_REb[..., 0])
     codes = [(words_RE >> bits * place & (2**bits - 1)).to(torch.uint8) for place in range(8)]
     return torch.stack(codes, dim=-1).flatten(1)[:, :columns]
-
-
-def row_bytes(columns: int, bits: int) -> int:
-    """Bytes that a row of packed codes takes."""
-    return math.ceil(columns / 8) * bits
-
-
-def padded_groups(weight_RC: Tensor, group: int) -> Tensor:
-    """The columns in groups [R, groups, group]; the last column stands in for those that are missing."""
-    missing = -weight_RC.shape[1] % group
-    if missing:
-        weight_RC = F.pad(weight_RC[None], (0, missing), mode="replicate")[0]
-    return weight_RC.reshape(weight_RC.shape[0], -1, group)

@@ -5,10 +5,10 @@ stored, so that the codes fit what will be read.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from shizuku.errors import ModelError
-from shizuku.quantization.layers import padded_groups
 from shizuku.quantization.scheme import Layout
 
 SHRINK = tuple(1 - step / 20 for step in range(12))
@@ -31,17 +31,19 @@ def grid_of(
             "it in float (--keep)"
         )
     groups_RGN = padded_groups(weight_RC, layout.group)
-    low_RG, high_RG = _range(groups_RGN, None if kept_RC is None else padded_groups(kept_RC, layout.group))
+    low_RG, high_RG = _range(
+        groups_RGN, None if kept_RC is None else padded_groups(kept_RC, layout.group, empty=True)
+    )
     best = _grid(layout, low_RG, high_RG)
     if importance_C is None:
         return best
-    importance_1GN = padded_groups(importance_C[None].float(), layout.group)
+    importance_1GN = padded_groups(importance_C[None].float(), layout.group, empty=True)
     best_error_RG = torch.full_like(low_RG, torch.inf)
     for share in SHRINK:
         grid = _grid(layout, low_RG * share, high_RG * share)
         error_RGN = _rounded(groups_RGN, layout, grid) - groups_RGN
         if kept_RC is not None:
-            error_RGN = error_RGN.masked_fill(padded_groups(kept_RC, layout.group), 0.0)
+            error_RGN = error_RGN.masked_fill(padded_groups(kept_RC, layout.group, empty=True), 0.0)
         error_RG = (error_RGN.square() * importance_1GN).sum(-1)
         better_RG = error_RG < best_error_RG
         best = {name: torch.where(better_RG, grid[name], best[name]) for name in best}
@@ -55,14 +57,6 @@ def codes_of(weight_RC: Tensor, layout: Layout, grid: dict[str, Tensor]) -> Tens
     return _codes(groups_RGN, layout, grid).to(torch.uint8).flatten(1)[:, : weight_RC.shape[1]]
 
 
-def column_codes(
-    weight_R: Tensor, layout: Layout, scale_R: Tensor, offset_R: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Codes (as floats) and rounded numbers [R] of one column; of a symmetric grid `offset_R` is its end."""
-    codes_R = ((weight_R - offset_R) / scale_R).round_().clamp_(0, 2**layout.bits - 1)
-    return codes_R, codes_R * scale_R + offset_R
-
-
 def plain_grid(layout: Layout, grid: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Scales (never zero) and offsets float32 [R, G] with w = scale code + offset, for either grid."""
     scales_RG = grid["scales"].float()
@@ -71,6 +65,21 @@ def plain_grid(layout: Layout, grid: dict[str, Tensor]) -> tuple[Tensor, Tensor]
     else:
         offsets_RG = scales_RG * -(2.0 ** (layout.bits - 1))
     return torch.where(scales_RG == 0, 1.0, scales_RG), offsets_RG
+
+
+def padded_groups(matrix_RC: Tensor, group: int, *, empty: bool = False) -> Tensor:
+    """The columns in groups [R, groups, group]; a last group that is short is filled with its own mean.
+
+    The mean widens no range. With `empty` it is filled with zeros instead, which count for nothing.
+    """
+    columns = matrix_RC.shape[1]
+    missing = -columns % group
+    if missing:
+        filled_RC = F.pad(matrix_RC, (0, missing))
+        if not empty:
+            filled_RC[:, columns:] = matrix_RC[:, columns + missing - group :].mean(1, keepdim=True)
+        matrix_RC = filled_RC
+    return matrix_RC.reshape(matrix_RC.shape[0], -1, group)
 
 
 def _range(groups_RGN: Tensor, kept_RGN: Tensor | None) -> tuple[Tensor, Tensor]:

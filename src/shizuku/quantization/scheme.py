@@ -118,7 +118,7 @@ class Layout:
         if self.grid == "codebook":
             found["codebook"] = ("float32", (2**self.bits,))
         if self.outliers:
-            index = "uint16" if columns <= 2**16 - 1 else "int32"
+            index = "uint8" if columns < 2**8 else "uint16" if columns < 2**16 else "int32"
             found["outlier_counts"] = (index, (rows,))
             found["outlier_columns"] = (index, (self.outliers,))
             found["outlier_values"] = ("float16", (self.outliers,))

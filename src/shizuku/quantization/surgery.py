@@ -4,7 +4,6 @@ import fnmatch
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from shizuku.errors import ConfigError
@@ -65,14 +64,14 @@ def pack_layer(model: nn.Module, name: str, layout: Layout, arrays: Mapping[str,
         new = QuantizedLinear(layout, arrays, old.bias)
     else:
         new = QuantizedEmbedding(layout, arrays)
-    _put(model, name, new.train(old.training))
+    put_layer(model, name, new.train(old.training))
 
 
 def dequantize(model: nn.Module) -> None:
     """Give every packed layer's place back to a float layer that computes the same."""
     for name, layer in quantized_layers(model).items():
         assert isinstance(layer, QuantizedLinear | QuantizedEmbedding), "the two kinds of packed layers"
-        _put(model, name, layer.dequantize().train(layer.training))
+        put_layer(model, name, layer.dequantize().train(layer.training))
 
 
 def description(model: nn.Module) -> dict[str, Any]:
@@ -97,7 +96,7 @@ def weight_bytes(model: nn.Module) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 
-def _put(model: nn.Module, name: str, layer: nn.Module) -> None:
+def put_layer(model: nn.Module, name: str, layer: nn.Module) -> None:
+    """Put a layer in the place of the one of that name."""
     parent, _, own = name.rpartition(".")
-    with torch.no_grad():
-        setattr(model.get_submodule(parent), own, layer)
+    setattr(model.get_submodule(parent), own, layer)

@@ -6,7 +6,7 @@ so errors are taken over windows, not tokens.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,10 +40,10 @@ class TokenWindows:
         scored = torch.cat([torch.zeros_like(inside[:, :1]), inside], dim=1)
         return scored & (scored.flatten().cumsum(0).view(scored.shape) <= self.scored)
 
-    @property
-    def plain(self) -> bool:
-        """Whether every row is one document's, so that no mask is needed."""
-        return bool((self.segments_NT == 0).all())
+    def batches(self) -> list[tuple[Tensor, Tensor | None]]:
+        """All rows in passes of a usual size, each with ids and segments as `part` gives them."""
+        per = max(1, PASS_TOKENS // self.ids_NT.shape[1])
+        return [self.part(slice(first, first + per)) for first in range(0, len(self.ids_NT), per)]
 
     def part(self, rows: slice) -> tuple[Tensor, Tensor | None]:
         """Ids and segments of some rows; no segments where none are needed."""
@@ -51,28 +51,24 @@ class TokenWindows:
         return self.ids_NT[rows], None if bool((segments == 0).all()) else segments
 
 
-def token_windows(
-    tokenizer: Tokenizer, documents: Iterable[Document | str], *, tokens: int, window: int
-) -> TokenWindows:
-    """The first `tokens` targets of a text, in windows; DocumentError where the text has not even one.
+def token_windows(sequences: Iterable[Sequence[int]], *, tokens: int, window: int) -> TokenWindows:
+    """The first `tokens` targets of documents' token ids, in windows of so many tokens.
 
-    A text with fewer gives all it has.
+    A text with fewer gives all it has; DocumentError where there is not even one.
     """
     if tokens < 1 or window < 2:
         raise ConfigError(
             f"{tokens} tokens in windows of {window}: expected 1 or more, in windows of 2 or more"
         )
-    start = tokenizer.document_start_id
     rows: list[tuple[list[int], list[int]]] = [([], [])]
     scored = 0
-    for document in documents:
-        ids = tokenizer.encode(document if isinstance(document, str) else document.text)
-        sequence = ids if start is None else [start, *ids]
-        while len(sequence) > 1 and scored < tokens:
+    for ids in sequences:
+        left = list(ids)
+        while len(left) > 1 and scored < tokens:
             if window - len(rows[-1][0]) < 2:
                 rows.append(([], []))
             row, segments = rows[-1]
-            piece, sequence = sequence[: window - len(row)], sequence[window - len(row) :]
+            piece, left = left[: window - len(row)], left[window - len(row) :]
             segments += [segments[-1] + 1 if segments else 0] * len(piece)
             row += piece
             scored += len(piece) - 1
@@ -84,6 +80,13 @@ def token_windows(
     ids_NT = torch.tensor([row + [0] * gap for (row, _), gap in zip(rows, missing, strict=True)])
     segments_NT = torch.tensor([seg + [-1] * gap for (_, seg), gap in zip(rows, missing, strict=True)])
     return TokenWindows(ids_NT, segments_NT, min(scored, tokens))
+
+
+def encoded(tokenizer: Tokenizer, documents: Iterable[Document | str]) -> Iterator[list[int]]:
+    """The token ids of each document, behind the token that starts one where the tokenizer has it."""
+    start = [] if tokenizer.document_start_id is None else [tokenizer.document_start_id]
+    for document in documents:
+        yield start + tokenizer.encode(document if isinstance(document, str) else document.text)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

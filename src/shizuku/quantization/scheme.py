@@ -158,7 +158,9 @@ def read_layouts(table: Mapping[str, Any]) -> dict[str, Layout]:
 FORMAT = 1
 """Number of the way in which packed matrices are written."""
 
-SCHEMES: dict[str, Scheme] = {
+SchemeName = Literal["int8", "int4", "gptq4", "gptq3", "codebook4", "codebook3", "outlier4", "outlier3"]
+
+SCHEMES: dict[SchemeName, Scheme] = {
     "int8": Scheme(method="rtn", bits=8, group_size=64, symmetric=True),
     "int4": Scheme(method="rtn", bits=4, group_size=64),
     "gptq4": Scheme(method="gptq", bits=4, group_size=64),

@@ -47,3 +47,16 @@ class TrainingError(ShizukuError, RuntimeError):
 
 class MissingExtraError(ShizukuError, ImportError):
     """An optional dependency is needed; the message names the extra that brings it."""
+
+
+class EngineError(ShizukuError, RuntimeError):
+    """An engine broke, or has been closed."""
+
+
+class EngineBusy(EngineError):
+    """An engine's queue is full."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+        """After about so many seconds there may be room again."""

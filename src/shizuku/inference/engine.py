@@ -20,8 +20,8 @@ The face:
 
 `submit` never waits. It raises ModelError or ConfigError for a request that can't be served (empty, too
 long, an unknown id), EngineBusy (with `.seconds` to wait) where the queue is full, EngineError after `close`
-or after the engine broke. All methods may be called from any thread. Without `start` whoever iterates over a ticket
-computes, for everybody: several tickets make progress together.
+or after the engine broke. All methods may be called from any thread. Without `start` whoever iterates over a
+ticket computes, for everybody: several tickets make progress together.
 
 What a request gets depends on its ids, settings, seed and index alone: not on other requests, not on how its
 prompt was cut into pieces, not on whether it lost its blocks on the way or tokens were guessed ahead. (With a

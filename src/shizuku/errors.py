@@ -45,6 +45,10 @@ class TrainingError(ShizukuError, RuntimeError):
     """Training had to stop: a loss or gradient that is not finite, or no room to run."""
 
 
+class NativeLibraryError(ShizukuError, RuntimeError):
+    """The native library is missing, or was built from other sources; the message has the command."""
+
+
 class MissingExtraError(ShizukuError, ImportError):
     """An optional dependency is needed; the message names the extra that brings it."""
 

@@ -220,6 +220,8 @@ struct Nibbles {
 using FormatQ4_0 = Nibbles<false>;
 using FormatQ4_1 = Nibbles<true>;
 
+#include "formats_k.h"
+
 // Any number of rows up to PANEL, in pieces that were compiled for their number.
 template <class Format>
 static void panel(const uint8_t* tile, int cols, const Rows& a, int count, float* out) {
@@ -244,6 +246,7 @@ constexpr FormatTable table_of() {
 static const FormatTable FORMATS[KINDS] = {
     table_of<FormatF32>(), table_of<FormatF16>(), table_of<FormatBF16>(),
     table_of<FormatQ8_0>(), table_of<FormatQ4_0>(), table_of<FormatQ4_1>(),
+    table_of<FormatQ5_0>(), table_of<FormatQ4_K>(), table_of<FormatQ5_K>(), table_of<FormatQ6_K>(),
 };
 
 static size_t tile_bytes(int kind, int cols) { return (FORMATS[kind].tile_bytes(cols) + 63) / 64 * 64; }

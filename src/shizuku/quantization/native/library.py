@@ -15,7 +15,7 @@ from shizuku.errors import ConfigError, ModelError, NativeLibraryError
 from shizuku.quantization.native.sources import COMMAND, library_path, sources_digest
 from shizuku.quantization.packed import PackedTensor
 
-KINDS = {"f32": 0, "f16": 1, "bf16": 2, "q8_0": 3, "q4_0": 4, "q4_1": 5}
+KINDS = {"f32": 0, "f16": 1, "bf16": 2, "q8_0": 3, "q4_0": 4, "q4_1": 5, "q5_0": 6, "q4_k": 7, "q5_k": 8, "q6_k": 9}
 """The packed kinds that have kernels."""
 PARTS = {
     "attention.query": 0, "attention.key": 1, "attention.value": 2, "attention.output": 3,
@@ -64,6 +64,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "block_tokens": (c_int, ()),
     "reserve": (c_char_p, (c_void_p, c_int)),
     "copy_block": (None, (c_void_p, c_int, c_int)),
+    "multiply": (c_char_p, (c_char_p, c_int, c_int, c_int, c_void_p, c_uint64, c_void_p, c_int, c_int, c_void_p)),
     "forward": (c_char_p, (c_void_p, c_int, *(c_void_p,) * 6, c_int, c_void_p)),
 }
 
@@ -193,3 +194,17 @@ def matrix_bytes(instruction_set: str, tensor: PackedTensor) -> int:
     """Return how many bytes a weight takes in tiles."""
     rows, cols = tensor.shape
     return int(load().shizuku_matrix_bytes(instruction_set.encode(), KINDS[tensor.kind], rows, cols)) + 64
+
+
+def multiply(instruction_set: str, tensor: PackedTensor, x: np.ndarray, *, exact: bool = False) -> np.ndarray:
+    """Return x times the transposed weight, float32 [count, rows], for x float32 [count, columns].
+
+    `exact` keeps the activations floats; otherwise they are rounded in groups of 32 to eight bits where the
+    weight is of integers. The arithmetic of a model's products, on one thread.
+    """
+    (rows, cols), data = tensor.shape, np.ascontiguousarray(tensor.data)
+    x, out = np.ascontiguousarray(x, np.float32), np.empty((len(x), rows), np.float32)
+    name, stride = instruction_set.encode(), data.strides[0]
+    at = (pointer(data), stride, pointer(x), len(x), int(exact), pointer(out))
+    check(load().shizuku_multiply(name, KINDS[tensor.kind], rows, cols, *at))
+    return out

@@ -28,7 +28,7 @@ struct Step {
       if (!own && !is_mine(row)) continue;
       const Rows to = rows.from(row);
       fill(row, to.x);
-      if (!m.s.float_activations) to_integers(to.x, width, to.q, to.scale, to.sum);
+      if (!m.s.float_activations) to_integers(to, width);
     }
     if (!own) wait();
     return rows;
@@ -312,4 +312,4 @@ static void step(Model& model, Chunk& chunk, int thread) {
   s.head();
 }
 
-static const Kernels KERNELS = {SHIZUKU_NAME, W, QUERIES, VALUE_LANES, tile_bytes, pack, step};
+static const Kernels KERNELS = {SHIZUKU_NAME, W, QUERIES, VALUE_LANES, tile_bytes, pack, multiply, step};

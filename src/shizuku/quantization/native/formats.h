@@ -220,6 +220,10 @@ struct Nibbles {
 using FormatQ4_0 = Nibbles<false>;
 using FormatQ4_1 = Nibbles<true>;
 
+constexpr int AHEAD = 8192;
+INLINE void ask_ahead(const uint8_t* at, int bytes) {
+  for (int i = 0; i < bytes; i += 64) __builtin_prefetch(at + AHEAD + i);
+}
 #include "formats_k.h"
 
 // Any number of rows up to PANEL, in pieces that were compiled for their number.

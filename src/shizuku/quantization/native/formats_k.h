@@ -13,6 +13,9 @@ INLINE uint32_t word(const uint8_t* p) {
   return x;
 }
 
+INLINE const uint16_t* halves(const uint8_t* p) { return reinterpret_cast<const uint16_t*>(p); }
+INLINE const int8_t* bytes(const uint8_t* p) { return reinterpret_cast<const int8_t*>(p); }
+
 // Where a group stands in a tile, and its numbers there.
 template <int PLANES>
 struct Packed {
@@ -119,7 +122,9 @@ struct FormatQ5_0 {
     const uint16_t* scales = scales_of(tile, cols);
     F all[N];
     UNROLL for (int n = 0; n < N; n++) all[n] = zero();
+    const uint8_t* begin = tile;
     for (int g = 0; g < cols / GROUP; g++, tile += In::GROUP_BYTES) {
+      ask_ahead(begin + g * W * BLOCK_BYTES, W * BLOCK_BYTES);
       I dot[N];
       In::dots<N, false>(tile, a, g, dot, nullptr);
       const F scale = load_half(scales + g * W);
@@ -133,70 +138,66 @@ struct FormatQ5_0 {
 };
 
 // Q4_K and Q5_K: scale s q - least m; scale and least are halves of 256 columns, s and m six bits of 32.
+// All that belongs to 256 columns lies together, so that a tile is read from one end to the other.
 template <int PLANES>
 struct Blocks {
   static constexpr bool BITS = true;
-  static constexpr int BLOCK_BYTES = 144 + 32 * PLANES;
+  static constexpr int BLOCK_BYTES = 144 + 32 * PLANES, SUPER_BYTES = W * (BLOCK_BYTES + 4);
   using In = Packed<PLANES>;
-  // What follows the integers: scale and least [superblocks, W] halves each, s and m [groups, W] bytes each.
-  struct Tail {
-    const uint16_t *scale, *least;
-    const int8_t *s, *m;
-    Tail(const uint8_t* tile, int cols) {
-      const size_t groups = cols / GROUP, supers = cols / SUPER;
-      scale = reinterpret_cast<const uint16_t*>(tile + groups * In::GROUP_BYTES);
-      least = scale + supers * W;
-      s = reinterpret_cast<const int8_t*>(least + supers * W);
-      m = s + groups * W;
-    }
+  // Scale and least [W] halves each, s and m [8, W] bytes each, then the integers of eight groups.
+  template <class Byte>
+  struct Parts {
+    Byte *scale, *least, *s, *m, *groups;
+    explicit Parts(Byte* at) : scale(at), least(scale + 2 * W), s(least + 2 * W), m(s + 8 * W), groups(m + 8 * W) {}
   };
-  static size_t tile_bytes(int cols) { return static_cast<size_t>(cols / SUPER) * W * (BLOCK_BYTES + 4); }
+  static size_t tile_bytes(int cols) { return static_cast<size_t>(cols / SUPER) * SUPER_BYTES; }
   static void pack(const uint8_t* rows, size_t stride, int count, int cols, uint8_t* tile) {
     if (count < W) __builtin_memset(tile, 0, tile_bytes(cols));
-    const Tail tail(tile, cols);
-    for (int b = 0; b < cols / SUPER; b++) {
-      for (int r = 0; r < count; r++) {
-        const uint8_t* block = rows + r * stride + static_cast<size_t>(b) * BLOCK_BYTES;
-        const_cast<uint16_t*>(tail.scale)[b * W + r] = block[0] | block[1] << 8;
-        const_cast<uint16_t*>(tail.least)[b * W + r] = block[2] | block[3] << 8;
-        const uint8_t *packed = block + 4, *high = block + 16, *low = high + 32 * PLANES;
-        for (int j = 0; j < 8; j++) {
-          const int g = b * 8 + j, shift = j % 2 * 4;
-          int8_t &s = const_cast<int8_t*>(tail.s)[g * W + r], &m = const_cast<int8_t*>(tail.m)[g * W + r];
-          s = j < 4 ? packed[j] & 63 : (packed[j + 4] & 15) | packed[j - 4] >> 6 << 4;
-          m = j < 4 ? packed[j + 4] & 63 : packed[j + 4] >> 4 | packed[j] >> 6 << 4;
-          uint32_t q[8];
-          for (int i = 0; i < 8; i++) {
-            q[i] = word(low + j / 2 * 32 + i * 4) >> shift & In::LOW;
-            if (PLANES) q[i] |= (word(high + i * 4) >> j & 0x01010101u) << 4;
-          }
-          In::put(tile + static_cast<size_t>(g) * In::GROUP_BYTES, r, q);
-        }
+    for (int b = 0; b < cols / SUPER; b++, tile += SUPER_BYTES) {
+      for (int r = 0; r < count; r++) pack_block(rows + r * stride + static_cast<size_t>(b) * BLOCK_BYTES, r, Parts<uint8_t>(tile));
+    }
+  }
+  static void pack_block(const uint8_t* block, int r, const Parts<uint8_t>& to) {
+    __builtin_memcpy(to.scale + 2 * r, block, 2);
+    __builtin_memcpy(to.least + 2 * r, block + 2, 2);
+    const uint8_t *packed = block + 4, *high = block + 16, *low = high + 32 * PLANES;
+    for (int g = 0; g < 8; g++) {
+      to.s[g * W + r] = g < 4 ? packed[g] & 63 : (packed[g + 4] & 15) | packed[g - 4] >> 6 << 4;
+      to.m[g * W + r] = g < 4 ? packed[g + 4] & 63 : packed[g + 4] >> 4 | packed[g] >> 6 << 4;
+      uint32_t q[8];
+      for (int i = 0; i < 8; i++) {
+        q[i] = word(low + g / 2 * 32 + i * 4) >> g % 2 * 4 & In::LOW;
+        if (PLANES) q[i] |= (word(high + i * 4) >> g & 0x01010101u) << 4;
       }
+      In::put(to.groups + g * In::GROUP_BYTES, r, q);
     }
   }
   static void row(const uint8_t* tile, int r, int cols, float* out) {
-    const Tail tail(tile, cols);
-    for (int g = 0; g < cols / GROUP; g++, tile += In::GROUP_BYTES) {
-      const float scale = half_to_float(tail.scale[g / 8 * W + r]) * tail.s[g * W + r];
-      const float least = half_to_float(tail.least[g / 8 * W + r]) * tail.m[g * W + r];
-      for (int i = 0; i < GROUP; i++) out[g * GROUP + i] = scale * static_cast<float>(In::number(tile, r, i)) - least;
+    for (int b = 0; b < cols / SUPER; b++, tile += SUPER_BYTES) {
+      const Parts<const uint8_t> in(tile);
+      for (int g = 0; g < 8; g++, out += GROUP) {
+        const float scale = half_to_float(halves(in.scale)[r]) * in.s[g * W + r];
+        const float least = half_to_float(halves(in.least)[r]) * in.m[g * W + r];
+        for (int i = 0; i < GROUP; i++) out[i] = scale * In::number(in.groups + g * In::GROUP_BYTES, r, i) - least;
+      }
     }
   }
   template <int N>
   static void product(const uint8_t* tile, int cols, const Rows& a, float* out) {
-    const Tail tail(tile, cols);
     F all[N];
     UNROLL for (int n = 0; n < N; n++) all[n] = zero();
-    for (int b = 0; b < cols / SUPER; b++) {
-      const F scale = load_half(tail.scale + b * W), least = sub(zero(), load_half(tail.least + b * W));
-      for (int g = b * 8; g < b * 8 + 8; g++, tile += In::GROUP_BYTES) {
+    for (int b = 0; b < cols / SUPER; b++, tile += SUPER_BYTES) {
+      const Parts<const uint8_t> in(tile);
+      const F scale = load_half(halves(in.scale)), least = sub(zero(), load_half(halves(in.least)));
+      for (int g = 0; g < 8; g++) {
+        ask_ahead(tile + g * SUPER_BYTES / 8, SUPER_BYTES / 8);
+        const int at = b * 8 + g;
         I dot[N];
-        In::template dots<N, false>(tile, a, g, dot, nullptr);
-        const F s = mul(scale, load_bytes(tail.s + g * W)), m = mul(least, load_bytes(tail.m + g * W));
+        In::template dots<N, false>(in.groups + g * In::GROUP_BYTES, a, at, dot, nullptr);
+        const F s = mul(scale, load_bytes(bytes(in.s + g * W))), m = mul(least, load_bytes(bytes(in.m + g * W)));
         UNROLL for (int n = 0; n < N; n++) {
-          all[n] = fma(mul(to_float(dot[n]), broadcast(a.scale[n * a.g_stride + g])), s, all[n]);
-          all[n] = fma(m, broadcast(a.whole[n * a.g_stride + g]), all[n]);
+          all[n] = fma(mul(to_float(dot[n]), broadcast(a.scale[n * a.g_stride + at])), s, all[n]);
+          all[n] = fma(m, broadcast(a.whole[n * a.g_stride + at]), all[n]);
         }
       }
     }
@@ -206,67 +207,64 @@ struct Blocks {
 using FormatQ4_K = Blocks<0>;
 using FormatQ5_K = Blocks<1>;
 
-// Scale s (q - 32); scale is a half of 256 columns, s a signed byte of 16.
+// Scale s (q - 32); scale is a half of 256 columns, s a signed byte of 16. The s of 256 columns stand before their
+// integers, the scales behind all, which keeps the integers where vectors are loaded best.
 struct FormatQ6_K {
   static constexpr bool BITS = true;
-  static constexpr int BLOCK_BYTES = 210;
+  static constexpr int BLOCK_BYTES = 210, SUPER_BYTES = W * (BLOCK_BYTES - 2);
   using In = Packed<2>;
-  struct Tail {
-    const uint16_t* scale;
-    const int8_t* s;
-    Tail(const uint8_t* tile, int cols) {
-      scale = reinterpret_cast<const uint16_t*>(tile + static_cast<size_t>(cols / GROUP) * In::GROUP_BYTES);
-      s = reinterpret_cast<const int8_t*>(scale + static_cast<size_t>(cols / SUPER) * W);
-    }
-  };
   static size_t tile_bytes(int cols) { return static_cast<size_t>(cols / SUPER) * W * BLOCK_BYTES; }
   static void pack(const uint8_t* rows, size_t stride, int count, int cols, uint8_t* tile) {
     if (count < W) __builtin_memset(tile, 0, tile_bytes(cols));
-    const Tail tail(tile, cols);
-    for (int b = 0; b < cols / SUPER; b++) {
+    uint8_t* scales = tile + static_cast<size_t>(cols / SUPER) * SUPER_BYTES;
+    for (int b = 0; b < cols / SUPER; b++, tile += SUPER_BYTES, scales += 2 * W) {
       for (int r = 0; r < count; r++) {
         const uint8_t* block = rows + r * stride + static_cast<size_t>(b) * BLOCK_BYTES;
-        const_cast<uint16_t*>(tail.scale)[b * W + r] = block[208] | block[209] << 8;
-        for (int i = 0; i < 16; i++) const_cast<int8_t*>(tail.s)[(b * 16 + i) * W + r] = block[192 + i];
-        for (int j = 0; j < 8; j++) {
-          const int k = j % 4;  // the group's place in its 128 columns
-          const uint8_t *low = block + j / 4 * 64 + k % 2 * 32, *high = block + 128 + j / 4 * 32;
-          uint32_t q[8];
-          for (int i = 0; i < 8; i++) {
-            q[i] = word(low + i * 4) >> k / 2 * 4 & In::LOW;
-            q[i] |= (word(high + i * 4) >> 2 * k & 0x03030303u) << 4;
-          }
-          In::put(tile + static_cast<size_t>(b * 8 + j) * In::GROUP_BYTES, r, q);
-        }
+        __builtin_memcpy(scales + 2 * r, block + 208, 2);
+        pack_block(block, r, tile);
       }
     }
   }
+  static void pack_block(const uint8_t* block, int r, uint8_t* to) {
+    for (int i = 0; i < 16; i++) to[i * W + r] = block[192 + i];
+    for (int g = 0; g < 8; g++) {
+      const int k = g % 4;  // the group's place in its 128 columns
+      const uint8_t *low = block + g / 4 * 64 + k % 2 * 32, *high = block + 128 + g / 4 * 32;
+      uint32_t q[8];
+      for (int i = 0; i < 8; i++) {
+        q[i] = word(low + i * 4) >> k / 2 * 4 & In::LOW;
+        q[i] |= (word(high + i * 4) >> 2 * k & 0x03030303u) << 4;
+      }
+      In::put(to + 16 * W + g * In::GROUP_BYTES, r, q);
+    }
+  }
   static void row(const uint8_t* tile, int r, int cols, float* out) {
-    const Tail tail(tile, cols);
-    for (int g = 0; g < cols / GROUP; g++, tile += In::GROUP_BYTES) {
-      const float scale = half_to_float(tail.scale[g / 8 * W + r]);
-      for (int i = 0; i < GROUP; i++) {
-        const float s = scale * tail.s[(g * 2 + i / 16) * W + r];
-        out[g * GROUP + i] = s * static_cast<float>(In::number(tile, r, i) - 32);
+    const uint16_t* scales = halves(tile + static_cast<size_t>(cols / SUPER) * SUPER_BYTES);
+    for (int b = 0; b < cols / SUPER; b++, tile += SUPER_BYTES) {
+      for (int c = 0; c < SUPER; c++) {
+        const float s = half_to_float(scales[b * W + r]) * bytes(tile)[c / 16 * W + r];
+        out[b * SUPER + c] = s * (In::number(tile + 16 * W + c / GROUP * In::GROUP_BYTES, r, c % GROUP) - 32);
       }
     }
   }
   template <int N>
   static void product(const uint8_t* tile, int cols, const Rows& a, float* out) {
-    const Tail tail(tile, cols);
+    const uint16_t* scales = halves(tile + static_cast<size_t>(cols / SUPER) * SUPER_BYTES);
     F all[N];
     UNROLL for (int n = 0; n < N; n++) all[n] = zero();
-    for (int b = 0; b < cols / SUPER; b++) {
-      const F scale = load_half(tail.scale + b * W);
-      for (int g = b * 8; g < b * 8 + 8; g++, tile += In::GROUP_BYTES) {
+    for (int b = 0; b < cols / SUPER; b++, tile += SUPER_BYTES) {
+      const F scale = load_half(scales + b * W);
+      for (int g = 0; g < 8; g++) {
+        ask_ahead(tile + g * SUPER_BYTES / 8, SUPER_BYTES / 8);
+        const int at = b * 8 + g;
         I first[N], second[N];
-        In::dots<N, true>(tile, a, g, first, second);
-        const F s = mul(scale, load_bytes(tail.s + 2 * g * W)), t = mul(scale, load_bytes(tail.s + (2 * g + 1) * W));
+        In::dots<N, true>(tile + 16 * W + g * In::GROUP_BYTES, a, at, first, second);
+        const F s = mul(scale, load_bytes(bytes(tile) + 2 * g * W)), t = mul(scale, load_bytes(bytes(tile) + (2 * g + 1) * W));
         UNROLL for (int n = 0; n < N; n++) {
-          const int32_t* sums = a.sum16 + 2 * (n * a.g_stride + g);
+          const int32_t* sums = a.sum16 + 2 * (n * a.g_stride + at);
           const F x = mul(to_float(plus(first[n], -32 * sums[0])), s);
           const F y = fma(to_float(plus(second[n], -32 * sums[1])), t, x);
-          all[n] = fma(y, broadcast(a.scale[n * a.g_stride + g]), all[n]);
+          all[n] = fma(y, broadcast(a.scale[n * a.g_stride + at]), all[n]);
         }
       }
     }

@@ -10,6 +10,8 @@
 // whatever N is: that is what makes a row's result independent of its company, so keep it. Sums of
 // integers are exact, their order is free. In a tile the integers come first, then the scales.
 
+constexpr int MOST_ROWS = PANEL > FLOAT_PANEL ? PANEL : FLOAT_PANEL;
+
 struct Floats {
   static constexpr bool BITS = false;
 };
@@ -226,11 +228,15 @@ INLINE void ask_ahead(const uint8_t* at, int bytes) {
 }
 #include "formats_k.h"
 
-// Any number of rows up to PANEL, in pieces that were compiled for their number.
+// Any number of rows up to the format's, in pieces that were compiled for their number.
 template <class Format>
 static void panel(const uint8_t* tile, int cols, const Rows& a, int count, float* out) {
+  constexpr int MOST = Format::BITS ? PANEL : FLOAT_PANEL;
   int n = 0;
-  if (count == PANEL) return Format::template product<PANEL>(tile, cols, a, out);
+  if (count == MOST) return Format::template product<MOST>(tile, cols, a, out);
+  if constexpr (MOST > 8) {
+    if (count - n >= 8) Format::template product<8>(tile, cols, a.from(n), out + n * W), n += 8;
+  }
   if (count - n >= 4) Format::template product<4>(tile, cols, a.from(n), out + n * W), n += 4;
   if (count - n >= 2) Format::template product<2>(tile, cols, a.from(n), out + n * W), n += 2;
   if (count - n >= 1) Format::template product<1>(tile, cols, a.from(n), out + n * W);
@@ -238,6 +244,7 @@ static void panel(const uint8_t* tile, int cols, const Rows& a, int count, float
 
 struct FormatTable {
   bool bits;
+  int rows;  // that a panel has at most
   size_t (*tile_bytes)(int cols);
   void (*pack)(const uint8_t* rows, size_t stride, int count, int cols, uint8_t* tile);
   void (*row)(const uint8_t* tile, int r, int cols, float* out);
@@ -245,7 +252,7 @@ struct FormatTable {
 };
 template <class Format>
 constexpr FormatTable table_of() {
-  return {Format::BITS, Format::tile_bytes, Format::pack, Format::row, panel<Format>};
+  return {Format::BITS, Format::BITS ? PANEL : FLOAT_PANEL, Format::tile_bytes, Format::pack, Format::row, panel<Format>};
 }
 static const FormatTable FORMATS[KINDS] = {
     table_of<FormatF32>(), table_of<FormatF16>(), table_of<FormatBF16>(),

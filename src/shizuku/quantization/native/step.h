@@ -61,7 +61,7 @@ struct Step {
   // takes results out[count][W].
   template <class Use>
   void products(const Matrix* const* matrices, int matrix_count, const Rows& a, int count, Use use) {
-    alignas(64) float out[PANEL * W];
+    alignas(64) float out[MOST_ROWS * W];
     int tiles = 0, before = 0;
     for (int i = 0; i < matrix_count; i++) tiles += matrices[i]->tiles;
     const int begin = static_cast<int>(static_cast<int64_t>(tiles) * thread / threads);
@@ -70,8 +70,9 @@ struct Step {
       const Matrix& matrix = *matrices[i];
       for (int t = begin > before ? begin - before : 0; t < matrix.tiles && t + before < end; t++) {
         const Tile tile = tile_of(matrix, t, mine.tile.data());
-        for (int row = 0; row < count; row += PANEL) {
-          const int n = count - row < PANEL ? count - row : PANEL;
+        const int most = FORMATS[tile.kind].rows;
+        for (int row = 0; row < count; row += most) {
+          const int n = count - row < most ? count - row : most;
           FORMATS[tile.kind].panel(tile.data, matrix.cols, a.from(row), n, out);
           if (matrix.bias) {
             const F bias = load(matrix.bias + t * W);
@@ -256,14 +257,15 @@ struct Step {
 
   // Gate and up tile by tile, so that their results never leave the core before they are multiplied.
   void gated(const Matrix& gate, const Matrix& up, const Rows& fed, int kind) {
-    alignas(64) float g[PANEL * W], u[PANEL * W];
+    alignas(64) float g[MOST_ROWS * W], u[MOST_ROWS * W];
     const int begin = static_cast<int>(static_cast<int64_t>(gate.tiles) * thread / threads);
     const int end = static_cast<int>(static_cast<int64_t>(gate.tiles) * (thread + 1) / threads);
     float* second = mine.tile.data() + mine.tile.size() / 2;
     for (int t = begin; t < end; t++) {
       const Tile gate_tile = tile_of(gate, t, mine.tile.data()), up_tile = tile_of(up, t, second);
-      for (int row = 0; row < c.rows; row += PANEL) {
-        const int n = c.rows - row < PANEL ? c.rows - row : PANEL;
+      const int most = std::min(FORMATS[gate_tile.kind].rows, FORMATS[up_tile.kind].rows);
+      for (int row = 0; row < c.rows; row += most) {
+        const int n = c.rows - row < most ? c.rows - row : most;
         FORMATS[gate_tile.kind].panel(gate_tile.data, gate.cols, fed.from(row), n, g);
         FORMATS[up_tile.kind].panel(up_tile.data, up.cols, fed.from(row), n, u);
         for (int r = 0; r < n; r++) {

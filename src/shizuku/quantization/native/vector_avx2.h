@@ -3,6 +3,7 @@
 
 constexpr int W = 8;
 constexpr int PANEL = 4;
+constexpr int FLOAT_PANEL = 12;
 constexpr int QUERIES = 4;
 
 using F = __m256;

@@ -2,6 +2,7 @@
 
 constexpr int W = 16;
 constexpr int PANEL = 8;
+constexpr int FLOAT_PANEL = 12;
 constexpr int QUERIES = 8;
 constexpr bool OFFSET_BYTES = true, SHORT_SUMS = false;
 

@@ -2,6 +2,7 @@
 
 constexpr int W = 8;
 constexpr int PANEL = 4;
+constexpr int FLOAT_PANEL = 4;
 constexpr int QUERIES = 4;
 constexpr bool OFFSET_BYTES = false, SHORT_SUMS = false;
 

@@ -47,6 +47,7 @@ struct Plain : Floats {
       for (; c < whole; c++) {
         UNROLL for (int i = 0; i < 4; i++) {
           const size_t at = static_cast<size_t>(c) + i * quarter;
+          __builtin_prefetch(tile + (at + cols) * W * SIZE);  // the next tile
           part[i] = fma(Load::load(tile + at * W * SIZE), broadcast(a.x[at]), part[i]);
         }
       }
@@ -101,6 +102,13 @@ INLINE void copy_half(uint8_t* tile, int cols, int bits, int at, const uint8_t* 
   }
 }
 
+// Asks for what stands AHEAD bytes further on, usually in a later tile: the processor's own guesses stop at each
+// jump from integers to scales, and decoding is nothing but reading. Past the last tile it does nothing.
+constexpr int AHEAD = 8192;
+INLINE void ask_ahead(const uint8_t* at, int bytes) {
+  for (int i = 0; i < bytes; i += 64) __builtin_prefetch(at + AHEAD + i);
+}
+
 struct FormatQ8_0 {
   static constexpr bool BITS = true;
   static constexpr int BLOCK_BYTES = 34;
@@ -132,7 +140,9 @@ struct FormatQ8_0 {
     const uint16_t* scales = halves(tile, cols, 8);
     F all[N];
     UNROLL for (int n = 0; n < N; n++) all[n] = zero();
+    const uint8_t* begin = tile;
     for (int g = 0; g < cols / GROUP; g++) {
+      ask_ahead(begin + g * W * BLOCK_BYTES, W * BLOCK_BYTES);
       Sum8 part[N];
       UNROLL for (int n = 0; n < N; n++) clear(part[n], a.sum[n * a.g_stride + g]);
       UNROLL for (int j = 0; j < 8; j++, tile += 4 * W) {
@@ -186,7 +196,9 @@ struct Nibbles {
     const uint16_t* scales = halves(tile, cols, 4);
     F all[N];
     UNROLL for (int n = 0; n < N; n++) all[n] = zero();
+    const uint8_t* begin = tile;
     for (int g = 0; g < groups; g++) {
+      ask_ahead(begin + g * W * BLOCK_BYTES, W * BLOCK_BYTES);
       Sum4 part[N];
       UNROLL for (int n = 0; n < N; n++) clear(part[n]);
       UNROLL for (int j = 0; j < 4; j++, tile += 4 * W) {
@@ -225,8 +237,12 @@ template <class Format>
 static void panel(const uint8_t* tile, int cols, const Rows& a, int count, float* out) {
   int n = 0;
   if (count == PANEL) return Format::template product<PANEL>(tile, cols, a, out);
-  if (count - n >= 4) Format::template product<4>(tile, cols, a.from(n), out + n * W), n += 4;
-  if (count - n >= 2) Format::template product<2>(tile, cols, a.from(n), out + n * W), n += 2;
+  if constexpr (PANEL > 4) {
+    if (count - n >= 4) Format::template product<4>(tile, cols, a.from(n), out + n * W), n += 4;
+  }
+  if constexpr (PANEL > 2) {
+    if (count - n >= 2) Format::template product<2>(tile, cols, a.from(n), out + n * W), n += 2;
+  }
   if (count - n >= 1) Format::template product<1>(tile, cols, a.from(n), out + n * W);
 }
 

@@ -117,7 +117,8 @@ class NativeModel:
 
     def __init__(self, settings: Settings, instruction_set: str, threads: int, weight_bytes: int) -> None:
         """Make a model without weights, with room for `weight_bytes` of them in tiles."""
-        self._library, self._handle = load(), c_void_p()
+        self._library = load()
+        self._handle: c_void_p | None = c_void_p()
         check(
             self._library.shizuku_create(
                 byref(settings), instruction_set.encode(), threads, weight_bytes, byref(self._handle)
@@ -128,9 +129,9 @@ class NativeModel:
 
     def __del__(self) -> None:
         """Give threads and memory back."""
-        if getattr(self, "_handle", None):
-            self._library.shizuku_free(self._handle)
-            self._handle = c_void_p()
+        handle, self._handle = getattr(self, "_handle", None), None
+        if handle:
+            self._library.shizuku_free(handle)
 
     def matrix(self, layer: int, part: str, tensor: PackedTensor) -> None:
         """Take a weight; its data are copied."""

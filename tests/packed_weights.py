@@ -25,7 +25,9 @@ def unpacked(tensor: PackedTensor) -> Tensor:
     if tensor.kind == "f32":
         return torch.from_numpy(tensor.data.copy().view(np.float32))
     kind = gguf.GGMLQuantizationType[tensor.kind.upper()]
-    return torch.from_numpy(gguf.quants.dequantize(tensor.data, kind).astype(np.float32)).reshape(tensor.shape)
+    return torch.from_numpy(gguf.quants.dequantize(tensor.data, kind).astype(np.float32)).reshape(
+        tensor.shape
+    )
 
 
 def packed_weights(weights: Mapping[str, Tensor], kind: PackedKind = "f32") -> dict[str, PackedTensor]:

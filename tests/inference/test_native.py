@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from packed_weights import packed_weights, unpacked
 from peers import CONFIGS, TOLERANCE, ours, peer, randomise, token_ids
 
+from packed_weights import packed_weights, unpacked
 from shizuku.errors import ConfigError, ModelError
 from shizuku.inference.native import NativeRuntime, unsupported
 from shizuku.inference.runtime import Runtime, Span
@@ -38,7 +38,9 @@ def small() -> Decoder:
 
 
 def runtime(model: Decoder, kind: PackedKind = "f32", blocks: int = 24, **settings: object) -> NativeRuntime:
-    found = NativeRuntime(model.config, packed_weights(model.state_dict(), kind), **({"threads": 2} | settings))
+    found = NativeRuntime(
+        model.config, packed_weights(model.state_dict(), kind), **({"threads": 2} | settings)
+    )
     found.reserve(blocks)
     return found
 
@@ -63,7 +65,9 @@ def test_every_mechanism_gives_the_decoders_logits(name: str, tmp_path: Path) ->
     expected = model(ids).numpy()
     running = runtime(model, cache="f32", blocks=4)
     assert isinstance(running, Runtime) and unsupported(model.config) == []
-    found = running.forward([Span(ids[0].tolist(), 0, [0, 1], "all"), Span(ids[1].tolist(), 0, [3, 2], "all")])
+    found = running.forward(
+        [Span(ids[0].tolist(), 0, [0, 1], "all"), Span(ids[1].tolist(), 0, [3, 2], "all")]
+    )
     assert distance(found.reshape(expected.shape), expected) < TOLERANCE
 
 
@@ -114,7 +118,9 @@ COMBINATIONS = [
 
 
 @pytest.mark.parametrize(("kind", "kept", "instruction_set"), COMBINATIONS)
-def test_a_row_is_the_same_to_the_last_bit_in_any_company(kind: PackedKind, kept: str, instruction_set: str) -> None:
+def test_a_row_is_the_same_to_the_last_bit_in_any_company(
+    kind: PackedKind, kept: str, instruction_set: str
+) -> None:
     running = runtime(small(), kind, blocks=30, cache=kept, instruction_set=instruction_set)
     lengths = [1, 31, 70, 90, 33]
     sequences = [random_ids(length, seed) for seed, length in enumerate(lengths)]
@@ -230,7 +236,7 @@ def test_weights_that_do_not_fit_and_settings_that_are_not_there_are_refused() -
     name = "blocks.1.feedforward.up.weight"
     with pytest.raises(ModelError, match=f"{name} is missing"):
         NativeRuntime(SMALL, {key: value for key, value in weights.items() if key != name})
-    with pytest.raises(ModelError, match=f"{name} has shape"):
+    with pytest.raises(ModelError, match=r"blocks\.0\.feedforward\.gate\.weight has shape"):
         NativeRuntime(replace(SMALL, ffn_width=64), weights)
     with pytest.raises(ModelError, match="not part of the model: stranger"):
         NativeRuntime(SMALL, weights | {"stranger": weights[name]})
@@ -241,8 +247,6 @@ def test_weights_that_do_not_fit_and_settings_that_are_not_there_are_refused() -
         NativeRuntime(SMALL, weights, instruction_set="mmx")
     with pytest.raises(ConfigError, match="threads is 0"):
         NativeRuntime(SMALL, weights, threads=0)
-    with pytest.raises(ConfigError, match="cache 'f8'"):
-        NativeRuntime(SMALL, weights, cache="f8")  # type: ignore[arg-type]
 
 
 def test_nothing_of_it_imports_torch() -> None:

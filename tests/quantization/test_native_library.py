@@ -72,7 +72,11 @@ def test_a_wheel_carries_the_library_or_is_pure(compiled: bool, tmp_path: Path) 
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
     code = "import hatchling.build as b, sys; b.build_wheel(sys.argv[1])"
-    environment = {"SHIZUKU_NATIVE": "1" if compiled else "0", "SHIZUKU_CXXFLAGS": "-O0", "PATH": "/usr/bin:/bin"}
+    environment = {
+        "SHIZUKU_NATIVE": "1" if compiled else "0",
+        "SHIZUKU_CXXFLAGS": "-O0",
+        "PATH": "/usr/bin:/bin",
+    }
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=copy, env=environment, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()

@@ -49,6 +49,7 @@ struct Plain : Floats {
       for (; c < whole; c++) {
         UNROLL for (int i = 0; i < 4; i++) {
           const size_t at = static_cast<size_t>(c) + i * quarter;
+          __builtin_prefetch(tile + (at + cols) * W * SIZE);  // the next tile
           part[i] = fma(Load::load(tile + at * W * SIZE), broadcast(a.x[at]), part[i]);
         }
       }
@@ -103,6 +104,13 @@ INLINE void copy_half(uint8_t* tile, int cols, int bits, int at, const uint8_t* 
   }
 }
 
+// Asks for what stands AHEAD bytes further on, usually in a later tile: the processor's own guesses stop at each
+// jump from integers to scales, and decoding is nothing but reading. Past the last tile it does nothing.
+constexpr int AHEAD = 8192;
+INLINE void ask_ahead(const uint8_t* at, int bytes) {
+  for (int i = 0; i < bytes; i += 64) __builtin_prefetch(at + AHEAD + i);
+}
+
 struct FormatQ8_0 {
   static constexpr bool BITS = true;
   static constexpr int BLOCK_BYTES = 34;
@@ -134,7 +142,9 @@ struct FormatQ8_0 {
     const uint16_t* scales = halves(tile, cols, 8);
     F all[N];
     UNROLL for (int n = 0; n < N; n++) all[n] = zero();
+    const uint8_t* begin = tile;
     for (int g = 0; g < cols / GROUP; g++) {
+      ask_ahead(begin + g * W * BLOCK_BYTES, W * BLOCK_BYTES);
       Sum8 part[N];
       UNROLL for (int n = 0; n < N; n++) clear(part[n], a.sum[n * a.g_stride + g]);
       UNROLL for (int j = 0; j < 8; j++, tile += 4 * W) {
@@ -188,7 +198,9 @@ struct Nibbles {
     const uint16_t* scales = halves(tile, cols, 4);
     F all[N];
     UNROLL for (int n = 0; n < N; n++) all[n] = zero();
+    const uint8_t* begin = tile;
     for (int g = 0; g < groups; g++) {
+      ask_ahead(begin + g * W * BLOCK_BYTES, W * BLOCK_BYTES);
       Sum4 part[N];
       UNROLL for (int n = 0; n < N; n++) clear(part[n]);
       UNROLL for (int j = 0; j < 4; j++, tile += 4 * W) {
@@ -222,10 +234,6 @@ struct Nibbles {
 using FormatQ4_0 = Nibbles<false>;
 using FormatQ4_1 = Nibbles<true>;
 
-constexpr int AHEAD = 8192;
-INLINE void ask_ahead(const uint8_t* at, int bytes) {
-  for (int i = 0; i < bytes; i += 64) __builtin_prefetch(at + AHEAD + i);
-}
 #include "formats_k.h"
 
 // Any number of rows up to the format's, in pieces that were compiled for their number.
@@ -237,8 +245,12 @@ static void panel(const uint8_t* tile, int cols, const Rows& a, int count, float
   if constexpr (MOST > 8) {
     if (count - n >= 8) Format::template product<8>(tile, cols, a.from(n), out + n * W), n += 8;
   }
-  if (count - n >= 4) Format::template product<4>(tile, cols, a.from(n), out + n * W), n += 4;
-  if (count - n >= 2) Format::template product<2>(tile, cols, a.from(n), out + n * W), n += 2;
+  if constexpr (MOST > 4) {
+    if (count - n >= 4) Format::template product<4>(tile, cols, a.from(n), out + n * W), n += 4;
+  }
+  if constexpr (MOST > 2) {
+    if (count - n >= 2) Format::template product<2>(tile, cols, a.from(n), out + n * W), n += 2;
+  }
   if (count - n >= 1) Format::template product<1>(tile, cols, a.from(n), out + n * W);
 }
 

@@ -51,7 +51,7 @@ struct Layer {
 
 struct Settings {
   int32_t vocab, context, width, layers, heads, kv_heads, head_width, ffn_width;
-  int32_t layer_norm, parallel, shared_norm, joint_norms, activation, gated, rotary_width, learned, cache, float_activations;
+  int32_t layer_norm, parallel, shared_norm, joint_norms, activation, rotary_width, cache, float_activations;
   float norm_eps, attention_scale, attention_cap, logit_cap, embedding_multiplier, residual_multiplier, logit_multiplier;
 };
 

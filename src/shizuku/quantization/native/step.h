@@ -34,7 +34,8 @@ struct Step {
     return rows;
   }
 
-  Rows normed(RowUse use, const Norm& norm) {
+  Rows normed(RowUse use, const Norm& norm, const Matrix& next) {
+    if (alone) ask(next);
     return prepare(use, c.rows, [&](int row, float* out) {
       if (norm.there) {
         normalise(stream(row), m.s.width, norm, m.s.layer_norm, m.s.norm_eps, out);
@@ -42,6 +43,13 @@ struct Step {
         __builtin_memcpy(out, stream(row), sizeof(float) * m.s.width);
       }
     });
+  }
+
+  // Asks for the first bytes of this thread's share, to be under way while activations are prepared.
+  void ask(const Matrix& matrix) {
+    const int first = static_cast<int>(static_cast<int64_t>(matrix.tiles) * thread / threads);
+    const uint8_t* at = matrix.data + first * matrix.tile_bytes;
+    for (int i = 0; i < AHEAD; i += 64) __builtin_prefetch(at + i);
   }
 
   // A tile as products read it: as it is, or unpacked where activations stay floats.
@@ -213,9 +221,9 @@ struct Step {
 
   void layer(int l) {
     const Layer& layer = m.layers[l];
-    const Rows in = normed(ATTENTION_IN, layer.norms[ATTENTION_NORM]);
+    const Rows in = normed(ATTENTION_IN, layer.norms[ATTENTION_NORM], layer.parts[QUERY]);
     Rows fed = in;
-    if (m.s.parallel && !m.s.shared_norm) fed = normed(FEEDFORWARD_IN, layer.norms[FEEDFORWARD_NORM]);
+    if (m.s.parallel && !m.s.shared_norm) fed = normed(FEEDFORWARD_IN, layer.norms[FEEDFORWARD_NORM], layer.parts[UP]);
     const Matrix* const qkv[] = {&layer.parts[QUERY], &layer.parts[KEY], &layer.parts[VALUE]};
     const int places[] = {0, m.key_at, m.value_at};
     products(qkv, 3, in, c.rows, [&](int i, int t, int row, int n, const float* out) {
@@ -229,11 +237,12 @@ struct Step {
       case CACHE_F32: attention<CacheFloat>(l); break;
       default: attention<CacheBytes>(l);
     }
+    if (alone) ask(layer.parts[OUTPUT]);
     const Rows attended = prepare(ATTENDED, c.rows, [&](int row, float* out) {
       __builtin_memcpy(out, m.attention_of(row), sizeof(float) * m.inner);
     });
     add_to_stream(layer.parts[OUTPUT], attended, layer.norms[ATTENTION_OUTPUT_NORM]);
-    if (!m.s.parallel) fed = normed(FEEDFORWARD_IN, layer.norms[FEEDFORWARD_NORM]);
+    if (!m.s.parallel) fed = normed(FEEDFORWARD_IN, layer.norms[FEEDFORWARD_NORM], layer.parts[UP]);
     feedforward(layer, fed);
   }
 
@@ -249,6 +258,7 @@ struct Step {
       });
     }
     wait();
+    if (alone) ask(layer.parts[DOWN]);
     const Rows hidden = prepare(HIDDEN, c.rows, [&](int row, float* out) {
       __builtin_memcpy(out, m.hidden(row), sizeof(float) * m.s.ffn_width);
     });

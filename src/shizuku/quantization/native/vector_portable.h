@@ -1,9 +1,9 @@
 // Plain C++: 8 lanes in arrays, for any processor. Included inside a namespace of its own; see kernels.h.
 
 constexpr int W = 8;
-constexpr int PANEL = 4;
+constexpr int PANEL = 2;
 constexpr int FLOAT_PANEL = 4;
-constexpr int QUERIES = 4;
+constexpr int QUERIES = 2;
 constexpr bool OFFSET_BYTES = false, SHORT_SUMS = false;
 
 struct F {

@@ -17,7 +17,7 @@ from decoders import CONFIGS, random_model
 from packed_files import SCALES, assert_equal, write_kind
 from safetensors.torch import load_file, save_file
 
-from shizuku.checkpoints import home, memory
+from shizuku.checkpoints import checked, memory
 from shizuku.checkpoints.digests import file_digest
 from shizuku.checkpoints.directory import load_checkpoint, save_checkpoint
 from shizuku.checkpoints.gguf import write_gguf
@@ -239,11 +239,15 @@ def test_only_the_packed_bytes_have_to_fit(
             open_packed(path)
 
 
+# ---- digests that are remembered
+
+
 @pytest.fixture
 def pulled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A sound pulled file whose last change is long ago, as far as anyone asks."""
+    """A sound pulled file, as large and as long unchanged as digests are remembered of."""
     monkeypatch.setenv("SHIZUKU_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(home, "SETTLED", 0.0)
+    monkeypatch.setattr(checked, "SETTLED", 0.0)
+    monkeypatch.setattr(checked, "SMALL", 0)
     folder = tmp_path / "home" / "models" / "small"
     folder.mkdir(parents=True)
     model = random_model(CONFIGS["llama"])
@@ -255,16 +259,20 @@ def pulled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / "m.gguf"
 
 
-def test_a_sound_pulled_file_is_digested_once_and_again_when_it_has_changed(
-    pulled: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    digested = []
+@pytest.fixture
+def digested(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """What has been digested in full."""
+    paths = []
 
     def digest(path: Path, algorithm: str) -> str:
-        digested.append(path)
+        paths.append(path)
         return file_digest(path, algorithm)
 
-    monkeypatch.setattr(home, "file_digest", digest)
+    monkeypatch.setattr(checked, "file_digest", digest)
+    return paths
+
+
+def test_a_file_is_digested_once_and_again_when_it_has_changed(pulled: Path, digested: list[Path]) -> None:
     for _ in range(3):
         open_packed(pulled)
     load_checkpoint(pulled)
@@ -276,27 +284,48 @@ def test_a_sound_pulled_file_is_digested_once_and_again_when_it_has_changed(
     for _ in range(2):
         with pytest.raises(CheckpointError, match=r"m.gguf is damaged or was changed: its digest is"):
             open_packed(pulled)
+    assert len(digested) == 2
     data[-1] ^= 1
     pulled.write_bytes(data)
-    (pulled.parent / home.CHECKED).write_text("{")
-    open_packed(pulled)
-    open_packed(pulled)
-    assert len(digested) == 4, "a damaged note is only a note"
-
-
-def test_a_file_that_has_just_changed_is_not_taken_as_settled(
-    pulled: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another change within the same tick of the clock would not show in the file's times."""
-    monkeypatch.setattr(home, "SETTLED", 60.0)
-    open_packed(pulled)
-    assert not (pulled.parent / home.CHECKED).exists()
-
-
-def test_another_digest_in_the_record_is_not_met_by_the_note(pulled: Path) -> None:
-    open_packed(pulled)
-    record = json.loads((pulled.parent / "model.json").read_text())
-    record["files"]["m.gguf"]["sha256"] = "0" * 64
-    (pulled.parent / "model.json").write_text(json.dumps(record))
-    with pytest.raises(CheckpointError, match="expected 0000"):
+    for notes in ("{", "[]", '{"a": 1}', json.dumps({str(pulled): 5})):
+        (pulled.parents[2] / "checked.json").write_text(notes)
         open_packed(pulled)
+        open_packed(pulled)
+    assert len(digested) == 6, "damaged notes are only notes"
+
+
+def test_files_of_a_directory_are_remembered_too(saved: Path, pulled: Path, digested: list[Path]) -> None:
+    for _ in range(3):
+        open_packed(saved)
+    names = sorted(path.name for path in digested)
+    assert names == sorted(json.loads((saved / "run.json").read_text())["files"])
+    flip(saved)
+    with pytest.raises(CheckpointError, match=r"model.safetensors is damaged or was changed"):
+        open_packed(saved)
+
+
+def test_small_files_and_files_that_have_just_changed_are_read_every_time(
+    pulled: Path, digested: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another change within the same tick of the clock would not show in a file's times."""
+    for name, value in (("SETTLED", 60.0), ("SMALL", 1 << 30)):
+        with monkeypatch.context() as patch:
+            patch.setattr(checked, name, value)
+            open_packed(pulled)
+            open_packed(pulled)
+    assert len(digested) == 4
+    assert not (pulled.parents[2] / "checked.json").exists()
+
+
+def test_only_so_many_are_remembered_and_a_home_that_cannot_be_written_is_no_error(
+    pulled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checked, "MOST", 3)
+    for number in range(5):
+        (tmp_path / str(number)).write_text("text")
+        checked.known_digest(tmp_path / str(number))
+    notes = json.loads((tmp_path / "home" / "checked.json").read_text())
+    assert [Path(name).name for name in notes] == ["2", "3", "4"]
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SHIZUKU_HOME", str(tmp_path / "file"))
+    assert checked.known_digest(tmp_path / "0") == file_digest(tmp_path / "0")

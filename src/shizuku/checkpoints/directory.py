@@ -21,7 +21,6 @@ from torch import Tensor
 from shizuku.checkpoints.digests import check_files, digest_files
 from shizuku.checkpoints.gguf import open_gguf
 from shizuku.checkpoints.gguf_tensors import GGUFFile
-from shizuku.checkpoints.home import check_pulled
 from shizuku.checkpoints.huggingface import load_weights, read_config, to_huggingface, weight_files
 from shizuku.checkpoints.kinds import Kind, kind_of
 from shizuku.checkpoints.memory import check_fits, readable
@@ -32,6 +31,7 @@ from shizuku.checkpoints.run_record import RUN_FILE, checkpoint_digest, json_tex
 from shizuku.checkpoints.undisturbed import (
     STATE,
     check_listed,
+    check_pulled,
     load_generation,
     load_run,
     load_tokenizer,

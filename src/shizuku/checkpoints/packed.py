@@ -15,7 +15,6 @@ import numpy as np
 
 from shizuku.checkpoints.gguf import as_here, read_gguf
 from shizuku.checkpoints.gguf_tensors import GGUFFile
-from shizuku.checkpoints.home import check_pulled
 from shizuku.checkpoints.huggingface import (
     QUANTIZED_MODEL_TYPE,
     directory_sources,
@@ -30,6 +29,7 @@ from shizuku.checkpoints.safetensors_file import places_in
 from shizuku.checkpoints.stored import Stored, packed_tensor, stored_in_gguf, stored_in_safetensors
 from shizuku.checkpoints.undisturbed import (
     check_listed,
+    check_pulled,
     load_generation,
     load_run,
     tokenizer_of_directory,

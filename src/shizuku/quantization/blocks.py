@@ -48,15 +48,18 @@ def blocks(layout: Layout, arrays: Mapping[str, np.ndarray]) -> PackedTensor | N
     if kind is None:
         return None
     rows, columns = layout.shape
-    codes_RL32 = unpack(arrays["numbers"], layout.bits, columns).reshape(rows, -1, BLOCK)
-    scales_RL2 = _by_block(layout, arrays["scales"])
+    parts = [_by_block(layout, arrays["scales"])]
     if kind == "q4_1":
-        parts = [scales_RL2, _by_block(layout, arrays["offsets"]), _nibbles(codes_RL32)]
-    elif kind == "q4_0":
-        parts = [scales_RL2, _nibbles(codes_RL32 + np.uint8(8 - 2 ** (layout.bits - 1)))]
+        parts.append(_by_block(layout, arrays["offsets"]))
+    if layout.bits == 4:
+        parts.append(_nibbles_of_pairs(arrays["numbers"].reshape(rows, -1, BLOCK // 2)))
     else:
-        signed = codes_RL32.astype(np.int16) - 2 ** (layout.bits - 1)
-        parts = [scales_RL2, signed.astype(np.int8).view(np.uint8)]
+        codes_RL32 = unpack(arrays["numbers"], layout.bits, columns).reshape(rows, -1, BLOCK)
+        middle = np.uint8(2 ** (layout.bits - 1))
+        if kind == "q8_0":
+            parts.append(codes_RL32 - middle)  # modulo 256: the bytes of the signed numbers
+        else:
+            parts.append(_nibbles(codes_RL32 if kind == "q4_1" else codes_RL32 + (np.uint8(8) - middle)))
     data = np.concatenate(parts, axis=-1)
     return PackedTensor(kind, layout.shape, data.reshape(rows, -1))
 
@@ -92,4 +95,13 @@ def _nibbles(codes_RL32: np.ndarray) -> np.ndarray:
     """Codes below 16 two by two: byte j has number j in its low half and number j + 16 in its high half."""
     halves = codes_RL32.astype(np.uint8)
     packed: np.ndarray = halves[..., :16] | halves[..., 16:] << np.uint8(4)
+    return packed
+
+
+def _nibbles_of_pairs(pairs_RLb: np.ndarray) -> np.ndarray:
+    """The same of codes of 4 bits that lie two neighbours to a byte, uint8 [R, L, 16]."""
+    first, last = pairs_RLb[..., :8], pairs_RLb[..., 8:]
+    packed = np.empty_like(pairs_RLb)
+    packed[..., 0::2] = first & np.uint8(15) | last << np.uint8(4)
+    packed[..., 1::2] = first >> np.uint8(4) | last & np.uint8(0xF0)
     return packed

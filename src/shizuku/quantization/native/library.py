@@ -16,7 +16,8 @@ from shizuku.quantization.native.sources import COMMAND, library_path, sources_d
 from shizuku.quantization.packed import PackedTensor
 
 KINDS = {
-    "f32": 0, "f16": 1, "bf16": 2, "q8_0": 3, "q4_0": 4, "q4_1": 5, "q5_0": 6, "q4_k": 7, "q5_k": 8, "q6_k": 9,
+    "f32": 0, "f16": 1, "bf16": 2, "q8_0": 3, "q4_0": 4, "q4_1": 5, "q5_0": 6, "q4_k": 7, "q5_k": 8,
+    "q6_k": 9,
 }  # fmt: skip
 """The packed kinds that have kernels."""
 PARTS = {

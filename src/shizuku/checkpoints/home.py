@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shizuku.checkpoints.digests import file_digest
 from shizuku.errors import CheckpointError
 from shizuku.progress import warn_once
 
@@ -55,20 +54,12 @@ def pulled_model(name: str) -> Pulled | None:
     return _read(folder_of(name))
 
 
-def check_pulled(path: Path) -> None:
-    """Compare the digest of a pulled file with the known one; CheckpointError if it differs."""
+def known_sha256(path: Path) -> str | None:
+    """The SHA-256 that a pulled file must have; None for any other file."""
     if path.resolve().parent.parent != models_directory().resolve():
-        return
+        return None
     model = _read(path.parent)
-    expected = None if model is None else model.record["files"].get(path.name, {}).get("sha256")
-    if expected is None:
-        return
-    seen = file_digest(path, "sha256")
-    if seen != expected:
-        raise CheckpointError(
-            f"{path} is damaged or was changed: its digest is {seen}, expected {expected}: remove "
-            f"{path.parent} and pull it again"
-        )
+    return None if model is None else model.record["files"].get(path.name, {}).get("sha256")
 
 
 def pulled_models() -> list[Pulled]:

@@ -15,7 +15,10 @@ from shizuku.errors import ConfigError, ModelError, NativeLibraryError
 from shizuku.quantization.native.sources import COMMAND, library_path, sources_digest
 from shizuku.quantization.packed import PackedTensor
 
-KINDS = {"f32": 0, "f16": 1, "bf16": 2, "q8_0": 3, "q4_0": 4, "q4_1": 5, "q5_0": 6, "q4_k": 7, "q5_k": 8, "q6_k": 9}
+KINDS = {
+    "f32": 0, "f16": 1, "bf16": 2, "q8_0": 3, "q4_0": 4, "q4_1": 5, "q5_0": 6, "q4_k": 7, "q5_k": 8,
+    "q6_k": 9,
+}  # fmt: skip
 """The packed kinds that have kernels."""
 PARTS = {
     "attention.query": 0, "attention.key": 1, "attention.value": 2, "attention.output": 3,
@@ -65,7 +68,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "block_tokens": (c_int, ()),
     "reserve": (c_char_p, (c_void_p, c_int)),
     "copy_block": (None, (c_void_p, c_int, c_int)),
-    "multiply": (c_char_p, (c_char_p, c_int, c_int, c_int, c_void_p, c_uint64, c_void_p, c_int, c_int, c_void_p)),
+    "multiply": (c_char_p, (c_char_p, *(c_int,) * 3, c_void_p, c_uint64, c_void_p, c_int, c_int, c_void_p)),
     "forward": (c_char_p, (c_void_p, c_int, *(c_void_p,) * 6, c_int, c_void_p)),
 }
 

@@ -1,48 +1,17 @@
 """Products of the native library in every format, against the `gguf` package's own unpacking."""
 
-import gguf
 import numpy as np
 import pytest
 
+from packed_weights import BLOCKS, PLAIN, random_weight
 from shizuku.quantization.native import library
-from shizuku.quantization.packed import PackedKind, PackedTensor
+from shizuku.quantization.packed import PackedKind
 
 pytestmark = pytest.mark.skipif(
     not library.library_path().is_file(), reason="the native library is not built"
 )
 
-# Where the halves of a block stand, and how many bytes and columns it has.
-BLOCKS: dict[PackedKind, tuple[int, int, tuple[int, ...]]] = {
-    "q8_0": (32, 34, (0,)), "q4_0": (32, 18, (0,)), "q4_1": (32, 20, (0, 2)), "q5_0": (32, 22, (0,)),
-    "q4_k": (256, 144, (0, 2)), "q5_k": (256, 176, (0, 2)), "q6_k": (256, 210, (208,)),
-}  # fmt: skip
-PLAIN: tuple[PackedKind, ...] = ("f32", "f16", "bf16")
 SETS = ("portable", "avx2", "avxvnni", "avx512", "neon")
-
-
-def random_weight(kind: PackedKind, rows: int, cols: int, seed: int = 0) -> tuple[PackedTensor, np.ndarray]:
-    """A weight of random blocks, and what it means as float32 [rows, cols]."""
-    rng = np.random.default_rng(seed)
-    if kind in PLAIN:
-        values = rng.standard_normal((rows, cols), np.float32)
-        if kind == "bf16":
-            bits = (values.view(np.uint32) >> 16).astype(np.uint16)
-            return PackedTensor(kind, (rows, cols), bits.view(np.uint8)), (bits.astype(np.uint32) << 16).view(
-                np.float32
-            )
-        values = values.astype(np.float16 if kind == "f16" else np.float32)
-        return PackedTensor(kind, (rows, cols), values.view(np.uint8)), values.astype(np.float32)
-    width, size, halves = BLOCKS[kind]
-    raw = rng.integers(0, 256, (rows, cols // width, size), np.uint8)
-    for at in halves:
-        scales = rng.uniform(0.2, 1.0, (rows, cols // width, 1)) * rng.choice(
-            [-1, 1], (rows, cols // width, 1)
-        )
-        raw[:, :, at : at + 2] = scales.astype(np.float16).view(np.uint8)
-    data = raw.reshape(rows, -1)
-    return PackedTensor(kind, (rows, cols), data), gguf.quants.dequantize(
-        data, gguf.GGMLQuantizationType[kind.upper()]
-    )
 
 
 def rounded(x: np.ndarray) -> np.ndarray:

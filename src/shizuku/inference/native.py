@@ -243,7 +243,9 @@ class _Loading:
             raise ModelError(f"tensor {name} has shape {tensor.shape}; the config says {(rows, cols)}")
         block = 256 if tensor.kind.endswith("_k") else 32 if tensor.kind.startswith("q") else 1
         if cols % block:
-            raise ModelError(f"tensor {name} is {tensor.kind} with {cols} columns; expected a multiple of {block}")
+            raise ModelError(
+                f"tensor {name} is {tensor.kind} with {cols} columns; expected a multiple of {block}"
+            )
         self.model.matrix(layer, part, tensor)
         _release(tensor.data)
         if bias:

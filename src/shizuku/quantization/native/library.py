@@ -5,7 +5,7 @@ The numbers of kinds, parts and norms are those of `model.h`; layer -1 stands fo
 
 import ctypes
 import os
-from ctypes import POINTER, Structure, byref, c_char_p, c_float, c_int, c_int32, c_uint64, c_void_p
+from ctypes import POINTER, Structure, byref, c_char_p, c_double, c_float, c_int, c_int32, c_uint64, c_void_p
 from functools import cache
 from typing import Any
 
@@ -15,7 +15,10 @@ from shizuku.errors import ConfigError, ModelError, NativeLibraryError
 from shizuku.quantization.native.sources import COMMAND, library_path, sources_digest
 from shizuku.quantization.packed import PackedTensor
 
-KINDS = {"f32": 0, "f16": 1, "bf16": 2, "q8_0": 3, "q4_0": 4, "q4_1": 5, "q5_0": 6, "q4_k": 7, "q5_k": 8, "q6_k": 9}
+KINDS = {
+    "f32": 0, "f16": 1, "bf16": 2, "q8_0": 3, "q4_0": 4, "q4_1": 5, "q5_0": 6, "q4_k": 7, "q5_k": 8,
+    "q6_k": 9,
+}  # fmt: skip
 """The packed kinds that have kernels."""
 PARTS = {
     "attention.query": 0, "attention.key": 1, "attention.value": 2, "attention.output": 3,
@@ -60,11 +63,12 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "rotary": (c_char_p, (c_void_p, c_int, c_void_p, c_int, c_float)),
     "slopes": (c_char_p, (c_void_p, c_void_p, c_int)),
     "positions": (c_char_p, (c_void_p, c_void_p, c_uint64)),
+    "bandwidth": (c_char_p, (c_int, c_uint64, POINTER(c_double))),
     "block_bytes": (c_uint64, (c_void_p,)),
     "block_tokens": (c_int, ()),
     "reserve": (c_char_p, (c_void_p, c_int)),
     "copy_block": (None, (c_void_p, c_int, c_int)),
-    "multiply": (c_char_p, (c_char_p, c_int, c_int, c_int, c_void_p, c_uint64, c_void_p, c_int, c_int, c_void_p)),
+    "multiply": (c_char_p, (c_char_p, *(c_int,) * 3, c_void_p, c_uint64, c_void_p, c_int, c_int, c_void_p)),
     "forward": (c_char_p, (c_void_p, c_int, *(c_void_p,) * 6, c_int, c_void_p)),
 }
 
@@ -203,6 +207,13 @@ class NativeModel:
         inputs = (*addresses, pointer(ids), pointer(blocks))
         call = self._library.shizuku_forward
         check(call(self._handle, spans.shape[1], *inputs, int(logits), pointer(out)))
+
+
+def read_bandwidth(threads: int, megabytes: int = 512) -> float:
+    """Return how many bytes a second so many threads read from memory, the best of eight passes."""
+    found = c_double()
+    check(load().shizuku_bandwidth(threads, megabytes << 20, byref(found)))
+    return found.value
 
 
 def matrix_bytes(instruction_set: str, tensor: PackedTensor) -> int:

@@ -35,7 +35,7 @@ def completion_columns(
     tokenizer: Tokenizer, steps: Sequence[Step], offsets: Sequence[int], count: int
 ) -> dict[str, Any]:
     """Four columns of equal length; the first token of an echoed prompt has no log-probability."""
-    top = []
+    top: list[dict[str, float] | None] = []
     for step in steps:
         if step.logprob is None:
             top.append(None)

@@ -98,7 +98,7 @@ class TokenLogprob(Answer):
 
     token: str
     logprob: float
-    bytes: list[int]
+    bytes: list[int] | None
     id: int
 
 

@@ -11,14 +11,14 @@ from shizuku.serving import answers, schemas
 
 Operation = dict[str, Any]
 
-POSTS: Sequence[tuple[str, str, type[BaseModel], type[BaseModel], bool]] = (
-    ("/v1/chat/completions", "The next message of a conversation.", schemas.ChatRequest, answers.ChatAnswer, True),
-    ("/v1/completions", "The continuation of a text.", schemas.CompletionRequest, answers.CompletionAnswer, True),
-    ("/v1/embeddings", "Vectors of texts.", schemas.EmbeddingRequest, answers.EmbeddingAnswer, False),
-    ("/tokenize", "Token ids of a text or a conversation.", schemas.TokenizeRequest, answers.Tokens, False),
-    ("/detokenize", "The text of token ids.", schemas.DetokenizeRequest, answers.Text, False),
-    ("/shizuku/attention", "Where a head looks.", schemas.AttentionRequest, answers.Attention, False),
-)  # fmt: skip
+POSTS: Sequence[tuple[str, str, type[BaseModel], type[BaseModel]]] = (
+    ("/v1/chat/completions", "The next message.", schemas.ChatRequest, answers.ChatAnswer),
+    ("/v1/completions", "The text that follows.", schemas.CompletionRequest, answers.CompletionAnswer),
+    ("/v1/embeddings", "Vectors of texts.", schemas.EmbeddingRequest, answers.EmbeddingAnswer),
+    ("/tokenize", "Token ids of a text or a conversation.", schemas.TokenizeRequest, answers.Tokens),
+    ("/detokenize", "The text of token ids.", schemas.DetokenizeRequest, answers.Text),
+    ("/shizuku/attention", "Where a head looks.", schemas.AttentionRequest, answers.Attention),
+)
 GETS: Sequence[tuple[str, str, type[BaseModel]]] = (
     ("/health", "200 as soon as the server answers.", answers.Health),
     ("/v1/models", "The models that are served.", answers.Models),
@@ -40,7 +40,7 @@ FAULTS = {
 def document() -> dict[str, Any]:
     """The whole document, OpenAPI 3.1."""
     forms: dict[type[BaseModel], str] = {answers.Fault: "serialization"}
-    for _, _, body, answer, _ in POSTS:
+    for _, _, body, answer in POSTS:
         forms |= {body: "validation", answer: "serialization"}
     forms |= {answer: "serialization" for _, _, answer in GETS} | {answers.ModelCard: "serialization"}
     names, definitions = models_json_schema(
@@ -52,16 +52,16 @@ def document() -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for path, text, answer in GETS:
         paths[path] = {"get": _operation(path, text, {"200": _response("It is so.", _json(refs[answer]))})}
-    for path, text, body, answer, streams in POSTS:
+    for path, text, body, answer in POSTS:
         content = _json(refs[answer])
-        if streams:
+        if issubclass(body, schemas.GenerationBody):
             content |= {"text/event-stream": {"schema": {"type": "string"}}}
         operation = _operation(path, text, {"200": _response("Done.", content), **faults})
         operation["requestBody"] = {"required": True, "content": _json(refs[body])}
         paths[path] = {"post": operation}
     paths["/v1/models/{id}"] = {"get": _model_by_id(refs[answers.ModelCard], faults["404"])}
     paths["/metrics"] = {"get": _metrics()}
-    _open(paths)
+    paths["/health"]["get"]["security"] = [{}]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -76,10 +76,6 @@ def document() -> dict[str, Any]:
         },
         "security": [{"key": []}, {}],
     }
-
-
-def _open(paths: dict[str, Any]) -> None:
-    paths["/health"]["get"]["security"] = [{}]
 
 
 def _operation(path: str, text: str, responses: Operation) -> Operation:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -84,6 +85,9 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Hear SIGTERM and SIGINT; being told to end is no failure, so the exit code stays 0."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # signals go to the main thread: whoever runs a server beside it sets `should_exit`
+            return
         before = {which: signal.signal(which, self.told) for which in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -98,8 +102,8 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(guard: Guard, taken: socket.socket, on_ready: Callable[[], None]) -> None:
-    """Answer on the socket until told to end."""
+def server_for(guard: Guard, on_ready: Callable[[], None]) -> Server:
+    """A server that calls `on_ready` as soon as it answers; its `run(sockets=[…])` lasts until the end."""
     settings = guard.settings
     # What clients do wrong is said to them; the log is for what goes wrong here.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
@@ -115,4 +119,4 @@ def serve(guard: Guard, taken: socket.socket, on_ready: Callable[[], None]) -> N
         timeout_graceful_shutdown=int(settings.drain_seconds + 2 * CLOSING_SECONDS) + 1,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
-    Server(config, guard, on_ready).run(sockets=[taken])
+    return Server(config, guard, on_ready)

@@ -33,7 +33,7 @@ class ServerSettings(VerbConfig):
     api_key: Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY [KEY ...]")] = field(
         default=(), repr=False
     )
-    """Keys that clients must come with. Others on this machine see flags: better SHIZUKU_API_KEY or a file."""
+    """Keys that clients must come with. Others here can see flags: SHIZUKU_API_KEY or a file is better."""
     api_key_file: Path | None = None
     """A file with a key on each line."""
     context: Annotated[int | None, tyro.conf.arg(aliases=["-c"])] = None

@@ -10,7 +10,7 @@ from shizuku.progress import say
 from shizuku.serving.app import build
 from shizuku.serving.driver import OneByOne
 from shizuku.serving.served import Registry, ServedModel, check_names, split_name
-from shizuku.serving.server import listening, serve, url_of
+from shizuku.serving.server import listening, server_for, url_of
 from shizuku.serving.settings import ServerSettings
 
 
@@ -37,7 +37,7 @@ def start(models: Sequence[str], settings: ServerSettings) -> None:
             else:
                 say(f"serving {', '.join(model.name for model in served)} at {ready['url']} (Ctrl-C ends)")
 
-        serve(build(registry, settings, keys), taken, on_ready)
+        server_for(build(registry, settings, keys), on_ready).run(sockets=[taken])
 
 
 def check(models: Sequence[str], settings: ServerSettings) -> dict[str, object]:

@@ -14,7 +14,7 @@ from shizuku.serving.served import ServedModel
 from shizuku.serving.steps import Steps
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Answering:
     """The choices of one request while they are made."""
 
@@ -43,6 +43,11 @@ class Answering:
         """Stop the model where it still works on this."""
         if self._steps is not None:
             self._steps.close()
+
+    def interrupt(self, error: Exception) -> None:
+        """End it now, with this error."""
+        if self._steps is not None:
+            self._steps.interrupt(error)
 
     async def pieces(self) -> AsyncIterator[tuple[int, Piece]]:
         """What becomes certain, choice by choice, until each has ended."""

@@ -1,24 +1,28 @@
 """The application: routes over the models of one server."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from shizuku.errors import ConfigError, ModelError, TokenizerError
 from shizuku.serving import inspection
+from shizuku.serving.answering import Answering
 from shizuku.serving.chat import Chat, prepare_chat
 from shizuku.serving.completions import Completion, prepare_completion
 from shizuku.serving.embeddings import embed
 from shizuku.serving.events import ClientGoneError, EventStream, while_there
 from shizuku.serving.faults import ApiError, from_validation
+from shizuku.serving.guard import Guard
 from shizuku.serving.metrics import Metrics
 from shizuku.serving.schemas import (
     AttentionRequest,
@@ -50,10 +54,24 @@ class Service:
     def __init__(self, models: Registry, settings: ServerSettings) -> None:
         self.models, self.settings = models, settings
         self.metrics = Metrics(models)
+        self._open: set[Answering] = set()
+
+    def interrupt(self) -> None:
+        """End every answer that still goes on with an error that says why."""
+        for answering in self._open:
+            answering.interrupt(
+                ApiError(503, "The server is shutting down before this was done.", code="shutting_down")
+            )
 
     async def health(self, request: Request) -> Response:
         """Whether the server is there."""
         return JSONResponse({"status": "ok"})
+
+    async def openapi(self, request: Request) -> Response:
+        """What there is, in OpenAPI's form."""
+        from shizuku.serving.openapi import document  # takes a moment to make, and few ask
+
+        return JSONResponse(document())
 
     async def prometheus(self, request: Request) -> Response:
         """Counters for Prometheus."""
@@ -110,25 +128,43 @@ class Service:
     async def _answer(self, request: Request, stream: bool | None, asked: Chat | Completion) -> Response:
         answering = asked.answering
         answering.begin(self.metrics)
+        self._open.add(answering)
+
+        def end() -> None:
+            self._open.discard(answering)
+            answering.close()
+
         if stream:
-            return EventStream(
-                asked.chunks(), stall_seconds=self.settings.stall_seconds, at_end=answering.close
-            )
+            return EventStream(asked.chunks(), at_end=end)
         try:
             return JSONResponse(await while_there(request, asked.whole()))
         finally:
-            answering.close()
+            end()
 
 
 async def read(request: Request, form: type[AnyBody], settings: ServerSettings) -> AnyBody:
     """The request's body in its form; ApiError for everything that is wrong with it."""
+    longest = settings.max_body_bytes
+    announced = request.headers.get("content-length", "")
+    too_large = ApiError(413, f"The body is longer than {longest} bytes.", code="body_too_large")
+    if announced.isdigit() and int(announced) > longest:
+        raise too_large
     data = bytearray()
-    async for part in request.stream():
-        data += part
-        if len(data) > settings.max_body_bytes:
-            raise ApiError(
-                413, f"The body is longer than {settings.max_body_bytes} bytes.", code="body_too_large"
-            )
+    try:
+        async with asyncio.timeout(settings.body_seconds):
+            async for part in request.stream():
+                data += part
+                if len(data) > longest:
+                    raise too_large
+    except ClientDisconnect as error:
+        raise ClientGoneError from error
+    except TimeoutError as error:
+        raise ApiError(
+            408,
+            f"The body did not arrive within {settings.body_seconds:g} seconds.",
+            code="request_timeout",
+            headers={"Connection": "close"},
+        ) from error
     try:
         return form.model_validate_json(bytes(data))
     except ValidationError as error:
@@ -140,11 +176,12 @@ def client_of(request: Request) -> str:
     return request.scope.get("state", {}).get("client") or (request.client.host if request.client else "")
 
 
-def build(models: Registry, settings: ServerSettings) -> Starlette:
-    """The ASGI application."""
+def build(models: Registry, settings: ServerSettings, keys: Sequence[str] = ()) -> Guard:
+    """The whole ASGI application; without `keys` everybody who reaches it is let in."""
     service = Service(models, settings)
     routes: list[Any] = [
         Route("/health", service.health, methods=["GET"]),
+        Route("/openapi.json", service.openapi, methods=["GET"]),
         Route("/metrics", service.prometheus, methods=["GET"]),
         Route("/v1/models", service.list_models, methods=["GET"]),
         Route("/v1/models/{id:path}", service.one_model, methods=["GET"]),
@@ -156,6 +193,7 @@ def build(models: Registry, settings: ServerSettings) -> Starlette:
         Route("/shizuku/attention", service.attention, methods=["POST"]),
         Route("/shizuku/status", service.status, methods=["GET"]),
     ]
+    paths = {route.path for route in routes}
     if PAGE.is_dir():
         routes.append(Mount("/", _Page(directory=PAGE, html=True)))
     app = Starlette(
@@ -170,8 +208,24 @@ def build(models: Registry, settings: ServerSettings) -> Starlette:
             Exception: _defect,
         },
     )
-    app.state.service = service
-    return app
+    inner: Any = app
+    if settings.cors:
+        inner = CORSMiddleware(app, allow_origins=settings.cors, allow_methods=["*"], allow_headers=["*"])
+    return Guard(
+        inner,
+        settings=settings,
+        keys=keys,
+        metrics=service.metrics,
+        routes=paths,
+        page_paths=page_paths(),
+        interrupt=service.interrupt,
+    )
+
+
+def page_paths() -> set[str]:
+    """Paths of the web page's files."""
+    files = (path.relative_to(PAGE).as_posix() for path in PAGE.rglob("*") if path.is_file())
+    return {"/", *(f"/{name}" for name in files)}
 
 
 class _Page(StaticFiles):

@@ -103,7 +103,9 @@ class Chat:
             return None
         tokenizer = self.answering.model.tokenizer
         return {
-            "content": chat_entries(tokenizer, piece.steps, self.body.top_logprobs or 0),
+            "content": chat_entries(
+                tokenizer, piece.steps, self.body.top_logprobs or 0, skip_control=not self.tools
+            ),
             "refusal": None,
         }
 

@@ -42,6 +42,7 @@ class Choice:
         """
         self._characters = TextStream(tokenizer, skip_control=skip_control, begins=begins)
         self._stops = StopStrings(stop)
+        self._tokenizer = tokenizer
         self._give_stop_token = give_stop_token
         self._held: deque[tuple[int, int, Step]] = deque()
         self._read = self._given = 0
@@ -57,8 +58,8 @@ class Choice:
         if not step.prompt:
             self.tokens += 1
         stop_token = step.finish == "stop"
-        begin = self._read
         characters = "" if stop_token else self._characters.push(step.token_id)
+        begin = self._read + self._broken_before(characters, step.token_id)
         self._read += len(characters)
         if not stop_token or self._give_stop_token:
             self._held.append((begin, self._read, step))
@@ -72,6 +73,13 @@ class Choice:
         if step.finish and not self.finish:
             return self._end(piece, step)
         return self._release(piece)
+
+    def _broken_before(self, characters: str, token_id: int) -> int:
+        """How many of the characters that came with a token stand for bytes that others left unfinished."""
+        if "\ufffd" not in characters:
+            return 0
+        own = self._tokenizer.written(token_id).decode("utf-8", errors="ignore")
+        return max(len(characters) - len(own), 0) if own and characters.endswith(own) else 0
 
     def _end(self, piece: Piece, step: Step) -> Piece:
         """The sequence is over: what was held back is text after all, unless it completes a stop string."""

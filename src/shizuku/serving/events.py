@@ -1,4 +1,4 @@
-"""Server-sent events, written so that neither a client who leaves nor one who does not read costs anybody."""
+"""Server-sent events, which end when their client leaves."""
 
 import asyncio
 import json
@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from shizuku.errors import ShizukuError
 from shizuku.serving.faults import ApiError
 
 HEADERS = [
@@ -30,12 +29,10 @@ class EventStream(Response):
     An error after the first event is an event too: `{"error": …}`, as OpenAI's client expects it.
     """
 
-    def __init__(
-        self, events: AsyncIterator[Any], *, stall_seconds: float, at_end: Callable[[], None]
-    ) -> None:
+    def __init__(self, events: AsyncIterator[Any], *, at_end: Callable[[], None]) -> None:
         """`at_end` is called whatever happens, also where not even the first event could be written."""
         super().__init__()
-        self._events, self._stall_seconds, self._at_end = events, stall_seconds, at_end
+        self._events, self._at_end = events, at_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Write until the end, or until the client leaves or stops reading."""
@@ -53,24 +50,23 @@ class EventStream(Response):
                     await task
 
     async def _write(self, send: Send) -> None:
-        await self._send(send, {"type": "http.response.start", "status": 200, "headers": HEADERS})
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         try:
             async for event in self._events:
                 await self._event(send, event)
-        except ShizukuError as error:
-            fault = error if isinstance(error, ApiError) else ApiError(500, str(error))
-            await self._event(send, fault.body())
+        except ApiError as error:
+            await self._event(send, error.body())
+        except Exception:
+            await self._event(send, ApiError(500, "The server failed on this request.").body())
+            raise  # a defect of ours, for the log
         body = b"data: [DONE]\n\n"
-        await self._send(send, {"type": "http.response.body", "body": body, "more_body": False})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _event(self, send: Send, event: Any) -> None:
         data = json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         # A lone half of a surrogate pair can't be written as UTF-8; escaped it stays what it was.
         body = b"data: " + data.encode("utf-8", errors="backslashreplace") + b"\n\n"
-        await self._send(send, {"type": "http.response.body", "body": body, "more_body": True})
-
-    async def _send(self, send: Send, message: dict[str, Any]) -> None:
-        await asyncio.wait_for(send(message), self._stall_seconds)
+        await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
 async def disconnected(receive: Receive) -> None:

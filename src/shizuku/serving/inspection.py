@@ -104,9 +104,10 @@ def _ids(body: TokenizeRequest | AttentionRequest, model: ServedModel) -> list[i
         if body.text is not None:
             return model.tokenizer.encode(body.text)
         tools = plain_tools(getattr(body, "tools", None))
-        ends = bool(body.messages) and (body.messages or ())[-1].role == "assistant"
+        messages = body.messages or []
+        ends = messages[-1:] != [] and messages[-1].role == "assistant"
         return model.tokenizer.encode_chat(
-            plain_messages(body.messages or ()), tools=tools, add_generation_prompt=not ends
+            plain_messages(messages), tools=tools, add_generation_prompt=not ends
         )
     except TokenizerError as error:
         raise bad_value("messages" if body.text is None else "text", str(error)) from error

@@ -10,23 +10,31 @@ from shizuku.text.tokenizer import Tokenizer
 LEAST = -9999.0
 
 
-def chat_entries(tokenizer: Tokenizer, steps: Sequence[Step], count: int) -> list[dict[str, Any]]:
-    """One entry for each token: its text, its bytes, its log-probability, and the `count` best ones."""
+def chat_entries(
+    tokenizer: Tokenizer, steps: Sequence[Step], count: int, *, skip_control: bool = True
+) -> list[dict[str, Any]]:
+    """One entry for each token: its text, its bytes, its log-probability, and the `count` best ones.
+
+    `bytes` is what the token adds to the text: null for a control token that is left out of it.
+    """
     return [
         {
-            **_entry(tokenizer, step.token_id, step.logprob),
-            "top_logprobs": [_entry(tokenizer, token, value) for token, value in step.top[:count]],
+            **_entry(tokenizer, step.token_id, step.logprob, skip_control),
+            "top_logprobs": [
+                _entry(tokenizer, token, value, skip_control) for token, value in step.top[:count]
+            ],
         }
         for step in steps
     ]
 
 
-def _entry(tokenizer: Tokenizer, token: int, logprob: float | None) -> dict[str, Any]:
+def _entry(tokenizer: Tokenizer, token: int, logprob: float | None, skip_control: bool) -> dict[str, Any]:
+    unseen = skip_control and token in tokenizer.control and token != tokenizer.unknown_id
     data = tokenizer.token_bytes(token)
     return {
         "token": data.decode("utf-8", errors="replace"),
         "logprob": finite(logprob),
-        "bytes": list(data),
+        "bytes": None if unseen else list(data),
         "id": token,
     }
 
@@ -35,7 +43,7 @@ def completion_columns(
     tokenizer: Tokenizer, steps: Sequence[Step], offsets: Sequence[int], count: int
 ) -> dict[str, Any]:
     """Four columns of equal length; the first token of an echoed prompt has no log-probability."""
-    top = []
+    top: list[dict[str, float] | None] = []
     for step in steps:
         if step.logprob is None:
             top.append(None)

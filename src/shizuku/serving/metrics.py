@@ -24,6 +24,9 @@ class Metrics:
         self.requests = Counter(
             "shizuku_requests", "Requests answered.", ["route", "status"], registry=self.registry
         )
+        self.seconds = Histogram(
+            "shizuku_request_seconds", "How long requests took.", ["route"], registry=self.registry
+        )
         self.prompt_tokens = Counter(
             "shizuku_prompt_tokens", "Tokens of prompts.", ["model"], registry=self.registry
         )
@@ -55,6 +58,11 @@ class Metrics:
         )
         self._recent: dict[str, deque[tuple[float, int]]] = {model.name: deque() for model in models}
         self.registry.register(_Loads(models))
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count one request; status 0 is one whose client left before it was answered."""
+        self.requests.labels(route, str(status)).inc()
+        self.seconds.labels(route).observe(seconds)
 
     def made(self, model: str, tokens: int) -> None:
         """Count tokens that were made just now."""

@@ -94,6 +94,16 @@ class Registry:
         return found
 
 
+def check_names(models: Sequence[str]) -> None:
+    """ConfigError for two models of one name."""
+    names = [split_name(given)[0] for given in models]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ConfigError(
+            f"two of the models would be called {twice[0]!r}: give one another name with NAME=MODEL"
+        )
+
+
 def split_name(given: str) -> tuple[str, str]:
     """The name under which a model is served, and where it is: `NAME=MODEL`, or both in one."""
     name, equals, place = given.partition("=")

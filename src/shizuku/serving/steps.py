@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
+from shizuku.errors import ShizukuError
 from shizuku.inference.requests import Request, Step
 from shizuku.serving.driver import Driver, FullError, Handle, OnStep
 from shizuku.serving.faults import ApiError
@@ -69,6 +70,11 @@ class Steps:
         for number in list(self._open):
             self.finish(number)
 
+    def interrupt(self, error: Exception) -> None:
+        """Let whoever reads meet this error next."""
+        for number in list(self._open)[:1]:
+            self._take(number, error)
+
     def __aiter__(self) -> "Steps":
         return self
 
@@ -92,7 +98,7 @@ class Steps:
             if number not in self._open:
                 continue  # made before the caller's `finish` was heard
             if isinstance(step, BaseException):
-                raise step
+                raise fault_of(step)
             if step.finish is not None:
                 del self._open[number]
             found.append((number, step))
@@ -113,6 +119,13 @@ class Steps:
     def _take(self, number: int, step: Step | BaseException) -> None:
         self._arrived.append((number, step))
         self._ready.set()
+
+
+def fault_of(error: BaseException) -> BaseException:
+    """An error that ended a sequence, as the client hears of it; what is no ShizukuError stays a defect."""
+    if isinstance(error, ApiError) or not isinstance(error, ShizukuError):
+        return error
+    return ApiError(500, f"The text could not be continued: {error}", code="generation_failed")
 
 
 def full(message: str) -> ApiError:

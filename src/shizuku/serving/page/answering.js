@@ -57,8 +57,7 @@ export class Answering {
       this.first ??= this.last
       this.count += tokens.length || 1
     }
-    this.log.push(tokens)
-    turn.content += piece
+    turn.content += this.log.push(tokens, piece)
     if (choice.finish_reason) turn.finish = choice.finish_reason
     this.changed()
   }

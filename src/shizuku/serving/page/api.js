@@ -1,10 +1,11 @@
 // The server: the OpenAI-compatible API, streamed, with errors sorted by what the reader can do about them.
 
-/** What went wrong. `kind`: gone, key, busy, full, broken, refused. `wait`: seconds, where the server says so. */
+/** What went wrong. `kind`: gone, key, busy, full, broken, refused; `wait`: seconds, `code`: the server's own word. */
 export class ServerError extends Error {
-  constructor(kind, message = "", wait = null) {
+  constructor(kind, message = "", { wait = null, code = null } = {}) {
     super(message)
     this.kind = kind
+    this.code = code
     this.wait = wait
   }
 }
@@ -46,6 +47,10 @@ export class Api {
 
   attention(body, signal) {
     return this.json("shizuku/attention", { body, signal })
+  }
+
+  tokenize(body, signal) {
+    return this.json("tokenize", { body, signal })
   }
 
   /** The chunks of a streamed answer, as objects. Throws ServerError "broken" where the stream has no end. */
@@ -110,9 +115,9 @@ function said(error, status, wait = null) {
   const message = typeof error === "string" ? error : String(error.message ?? "")
   const code = `${error.code ?? ""} ${error.type ?? ""}`
   if (status === 401 || status === 403) return new ServerError("key", message)
-  if (status === 429 || status === 503) return new ServerError("busy", message, wait)
+  if (status === 429 || status === 503) return new ServerError("busy", message, { wait })
   if (/context_length|context_window/.test(code)) return new ServerError("full", message)
-  return new ServerError("refused", message || `HTTP ${status}`)
+  return new ServerError("refused", message || `HTTP ${status}`, { code: error.code })
 }
 
 /** Seconds that Retry-After names, as a number or as a date. */

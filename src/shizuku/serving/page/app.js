@@ -14,8 +14,11 @@ import { Settings } from "./store.js"
 import { Transcript, copyText } from "./transcript.js"
 import { language, preferredLanguage, speak, word } from "./words.js"
 
+const MOST_ATTENTION = 512
 const THEMES = ["system", "light", "dark"]
-const DEFAULTS = { theme: "system", language: null, model: null, shade: false, sampling: {}, system: "", key: "" }
+// Small models wander off at temperature 1, where a request that says nothing would be.
+const SAMPLING = { temperature: 0.7, top_p: 0.95 }
+const DEFAULTS = { theme: "system", language: null, model: null, shade: false, sampling: SAMPLING, system: "", key: "" }
 
 class Page {
   constructor() {
@@ -30,6 +33,7 @@ class Page {
       copy: (text, button) => copyText(text, button, (said) => this.notices.say(said)),
       edit: (view) => view.edit((text) => this.chat.send(text, view.turn)),
       again: (turn) => this.chat.again(turn),
+      goOn: (turn) => this.chat.goOn(turn),
       choose: (turn, step) => this.choose(turn, step),
       inspect: (...where) => this.inspector.open(...where),
     })
@@ -43,7 +47,7 @@ class Page {
       exported: (conversation) => this.export([conversation]),
     })
     this.panel = new SettingsPanel({
-      sampling: this.settings.get("sampling"),
+      sampling: this.settings.get("sampling"), standard: SAMPLING,
       changed: (sampling) => this.settings.set("sampling", sampling),
       systemChanged: (text) => this.systemChanged(text),
     })
@@ -201,9 +205,18 @@ class Page {
   }
 
   async askAttention(layer, head, signal) {
-    const messages = this.chat.tree.messages()
-    if (!this.chat.tree.path().length) return null
-    return this.api.attention({ model: this.model, messages, layer, head }, signal)
+    const { tree } = this.chat
+    if (!tree.path().length) return null
+    const body = { model: this.model, messages: tree.messages() }
+    try {
+      return await this.api.attention({ ...body, layer, head }, signal)
+    } catch (error) {
+      if (error.code !== "too_many_tokens") throw error
+    }
+    const { tokens } = await this.api.tokenize(body, signal)
+    const kept = tokens.slice(-MOST_ATTENTION)
+    const found = await this.api.attention({ model: this.model, tokens: kept, layer, head }, signal)
+    return { ...found, dropped: tokens.length - kept.length }
   }
 
   // ---- what the reader does

@@ -1,7 +1,7 @@
 // What the model reads while it reads: the attention of one head over the conversation.
 
 import { make, one } from "./dom.js"
-import { visible } from "./tokens.js"
+import { isPart, textsOf, visible } from "./tokens.js"
 import { percent, word } from "./words.js"
 
 const SHADES = 10
@@ -54,9 +54,11 @@ export class AttentionPanel {
         this.about.textContent = word("attentionEmpty")
         return
       }
+      data.tokens = textsOf(data.bytes)
+      if (data.tokens.length !== this.data?.tokens.length) this.from = null
       this.data = data
       this.stale = false
-      this.about.textContent = ""
+      this.about.textContent = data.dropped ? word("attentionCut", data.tokens.length) : ""
       this.from = Math.min(this.from ?? Infinity, data.tokens.length - 1)
       this.show()
     } catch (error) {
@@ -70,7 +72,7 @@ export class AttentionPanel {
     this.map.hidden = this.text.hidden = false
     const { tokens } = this.data
     this.nodes = tokens.map((text, index) =>
-      make("span", { class: "t", role: "button", tabindex: "-1", "data-index": String(index) }, text.includes("\n") ? visible(text) : text))
+      make("span", { role: "button", tabindex: "-1", "data-index": String(index) }, text.includes("\n") ? visible(text) : text))
     const parts = this.nodes.flatMap((node, index) => (tokens[index].includes("\n") ? [node, make("br")] : [node]))
     this.text.replaceChildren(...parts)
     this.draw()
@@ -139,7 +141,8 @@ export class AttentionPanel {
     this.from = from
     this.nodes.forEach((node, index) => {
       const weight = index <= from ? row[index] : 0
-      node.className = index === from ? "t from" : `t a${Math.round(SHADES * Math.sqrt(weight))}`
+      const seen = index === from ? "from" : `a${Math.round(SHADES * Math.sqrt(weight))}`
+      node.className = `t ${seen}${isPart(tokens[index]) ? " part" : ""}`
       node.tabIndex = index === from ? 0 : -1
     })
     this.mark()

@@ -5,6 +5,7 @@ import { ServerError } from "./api.js"
 import * as store from "./store.js"
 import { Tree, newConversation, readExport, writeExport } from "./tree.js"
 import { samplingOf } from "./settings.js"
+import { logOf, setLog } from "./tokens.js"
 import { word } from "./words.js"
 
 const SAVED_EVERY = 5000
@@ -89,15 +90,38 @@ export class Chat {
     this.run?.answering.stop()
   }
 
+  /** Begins a branch in which the answer takes another token, and goes on behind it. */
+  continueWith(view, index, rank) {
+    if (this.run) return
+    const { tree } = this, { turn } = view
+    const { log, text } = view.log.branched(index, rank)
+    const branch = tree.add(turn.parent, "assistant", turn.content.slice(0, view.log.starts[index]) + text)
+    branch.model = turn.model
+    setLog(branch, log)
+    this.goOn(branch)
+  }
+
+  /** Lets an answer that stopped at a limit go on. */
+  async goOn(turn) {
+    if (this.run) return
+    const { tree } = this
+    const body = { ...this.asked(turn.model), answer_begins: [...logOf(turn).ids] }
+    turn.finish = undefined
+    await this.attempt(tree, turn, body, () => this.goOn(turn))
+  }
+
+  asked(model) {
+    return { model, ...samplingOf(this.page.settings.get("sampling")) }
+  }
+
   /** Has the model answer a turn; waits and tries again where the server is full and the reader agrees. */
   async respond(tree, question) {
     const turn = tree.add(question.id, "assistant", "")
     turn.model = this.page.model
-    const body = { model: turn.model, ...samplingOf(this.page.settings.get("sampling")) }
-    await this.attempt(tree, turn, () => tree.messages(turn), body, () => this.respond(tree, question))
+    await this.attempt(tree, turn, this.asked(turn.model), () => this.respond(tree, question))
   }
 
-  async attempt(tree, turn, messages, body, retry) {
+  async attempt(tree, turn, body, retry) {
     const { page } = this, { id } = tree.conversation
     const answering = new Answering(page.api, turn, () => this.changed(tree, turn))
     this.runs.set(id, { tree, answering })
@@ -108,7 +132,7 @@ export class Chat {
     page.notices.say(word("writing"))
     let fault = null
     try {
-      await answering.run(body, messages())
+      await answering.run(body, tree.messages(turn))
     } catch (error) {
       if (!(error instanceof ServerError)) throw error
       fault = error

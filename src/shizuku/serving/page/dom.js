@@ -2,7 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg"
 
-/** An element with attributes (functions become listeners, true is an empty attribute) and children. */
+/** An element with attributes (functions become listeners, true is an empty attribute) and children, or lists. */
 export function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag)
   for (const [name, value] of Object.entries(attributes)) {
@@ -10,7 +10,8 @@ export function make(tag, attributes = {}, ...children) {
     if (typeof value === "function") node.addEventListener(name, value)
     else node.setAttribute(name, value === true ? "" : value)
   }
-  node.append(...children.filter((child) => child !== null && child !== undefined && child !== false))
+  // One by one: what a model writes may have more parts than a call may have arguments.
+  for (const child of children.flat()) if (child !== null && child !== undefined && child !== false) node.append(child)
   return node
 }
 

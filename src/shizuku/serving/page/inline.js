@@ -200,7 +200,7 @@ class Inline {
     const children = this.out.splice(index + 1)
     this.out.pop()
     if (address) this.out.push({ kind: "link", address, children })
-    else this.out.push(...children)
+    else for (const child of children) this.out.push(child)
     return at + 1 + target[0].length
   }
 

@@ -74,11 +74,11 @@ export class Inspector {
   }
 
   alternatives() {
-    const { log } = this.view, { index } = this
-    const tops = log.tops[index]
+    const { log, turn } = this.view, { index } = this
+    const tops = log.tops[index], free = log.continuable && !turn.writing
     const rows = tops.map(([text, logprob], rank) => {
       const taken = log.taken(index, rank), probability = Math.exp(logprob)
-      return make("li", {}, this.row(text, probability, taken ? null : () => this.take(rank), taken))
+      return make("li", {}, this.row(text, probability, taken || !free ? null : () => this.take(rank), taken))
     })
     const inTops = tops.some((_, rank) => log.taken(index, rank))
     if (!inTops) rows.push(make("li", {}, this.row(log.texts[index], log.probability(index), null, true)))

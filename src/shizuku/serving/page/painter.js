@@ -33,7 +33,7 @@ export class Painter {
     if (this.growCode(blocks)) return
     for (const node of this.last?.nodes ?? []) node.remove()
     const nodes = blocks.map((block) => paintBlock(block, this.tools))
-    this.root.append(...nodes)
+    for (const node of nodes) this.root.append(node)
     // A block is finished once the line that begins the next one is whole: until then it may still join.
     const end = blocks.at(-1)
     const kept = end && source.indexOf("\n", end.at) >= 0 ? blocks.length - 1 : Math.max(0, blocks.length - 2)
@@ -52,7 +52,7 @@ export class Painter {
     const tail = code.lastChild
     if (places.get(tail) !== before.lines[index].at) return false
     tail.remove()
-    code.append(...codeLines(now.lines.slice(index)))
+    for (const line of codeLines(now.lines.slice(index))) code.append(line)
     this.last.blocks = blocks
     return true
   }
@@ -70,22 +70,22 @@ function paintBlock(block, tools) {
     case "code":
       return paintCode(block, tools)
     case "heading":
-      return make(`h${Math.min(6, block.level + 2)}`, { dir: "auto" }, ...inline(block.lines))
+      return make(`h${Math.min(6, block.level + 2)}`, { dir: "auto" }, inline(block.lines))
     case "rule":
       return make("hr")
     case "quote":
-      return make("blockquote", { dir: "auto" }, ...block.children.map((child) => paintBlock(child, tools)))
+      return make("blockquote", { dir: "auto" }, block.children.map((child) => paintBlock(child, tools)))
     case "list":
       return paintList(block, tools)
     case "table":
       return paintTable(block)
     default:
-      return make("p", { dir: "auto" }, ...inline(block.lines))
+      return make("p", { dir: "auto" }, inline(block.lines))
   }
 }
 
 function paintCode({ language, lines }, { copy, word }) {
-  const code = make("code", {}, ...codeLines(lines))
+  const code = make("code", {}, codeLines(lines))
   const button = iconButton("copy", word("copyCode"), () => copy(code.textContent, button))
   const name = language || word("code")
   const head = make("div", { class: "code-head" }, make("span", { translate: "no" }, name), button)
@@ -103,7 +103,7 @@ function paintList({ ordered, start, loose, items }, tools) {
     const item = make("li", { dir: "auto", class: done === undefined ? null : "task" })
     if (done !== undefined) item.append(make("input", { type: "checkbox", disabled: true, checked: done }))
     for (const child of children) {
-      if (child.kind === "paragraph" && !loose) item.append(...inline(child.lines))
+      if (child.kind === "paragraph" && !loose) inline(child.lines).forEach((node) => item.append(node))
       else item.append(paintBlock(child, tools))
     }
     list.append(item)
@@ -113,8 +113,8 @@ function paintList({ ordered, start, loose, items }, tools) {
 
 function paintTable({ head, aligned, rows }) {
   const row = (cells, tag) =>
-    make("tr", {}, ...cells.map((cell, at) => make(tag, { class: `at-${aligned[at]}`, dir: "auto" }, ...inline([cell]))))
-  const body = make("tbody", {}, ...rows.map((cells) => row(cells, "td")))
+    make("tr", {}, cells.map((cell, at) => make(tag, { class: `at-${aligned[at]}`, dir: "auto" }, inline([cell]))))
+  const body = make("tbody", {}, rows.map((cells) => row(cells, "td")))
   const table = make("table", {}, make("thead", {}, row(head, "th")), body)
   return make("div", { class: "table-frame", tabindex: "0", role: "region" }, table)
 }
@@ -131,10 +131,10 @@ function paintNode(node) {
       return make("code", { translate: "no" }, textNode(node.text, node.at))
     case "link": {
       const safety = { target: "_blank", rel: "noopener noreferrer nofollow", title: node.address }
-      return make("a", { href: node.address, ...safety }, ...node.children.map(paintNode))
+      return make("a", { href: node.address, ...safety }, node.children.map(paintNode))
     }
     default:
-      return make(node.kind, {}, ...node.children.map(paintNode))
+      return make(node.kind, {}, node.children.map(paintNode))
   }
 }
 

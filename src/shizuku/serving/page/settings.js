@@ -21,7 +21,8 @@ export function samplingOf(kept) {
 
 export class SettingsPanel {
   /** `changed(sampling)` and `systemChanged(text)` are called when the reader has changed something. */
-  constructor({ sampling, changed, systemChanged }) {
+  constructor({ sampling, standard, changed, systemChanged }) {
+    this.standard = standard
     this.root = one("#settings")
     this.sampling = { ...sampling }
     this.changed = changed
@@ -62,7 +63,7 @@ export class SettingsPanel {
   control({ name, min, max, step, whole }) {
     const id = `set-${name}`
     const before = this.defaults[name]
-    const placeholder = before === undefined || before === null ? word("modelDefault") : String(before)
+    const placeholder = before === undefined || before === null ? (word("unset")[name] ?? word("unset.other")) : String(before)
     const mode = whole ? "numeric" : "decimal"
     const field = make("input", { type: "number", id, min, max, step: whole ? 1 : "any", inputmode: mode, placeholder, "aria-describedby": `${id}-help` })
     if (Number.isFinite(this.sampling[name])) field.value = this.sampling[name]
@@ -87,7 +88,7 @@ export class SettingsPanel {
   }
 
   reset() {
-    this.sampling = {}
+    this.sampling = { ...this.standard }
     this.changed(this.sampling)
     this.render()
     one("fieldset button", this.root).focus()

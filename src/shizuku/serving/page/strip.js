@@ -1,7 +1,7 @@
 // An answer as its tokens, shaded by probability, each to be opened with a click or from the keyboard.
 
 import { make } from "./dom.js"
-import { shade, visible } from "./tokens.js"
+import { isPart, shade, visible } from "./tokens.js"
 import { percent, word } from "./words.js"
 
 export class Strip {
@@ -33,7 +33,7 @@ export class Strip {
 
   token(index) {
     const text = this.log.texts[index], shown = text.includes("\n") ? visible(text) : text
-    const kind = `t p${shade(this.log.probability(index))}`
+    const kind = `t p${shade(this.log.probability(index))}${isPart(text) ? " part" : ""}`
     const tabindex = index === 0 ? "0" : "-1"
     return make("span", { class: kind, role: "button", tabindex, "data-index": String(index) }, shown)
   }

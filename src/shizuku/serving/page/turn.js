@@ -91,7 +91,9 @@ export class TurnView {
     if (stats?.first) said.push(word("stats.first", stats.first.toFixed(2)))
     const ended = finish && finish !== "stop" && word("ended")[finish]
     const note = ended && make("span", { class: "ended" }, ended)
-    return [said.length && make("span", { class: "figures" }, said.join(" · ")), note]
+    const further = ended && this.log.continuable
+    const goOn = further && make("button", { type: "button", class: "plain go-on", click: () => this.act.goOn(this.turn) }, word("goOn"))
+    return [said.length && make("span", { class: "figures" }, said.join(" · ")), note, goOn]
   }
 
   /** Turns the message into a field; `send(text)` is called when the reader has changed it. */

@@ -1,14 +1,14 @@
 // Every word that the page says, in English and in Japanese.
 
 const english = {
-  skip: "Skip to the question",
+  skip: "Skip to the message field", sidebar: "Sidebar",
   conversations: "Conversations", conversation: "Conversation", newConversation: "New conversation",
   untitled: "New conversation", exportAll: "Export all", import: "Import", export: "Export",
   rename: "Rename", remove: "Delete", more: (title) => `More for “${title}”`, newTitle: "New title",
   removed: (title) => `“${title}” deleted.`, undo: "Undo", imported: (n) => `${n === 1 ? "1 conversation" : `${n} conversations`} imported.`,
   importNotJson: "That file isn't JSON.", importNotOurs: "That file isn't an export of this page.",
   model: "Model", close: "Close", instruments: "Instruments", settings: "Settings", attention: "Attention",
-  probability: "Probability", sure: "expected", surprised: "a surprise", legendHint: "Click any token, or move with the arrow keys and press Enter.",
+  probability: "Probability", sure: "expected", surprised: "a surprise", legendHint: "Click any token, or move with the arrow keys and press Enter.", legendTouch: "Tap any token.",
   theme: { system: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" },
   otherLanguage: "日本語", shortcuts: "Keyboard shortcuts",
   emptyTitle: "A drop of language.",
@@ -32,7 +32,7 @@ const english = {
   fullHelp: "Edit an earlier message to branch off there, lower the token limit, or start anew.",
   apiKey: "API key", remember: "Keep it in this browser", useKey: "Use this key",
   system: "System prompt", systemHint: "For example: Answer briefly and plainly.", systemHelp: "Said to the model before this conversation.",
-  sampling: "Sampling", modelDefault: "model's default", defaults: "Back to the defaults",
+  sampling: "Sampling", unset: { other: "model's default", max_tokens: "no limit", seed: "random" }, defaults: "Back to the defaults",
   names: { temperature: "Temperature", top_p: "Top-p", top_k: "Top-k", min_p: "Min-p", max_tokens: "Most tokens", seed: "Seed", repetition_penalty: "Repetition penalty" },
   helps: {
     temperature: "0 always takes the likeliest token; higher is freer.", top_p: "Only the likeliest tokens that together reach this probability.",
@@ -50,6 +50,7 @@ const english = {
   attentionEmpty: "Say something first: then you can look at what the model reads.", attentionLoading: "Computing …",
   attentionFrom: (text) => `From “${text}”`, attentionSum: (sum) => `Its row sums to ${sum}.`, attentionMap: "Attention: each row is a token, each column an earlier one",
   attentionText: "Choose a token: the darker another, the more it reads it.", attentionTop: "It reads most", refresh: "Compute anew",
+  attentionCut: (n) => `Of this long conversation, the last ${n} tokens are read here.`,
   attentionStale: "The conversation has gone on since.", attentionAt: (from, to, percent) => `“${from}” reads “${to}”: ${percent}`,
   shortcutList: [
     ["Enter", "Send"], ["Shift Enter", "New line"], ["Escape", "Stop the answer, or close what is open"], ["↑", "Edit the last message (in the empty field)"],
@@ -59,14 +60,14 @@ const english = {
 }
 
 const japanese = {
-  skip: "入力欄へ移動",
+  skip: "入力欄へ移動", sidebar: "サイドバー",
   conversations: "会話一覧", conversation: "会話", newConversation: "新しい会話",
   untitled: "新しい会話", exportAll: "すべて書き出す", import: "読み込む", export: "書き出す",
   rename: "名前を変更", remove: "削除", more: (title) => `「${title}」の操作`, newTitle: "新しい名前",
   removed: (title) => `「${title}」を削除しました。`, undo: "元に戻す", imported: (n) => `${n}件の会話を読み込みました。`,
   importNotJson: "このファイルは JSON ではありません。", importNotOurs: "このファイルは、このページから書き出したものではありません。",
   model: "モデル", close: "閉じる", instruments: "計器", settings: "設定", attention: "注意",
-  probability: "確率", sure: "予想どおり", surprised: "意外", legendHint: "トークンをクリックするか、矢印キーで選んで Enter を押してください。",
+  probability: "確率", sure: "予想どおり", surprised: "意外", legendHint: "トークンをクリックするか、矢印キーで選んで Enter を押してください。", legendTouch: "トークンをタップしてください。",
   theme: { system: "配色:システムに合わせる", light: "配色:ライト", dark: "配色:ダーク" },
   otherLanguage: "English", shortcuts: "キーボード操作",
   emptyTitle: "言葉のひとしずく。",
@@ -90,7 +91,7 @@ const japanese = {
   fullHelp: "前のメッセージを編集してそこから分岐するか、トークン数の上限を下げるか、新しい会話を始めてください。",
   apiKey: "API キー", remember: "このブラウザーに保存する", useKey: "このキーを使う",
   system: "システムプロンプト", systemHint: "例:簡潔に、やさしい言葉で答えてください。", systemHelp: "この会話の前に、モデルに伝えておくことです。",
-  sampling: "サンプリング", modelDefault: "モデルの既定値", defaults: "既定値に戻す",
+  sampling: "サンプリング", unset: { other: "モデルの既定値", max_tokens: "制限なし", seed: "毎回変わる" }, defaults: "既定値に戻す",
   names: { temperature: "温度", top_p: "Top-p", top_k: "Top-k", min_p: "Min-p", max_tokens: "最大トークン数", seed: "シード", repetition_penalty: "繰り返しの抑制" },
   helps: {
     temperature: "0 ではいつも最も確率の高いトークンを選び、大きいほど自由になります。", top_p: "確率の高い順に、合計がこの値に達するまでのトークンだけから選びます。",
@@ -108,6 +109,7 @@ const japanese = {
   attentionEmpty: "まず何か話しかけてください。モデルがどこを見ているかを、ここで確かめられます。", attentionLoading: "計算しています…",
   attentionFrom: (text) => `「${text}」から`, attentionSum: (sum) => `この行の合計は ${sum} です。`, attentionMap: "注意の重み:行が各トークン、列がそれより前のトークン",
   attentionText: "トークンを選ぶと、強く見ている相手ほど濃く表示されます。", attentionTop: "よく見ている相手", refresh: "計算し直す",
+  attentionCut: (n) => `会話が長いため、最後の ${n} トークンだけを読ませています。`,
   attentionStale: "このあとに会話が進んでいます。", attentionAt: (from, to, percent) => `「${from}」が「${to}」を見る割合:${percent}`,
   shortcutList: [
     ["Enter", "送信"], ["Shift Enter", "改行"], ["Escape", "生成を止める、開いているものを閉じる"], ["↑", "直前のメッセージを編集(入力欄が空のとき)"],

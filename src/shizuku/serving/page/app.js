@@ -59,9 +59,10 @@ class Page {
     this.theme(this.settings.get("theme"))
     this.speak(preferredLanguage(this.settings.get("language")))
     this.shade(this.settings.get("shade"))
+    const { hash } = location
     this.chat.begin()
     await Promise.all([this.chat.relist(), this.loadModels()])
-    const kept = this.chat.list.find(({ id }) => location.hash === `#c-${id}`)
+    const kept = this.chat.list.find(({ id }) => hash === `#c-${id}`)
     if (kept) await this.chat.open(kept)
     if (matchMedia("(pointer: fine)").matches) this.composer.focus()
     this.live.ask()

@@ -29,9 +29,10 @@ FAULTS = """() => {
   for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) faults.push("two of one id: " + id)
   for (const node of document.querySelectorAll("[aria-controls], [aria-labelledby], [aria-describedby], label[for]"))
     for (const name of ["aria-controls", "aria-labelledby", "aria-describedby", "for"])
-      if (node.hasAttribute(name) && !document.getElementById(node.getAttribute(name))) faults.push("points nowhere: " + seen(node))
+      if (shown(node) && node.hasAttribute(name) && !document.getElementById(node.getAttribute(name))) faults.push("points nowhere: " + seen(node))
   let level = 0
   for (const node of document.querySelectorAll("h1, h2, h3, h4, h5, h6")) {
+    if (node.closest(".prose")) continue  // a model's headings are its own
     const now = Number(node.localName[1])
     if (shown(node) && now > level + 1) faults.push(`${node.localName} after h${level}`)
     if (shown(node)) level = now

@@ -120,6 +120,7 @@ class Page {
     one("#empty").hidden = !empty
     if (!empty) history.replaceState(null, "", `#c-${chat.conversation.id}`)
     else if (location.hash.startsWith("#c-")) history.replaceState(null, "", location.pathname)
+    one("#title").textContent = chat.conversation.title || word("untitled")
     document.title = chat.conversation.title ? `${chat.conversation.title} · Shizuku` : "Shizuku"
     this.panel.open(chat.conversation.system)
     this.attention.outdated()

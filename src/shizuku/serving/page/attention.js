@@ -71,8 +71,11 @@ export class AttentionPanel {
     this.pick()
     this.map.hidden = this.text.hidden = false
     const { tokens } = this.data
-    this.nodes = tokens.map((text, index) =>
-      make("span", { role: "button", tabindex: "-1", "data-index": String(index) }, text.includes("\n") ? visible(text) : text))
+    this.nodes = tokens.map((text, index) => {
+      const label = text.trim() ? null : visible(text)
+      const attributes = { role: "button", tabindex: "-1", "data-index": String(index), "aria-label": label }
+      return make("span", attributes, text.includes("\n") ? visible(text) : text)
+    })
     const parts = this.nodes.flatMap((node, index) => (tokens[index].includes("\n") ? [node, make("br")] : [node]))
     this.text.replaceChildren(...parts)
     this.draw()

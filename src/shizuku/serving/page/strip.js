@@ -34,8 +34,8 @@ export class Strip {
   token(index) {
     const text = this.log.texts[index], shown = text.includes("\n") ? visible(text) : text
     const kind = `t p${shade(this.log.probability(index))}${isPart(text) ? " part" : ""}`
-    const tabindex = index === 0 ? "0" : "-1"
-    return make("span", { class: kind, role: "button", tabindex, "data-index": String(index) }, shown)
+    const tabindex = index === 0 ? "0" : "-1", label = text.trim() ? null : visible(text)
+    return make("span", { class: kind, role: "button", tabindex, "data-index": String(index), "aria-label": label }, shown)
   }
 
   chosen(target, byKeyboard) {

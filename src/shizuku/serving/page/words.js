@@ -15,7 +15,7 @@ const english = {
   emptyText: "Ask something. Then click any word of the answer to see how sure the model was, and what it might have said instead.",
   ideas: ["Write a short letter about the first rain of summer.", "Explain how a rainbow is made, in three steps.", "Write a Python function that finds the longest word in a text."],
   latest: "Latest", question: "Your message", questionHint: "Write a message", send: "Send", stop: "Stop",
-  you: "You", code: "code", copyCode: "Copy code", copied: "Copied", copy: "Copy", copyFailed: "The browser didn't allow copying.",
+  you: "You", taskDone: "done", taskOpen: "to do", code: "code", copyCode: "Copy code", copied: "Copied", copy: "Copy", copyFailed: "The browser didn't allow copying.",
   edit: "Edit", again: "Regenerate", earlier: "Previous version", later: "Next version", version: (n, of) => `Version ${n} of ${of}`,
   sendEdited: "Send", cancel: "Cancel", editing: "Edit your message",
   writing: "The model is writing.", finished: (n) => `The answer is complete: ${n} tokens.`, stopped: "Stopped.",
@@ -74,7 +74,7 @@ const japanese = {
   emptyText: "話しかけてみてください。返ってきた文のどこかをクリックすると、モデルがどれくらい確信していたか、ほかにどんな言葉があり得たかを見られます。",
   ideas: ["夏の最初の雨について、短い手紙を書いてください。", "虹ができるしくみを、三つの段階で説明してください。", "文章からいちばん長い単語を見つける Python の関数を書いてください。"],
   latest: "最新へ", question: "メッセージ", questionHint: "メッセージを入力", send: "送信", stop: "停止",
-  you: "あなた", code: "コード", copyCode: "コードをコピー", copied: "コピーしました", copy: "コピー", copyFailed: "ブラウザーがコピーを許可しませんでした。",
+  you: "あなた", taskDone: "済み", taskOpen: "未完了", code: "コード", copyCode: "コードをコピー", copied: "コピーしました", copy: "コピー", copyFailed: "ブラウザーがコピーを許可しませんでした。",
   edit: "編集", again: "もう一度生成", earlier: "前の版", later: "次の版", version: (n, of) => `${of}件中${n}件目の版`,
   sendEdited: "送信", cancel: "キャンセル", editing: "メッセージを編集",
   writing: "モデルが書いています。", finished: (n) => `回答が終わりました。${n} トークンです。`, stopped: "停止しました。",
@@ -118,7 +118,7 @@ const japanese = {
   ],
 }
 
-const languages = { en: english, ja: japanese }
+export const languages = { en: english, ja: japanese }
 let current = "en"
 
 export const language = () => current
@@ -148,6 +148,9 @@ export function speak(code, root = document) {
     if (node.tagName === "BUTTON") node.title = label
   }
 }
+
+/** A rate as it is read: a decimal where it is small. */
+export const rate = (value) => (value < 100 ? value.toFixed(1) : Math.round(value).toLocaleString(current))
 
 export const percent = (probability) =>
   probability > 0 && probability < 0.001 ? "< 0.1 %" : `${(probability * 100).toFixed(1)} %`

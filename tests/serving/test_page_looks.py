@@ -49,7 +49,7 @@ def answer_with(tab: Any, text: str) -> None:
         return f"data: {json.dumps({'model': 'tiny', 'choices': [choice]})}\n\n"
 
     def entry(character: str, at: int) -> dict[str, Any]:
-        top = [{"token": character, "logprob": -at % 5 - 0.01, "bytes": list(character.encode())}]
+        top = [{"token": character, "logprob": -(at % 5) - 0.01, "bytes": list(character.encode())}]
         return {**top[0], "top_logprobs": [*top, {"token": "x", "logprob": -3.0, "bytes": [120]}]}
 
     body = "".join(

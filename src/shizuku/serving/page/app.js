@@ -64,7 +64,7 @@ class Page {
     await Promise.all([this.chat.relist(), this.loadModels()])
     const kept = this.chat.list.find(({ id }) => hash === `#c-${id}`)
     if (kept) await this.chat.open(kept)
-    if (matchMedia("(pointer: fine)").matches) this.composer.focus()
+    if (document.activeElement === document.body && matchMedia("(pointer: fine)").matches) this.composer.focus()
     this.live.ask()
   }
 

@@ -83,9 +83,6 @@ class Session:
         quiet: bool,
     ) -> None:
         """Begin a conversation; `quiet` keeps stdout for the JSON object and sends answers to stderr."""
-        from shizuku.inference.generation import KeptState
-
-        self._kept = KeptState()
         self.lm, self.name, self.settings, self.system = lm, name, dict(settings), system
         self.out = sys.stderr if quiet else sys.stdout
         self.templated = "chat" in lm.capabilities
@@ -124,7 +121,7 @@ class Session:
         settings = {**self.settings, "seed": self.settings.get("seed", 0) + self._answers}
         if self.templated:
             system = [{"role": "system", "content": self.system}] if self.system else []
-            return self.lm.stream_chat([*system, *messages], kept=self._kept, **settings)
+            return self.lm.stream_chat([*system, *messages], **settings)
         return self.lm.stream(self._transcript(messages), **settings)
 
     def _transcript(self, messages: list[dict[str, Any]]) -> str:

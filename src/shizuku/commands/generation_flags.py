@@ -40,13 +40,9 @@ class ModelFlags(VerbConfig):
         """The model, after setting the threads; raises as `LanguageModel.load`, ConfigError for the flags."""
         name = self.chosen(default)
         check_threads(self.threads)
-        import torch
-
         from shizuku.language_model import LanguageModel
 
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
-        return LanguageModel.load(name, context=self.context)
+        return LanguageModel.load(name, context=self.context, threads=self.threads)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

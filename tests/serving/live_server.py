@@ -12,7 +12,6 @@ import openai
 
 from shizuku.language_model import LanguageModel
 from shizuku.serving.app import build
-from shizuku.serving.driver import OneByOne
 from shizuku.serving.guard import Guard
 from shizuku.serving.served import Registry, ServedModel
 from shizuku.serving.server import Server, listening, server_for, url_of
@@ -81,8 +80,13 @@ def running(lms: Mapping[str, LanguageModel], keys: tuple[str, ...] = (), **flag
     """Serve the models until the `with` ends."""
     settings = ServerSettings(port=0, **{"drain_seconds": 2.0, **flags})
     registry = Registry(
-        [ServedModel(name, lm, OneByOne(lm, max_waiting=settings.waiting)) for name, lm in lms.items()]
+        [
+            ServedModel(name, LanguageModel(lm.runtime, lm.tokenizer, engine=settings.engine()))
+            for name, lm in lms.items()
+        ]
     )
+    for model in registry:
+        model.engine.start()
     guard = build(registry, settings, keys)
     ready = threading.Event()
     server = server_for(guard, ready.set)
@@ -96,5 +100,5 @@ def running(lms: Mapping[str, LanguageModel], keys: tuple[str, ...] = (), **flag
             server.should_exit = True
             thread.join(20)
             for model in registry:
-                model.driver.close()
+                model.engine.close()
     assert not thread.is_alive(), "the server did not end"

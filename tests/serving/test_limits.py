@@ -38,7 +38,7 @@ def idle(live: Live, seconds: float = 5.0) -> bool:
     """Whether everything that was under way ends within so many seconds."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        load = next(iter(live.models)).driver.load()
+        load = next(iter(live.models)).engine.statistics()
         if load.running == load.waiting == 0:
             return True
         time.sleep(0.02)
@@ -247,15 +247,14 @@ def test_a_conversation_longer_than_the_window_is_refused_or_loses_its_oldest_tu
     answer = {"role": "assistant", "content": "A boat."}
     long = [{"role": "system", "content": "Be kind."}, *[turn, answer] * 12, turn]
     body = {"messages": long, "max_tokens": 3, "temperature": 0}
-    lm = tiny_lm()
-    with running({"tiny": lm}) as live:
+    with running({"tiny": tiny_lm()}) as live:
         refused = live.post("/v1/chat/completions", body)
         assert (refused.status, refused.error["code"]) == (400, "context_length_exceeded")
         assert "maximum context length is 128 tokens" in refused.error["message"]
-    with running({"tiny": lm}, overflow="drop") as live:
+    with running({"tiny": tiny_lm()}, overflow="drop") as live:
         given = live.post("/v1/chat/completions", body).json()
         assert given["usage"]["prompt_tokens"] <= 128 - 3
-        assert given["choices"][0]["message"]["content"] == lm.respond(long, max_new_tokens=3).content
+        assert given["choices"][0]["message"]["content"] == tiny_lm().respond(long, max_new_tokens=3).content
 
 
 # ---- too much, too slow

@@ -36,7 +36,7 @@ class Answering:
         """Hand everything to the engine; ApiError 429 where there is no room. Then `close` is due."""
         self._begun = time.monotonic()
         self._metrics = metrics
-        self._steps = Steps(self.model.driver, self.requests, seconds=self.seconds)
+        self._steps = Steps(self.model.engine, self.requests, seconds=self.seconds)
         metrics.prompt_tokens.labels(self.model.name).inc(self.prompt_tokens)
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 import http.client
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from shizuku.serving.guard import Guard
 from shizuku.serving.served import Registry, ServedModel
 from shizuku.serving.server import Server, listening, server_for, url_of
 from shizuku.serving.settings import ServerSettings
+from tiny_language_model import tokenizer
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,23 @@ class Live:
 
     def get(self, path: str, **more: Any) -> "Reply":
         return self.ask("GET", path, **more)
+
+
+def idle(live: Live, seconds: float = 5.0) -> bool:
+    """Whether everything that is under way ends within so many seconds, its cache blocks included."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found = [model.engine.statistics() for model in live.models]
+        if all(one.running == one.waiting == one.blocks_used == 0 for one in found):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def endless() -> dict[str, Any]:
+    """Fields of a request that goes on until somebody ends it, for a model with a long window."""
+    never = {str(token): -100 for token in tokenizer().stop_ids}
+    return {"max_tokens": 4000, "logit_bias": never, "temperature": 0}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import openai
 import pytest
-from live_server import Live, running
+from live_server import Live, endless, idle, running
 
 from shizuku.errors import ConfigError
 from shizuku.serving.settings import ServerSettings
@@ -32,17 +32,6 @@ def locked() -> Iterator[Live]:
     """A server that wants a key."""
     with running({"tiny": tiny_lm()}, keys=(KEY, OTHER_KEY), cors=("http://friend.example",)) as found:
         yield found
-
-
-def idle(live: Live, seconds: float = 5.0) -> bool:
-    """Whether everything that was under way ends within so many seconds."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        load = next(iter(live.models)).engine.statistics()
-        if load.running == load.waiting == 0:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def raw(live: Live, data: bytes, *, seconds: float = 5.0) -> bytes:
@@ -292,13 +281,8 @@ def test_slow_heads_and_bodies_are_given_up(live: Live) -> None:
 
 def test_time_for_a_request_ends_it_with_what_there_is() -> None:
     with running({"tiny": tiny_lm(context=4096)}, request_seconds=0.5) as live:
-        body = {"prompt": "The cat", "max_tokens": 4000, "logit_bias": never_stop()}
-        given = live.post("/v1/completions", body).json()
+        given = live.post("/v1/completions", {"prompt": "The cat", **endless()}).json()
         assert given["choices"][0]["finish_reason"] == "length"
         assert 1 <= given["usage"]["completion_tokens"] < 4000
         assert given["choices"][0]["text"]
         assert idle(live)
-
-
-def never_stop() -> dict[str, int]:
-    return {str(token): -100 for token in tiny_lm().tokenizer.stop_ids}

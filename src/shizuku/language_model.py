@@ -14,7 +14,7 @@ import shizuku.config as configs
 from shizuku.errors import CheckpointError, ConfigError, ModelError
 from shizuku.inference.engine import Engine, EngineSettings
 from shizuku.inference.generation import Generation
-from shizuku.inference.opening import RuntimeKind, open_runtime
+from shizuku.inference.opening import CacheKind, RuntimeKind, open_runtime
 from shizuku.inference.requests import Processor, Request
 from shizuku.inference.runtime import Runtime
 from shizuku.inference.scoring import Score, score_sequences, whole_logits
@@ -83,19 +83,21 @@ class LanguageModel:
         context: int | None = None,
         runtime: RuntimeKind = "auto",
         threads: int | None = None,
+        cache: CacheKind = "auto",
         engine: EngineSettings | None = None,
     ) -> "LanguageModel":
         """Load a model by name, checkpoint directory, Hugging Face directory or `.gguf` file.
 
         `runtime` "native" computes with packed weights and without torch, "torch" with the torch module,
         "auto" natively where the library is there and knows the model's mechanisms, else with torch, saying
-        why once. A path never touches the network; a name is pulled if it is not here yet. Raises
+        why once. `cache` is the type of the native cache: "auto" is f16 beside integers, f32 beside floats.
+        A path never touches the network; a name is pulled if it is not here yet. Raises
         CheckpointError or FetchError saying what is wrong, ConfigError for a `context` longer than the
         model's.
         """
         from shizuku.checkpoints.names import resolve
 
-        found = open_runtime(resolve(name_or_path), runtime=runtime, threads=threads)
+        found = open_runtime(resolve(name_or_path), runtime=runtime, threads=threads, cache=cache)
         if found.tokenizer is None:
             raise CheckpointError(
                 f"{found.path} has no tokenizer: put its tokenizer.json there, or load the weights alone "

@@ -126,7 +126,7 @@ class Session:
 
     def _transcript(self, messages: list[dict[str, Any]]) -> str:
         """The conversation as plain text, without the oldest exchanges where it would not fit."""
-        from shizuku.text.conversation import fit_conversation
+        from shizuku.text.window import fit_conversation
 
         def join(some: Any) -> str:
             return "\n".join(message["content"] for message in some)

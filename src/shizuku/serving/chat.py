@@ -180,7 +180,7 @@ def prompt_ids(
                 window=model.context,
                 reserve=reserve,
             ).messages
-        return tokenizer.encode_chat(messages, tools=tools)
+        return tokenizer.encode_chat(messages, tools=tools) + list(body.answer_begins or ())
     except ModelError as error:
         raise ApiError(400, str(error), param="messages", code="context_length_exceeded") from error
     except TokenizerError as error:

@@ -53,6 +53,7 @@ async def attention(body: AttentionRequest, model: ServedModel) -> dict[str, Any
     return {
         "model": model.name,
         "tokens": pieces(model, ids),
+        "bytes": [list(model.tokenizer.token_bytes(token)) for token in ids],
         "ids": ids,
         "layer": body.layer,
         "head": body.head,

@@ -154,6 +154,11 @@ class ChatRequest(GenerationBody):
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = Field(
         None, description="And of so many best tokens in its place; needs `logprobs`."
     )
+    answer_begins: TokenIds | None = Field(
+        None,
+        description="Token ids that the answer begins with; what is given comes behind them. "
+        "Not in OpenAI's API.",
+    )
     response_format: ResponseFormat | None = None
     tools: list[Tool] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedToolChoice | None = None

@@ -44,6 +44,11 @@ class Answering:
         if self._steps is not None:
             self._steps.close()
 
+    def end(self, number: int) -> None:
+        """The caller has enough of one choice."""
+        assert self._steps is not None, "begin() comes first"
+        self._steps.finish(number)
+
     def interrupt(self, error: Exception) -> None:
         """End it now, with this error."""
         if self._steps is not None:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -92,17 +92,17 @@ def requests_for(
     first_index: int = 0,
     logprobs: int | None = None,
     prompt_logprobs: bool = False,
-    extra: Sequence[Processor] = (),
+    constraint: Callable[[], Processor] | None = None,
 ) -> list[Request]:
-    """`n` requests for one prompt, numbered from `first_index`."""
+    """`n` requests for one prompt, numbered from `first_index`; `constraint` makes a processor for each."""
     settings = settings_of(body, model, new_tokens)
-    processors = [*processors_of(body, model, len(prompt)), *extra]
+    processors = processors_of(body, model, len(prompt))
     return [
         Request(
             ids=prompt,
             settings=settings,
             stop_ids=model.tokenizer.stop_ids,
-            processors=processors,
+            processors=processors if constraint is None else [*processors, constraint()],
             logprobs=logprobs,
             prompt_logprobs=prompt_logprobs,
             index=first_index + number,

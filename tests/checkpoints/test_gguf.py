@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from decoders import CONFIGS, SHAPE, random_model
+from decoders import CONFIGS, OLMO2, SHAPE, random_model
 from gguf.quants import QuantError
 from tokenizers import models, normalizers, pre_tokenizers
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -346,6 +347,14 @@ def test_compiled_once_and_freed_with_its_tokenizer() -> None:
     del tokenizer
     gc.collect()
     assert reference() is None
+
+
+def test_requests_in_threads_do_not_disturb_each_other(tokenizer: Tokenizer) -> None:
+    made = [grammar.json_schema(Schemas(seed).thing(0), tokenizer) for seed in range(4)]
+    expected = [read(made[n % 4].processor(), tokenizer, n, limit=80) for n in range(16)]
+    with ThreadPoolExecutor(4) as pool:
+        found = pool.map(lambda n: read(made[n % 4].processor(), tokenizer, n, limit=80), range(16))
+    assert list(found) == expected
 
 
 def test_a_vocabulary_that_ends_no_text_is_refused() -> None:

@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError, safe_open
-
 from shizuku.checkpoints.families import Family, families, family_of
 from shizuku.checkpoints.weights import (
     Source,
@@ -130,6 +128,8 @@ def weight_files(directory: Path) -> list[Path]:
 
 
 def _read_safetensors(path: Path) -> "Iterator[tuple[str, Tensor]]":
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, framework="pt") as opened:
             for name in opened.keys():  # noqa: SIM118 (safe_open is no mapping)

@@ -133,9 +133,10 @@ class GrammarProcessor:
 
     def _doubt(self, allowed_V: np.ndarray) -> None:
         """Take back what the parser refuses: where no token fits, the library's mask names an unknown one."""
-        some = np.flatnonzero(allowed_V) if np.count_nonzero(allowed_V) <= 16 else self._vocabulary.wordless
-        for token in some:
-            if allowed_V[token] and self._matcher.validate_tokens([int(token)]) != 1:
+        wordless = self._vocabulary.wordless
+        few = np.count_nonzero(allowed_V) <= 16
+        for token in np.flatnonzero(allowed_V) if few else wordless[allowed_V[wordless]]:
+            if self._matcher.validate_tokens([int(token)]) != 1:
                 allowed_V[token] = False
 
 

@@ -57,7 +57,9 @@ class NativeRuntime:
         settings that it doesn't know.
         """
         if cache not in library.CACHES or activations not in ("int8", "float"):
-            raise ConfigError(f"cache {cache!r} with activations {activations!r}: f16, f32 or int8; int8 or float")
+            raise ConfigError(
+                f"cache {cache!r} with activations {activations!r}: f16, f32 or int8; int8 or float"
+            )
         threads = _processors() if threads is None else threads
         if not 1 <= threads <= 1024:
             raise ConfigError(f"threads is {threads}; it must be between 1 and 1024")
@@ -142,14 +144,18 @@ class NativeRuntime:
                 f"{self.config.vocab_size} (ids 0 and up): is this the model's own tokenizer?"
             )
         if blocks_N.min() < 0 or blocks_N.max() >= self._blocks:
-            raise ModelError(f"a span names cache block {blocks_N.max()}, but there are {self._blocks}: reserve them")
+            raise ModelError(
+                f"a span names cache block {blocks_N.max()}, but there are {self._blocks}: reserve them"
+            )
         self._model.forward(table, ids_T, blocks_N, logits, out)
         return out
 
     def _check(self, span: Span) -> None:
         end = span.start + len(span.ids)
         if not span.ids or span.start < 0:
-            raise ModelError(f"a span has {len(span.ids)} tokens from position {span.start}; expected some, from 0 up")
+            raise ModelError(
+                f"a span has {len(span.ids)} tokens from position {span.start}; expected some, from 0 up"
+            )
         if end > self.config.context:
             raise ModelError(
                 f"{end} tokens ({span.start} of them in the cache) are more than the model's context of "
@@ -165,7 +171,9 @@ class NativeRuntime:
 class _Loading:
     """Brings one model's tensors into the library."""
 
-    def __init__(self, config: DecoderConfig, tensors: Mapping[str, PackedTensor], model: NativeModel) -> None:
+    def __init__(
+        self, config: DecoderConfig, tensors: Mapping[str, PackedTensor], model: NativeModel
+    ) -> None:
         self.config, self.tensors, self.model = config, tensors, model
         self.used: set[str] = set()
 
@@ -227,7 +235,9 @@ class _Loading:
         self.used.add(name)
         return self.tensors[name]
 
-    def _linear(self, layer: int, prefix: str, part: str, rows: int, cols: int, *, bias: bool = False) -> None:
+    def _linear(
+        self, layer: int, prefix: str, part: str, rows: int, cols: int, *, bias: bool = False
+    ) -> None:
         name = f"{prefix}{part}.weight"
         tensor = self._tensor(name)
         if tensor.shape != (rows, cols):

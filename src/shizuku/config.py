@@ -5,16 +5,12 @@ an unknown key or a value of the wrong type is an error that names the key by it
 """
 
 import dataclasses
-import difflib
 import json
-import tomllib
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
-
-import tomli_w
 
 from shizuku.errors import ConfigError
 
@@ -87,6 +83,8 @@ def read_fields(cls: type[Any], mapping: Mapping[str, Any], *, where: str = "") 
         name = str(key).replace("-", "_")
         path = f"{where}.{name}" if where else name
         if name not in hints:
+            import difflib
+
             near = difflib.get_close_matches(name, hints, n=1)
             hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(hints))}"
             raise ConfigError(f"unknown setting {path}{hint}")
@@ -102,6 +100,8 @@ def field_types(cls: type[Any]) -> dict[str, Any]:
 
 def read_file(path: str | Path) -> dict[str, Any]:
     """The table in a TOML or JSON file; of a run record (`run.json`), its resolved config."""
+    import tomllib
+
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -141,6 +141,8 @@ def save(config: Any, path: str | Path) -> None:
         if isinstance(value, dict):
             return {key: without_none(item) for key, item in value.items() if item is not None}
         return [without_none(item) for item in value] if isinstance(value, list) else value
+
+    import tomli_w
 
     Path(path).write_text(tomli_w.dumps(without_none(to_dict(config))), encoding="utf-8")
 

@@ -45,5 +45,22 @@ class TrainingError(ShizukuError, RuntimeError):
     """Training had to stop: a loss or gradient that is not finite, or no room to run."""
 
 
+class NativeLibraryError(ShizukuError, RuntimeError):
+    """The native library is missing, or was built from other sources; the message has the command."""
+
+
 class MissingExtraError(ShizukuError, ImportError):
     """An optional dependency is needed; the message names the extra that brings it."""
+
+
+class EngineError(ShizukuError, RuntimeError):
+    """An engine broke, or has been closed."""
+
+
+class EngineBusy(EngineError):
+    """An engine's queue is full."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+        """After about so many seconds there may be room again."""

@@ -4,86 +4,134 @@ B sequences, T tokens, V vocabulary.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 import shizuku.config as configs
-from shizuku.checkpoints.directory import load_checkpoint, resolve, save_checkpoint
 from shizuku.errors import CheckpointError, ConfigError, ModelError
-from shizuku.inference.generation import Generation, KeptState, Processor, check_prompt, generate
-from shizuku.inference.scoring import Score, one_sequence, score_sequences
+from shizuku.inference.engine import Engine, EngineSettings
+from shizuku.inference.generation import Generation
+from shizuku.inference.opening import CacheKind, RuntimeKind, open_runtime
+from shizuku.inference.requests import Processor, Request
+from shizuku.inference.runtime import Runtime
+from shizuku.inference.scoring import Score, score_sequences, whole_logits
 from shizuku.inference.settings import DEFAULT_NEW_TOKENS, GenerationSettings, settings_from
-from shizuku.models.decoder import Decoder
+from shizuku.inference.validation import check_prompt, one_sequence
 from shizuku.progress import warn_once
 from shizuku.text.conversation import Message, Usage, fit_conversation, take_tool_calls
 from shizuku.text.reading import TextReader
 from shizuku.text.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    from shizuku.models.decoder import Decoder
+
+# Of its own calls alone: `generate` with a long list may have so many texts at work.
+OWN_ENGINE = EngineSettings(running=64)
+
 
 class LanguageModel:
     """A model that continues, answers and scores text.
 
-    `model` and `tokenizer` are the parts themselves; `context` is the window in tokens, `generation` what
-    the checkpoint's generation_config.json says, `run` its run record, `path` where it was loaded from.
+    `runtime` computes, `engine` shares it among requests, `model` is the torch module and `tokenizer` the
+    tokenizer; `context` is the window in tokens, `generation` what the checkpoint's generation_config.json
+    says, `run` its run record, `path` where it was loaded from. Nothing here imports torch but for `model`
+    and for runtimes that need it.
     """
 
     def __init__(
         self,
-        model: Decoder,
+        model: "Decoder | Runtime",
         tokenizer: Tokenizer,
         *,
         context: int | None = None,
         generation: Mapping[str, Any] | None = None,
         run: Mapping[str, Any] | None = None,
         path: Path | None = None,
+        engine: EngineSettings | None = None,
     ) -> None:
-        """Put the parts together; ConfigError if `context` is longer than the model's own."""
-        if tokenizer.vocab_size > model.config.vocab_size:
+        """Put the parts together; ConfigError if `context` is longer than the model's own.
+
+        `engine` settles the cache and the queue.
+        """
+        self.runtime = _runtime_of(model)
+        if tokenizer.vocab_size > self.runtime.vocab_size:
             raise ModelError(
                 f"the tokenizer has {tokenizer.vocab_size} ids, but the model only "
-                f"{model.config.vocab_size}: they do not belong together"
+                f"{self.runtime.vocab_size}: they do not belong together"
             )
-        longest = model.config.context
+        longest = self.runtime.context
         if context is not None and not 1 <= context <= longest:
             raise ConfigError(
                 f"--context {context}: the model's context length is {longest}; give 1 to {longest}"
             )
-        self.model, self.tokenizer = model.eval(), tokenizer
-        self.context = context or longest
+        self.tokenizer, self.context = tokenizer, context or longest
         self.generation, self.run, self.path = dict(generation or {}), dict(run or {}), path
         self._defaults = settings_from(self.generation, path)
+        self.engine = Engine(self.runtime, engine or OWN_ENGINE)
+        self._model: Decoder | None = getattr(self.runtime, "model", None)
 
     # ---- from disk and to it
 
     @classmethod
-    def load(cls, name_or_path: str | Path, *, context: int | None = None) -> "LanguageModel":
+    def load(
+        cls,
+        name_or_path: str | Path,
+        *,
+        context: int | None = None,
+        runtime: RuntimeKind = "auto",
+        threads: int | None = None,
+        cache: CacheKind = "auto",
+        engine: EngineSettings | None = None,
+    ) -> "LanguageModel":
         """Load a model by name, checkpoint directory, Hugging Face directory or `.gguf` file.
 
-        A path never touches the network; a name is pulled if it is not here yet. Raises CheckpointError or
-        FetchError saying what is wrong, ConfigError for a `context` longer than the model's.
+        `runtime` "native" computes with packed weights and without torch, "torch" with the torch module,
+        "auto" natively where the library is there and knows the model's mechanisms, else with torch, saying
+        why once. `cache` is the type of the native cache: "auto" is f16 beside integers, f32 beside floats.
+        A path never touches the network; a name is pulled if it is not here yet. Raises
+        CheckpointError or FetchError saying what is wrong, ConfigError for a `context` longer than the
+        model's.
         """
-        found = load_checkpoint(resolve(name_or_path))
+        from shizuku.checkpoints.names import resolve
+
+        found = open_runtime(resolve(name_or_path), runtime=runtime, threads=threads, cache=cache)
         if found.tokenizer is None:
             raise CheckpointError(
                 f"{found.path} has no tokenizer: put its tokenizer.json there, or load the weights alone "
                 "with shizuku.checkpoints.directory.load_model"
             )
         return cls(
-            found.model,
+            found.runtime,
             found.tokenizer,
             context=context,
             generation=found.generation,
             run=found.run,
             path=found.path,
+            engine=engine,
         )
 
     from_pretrained = load
 
+    @property
+    def model(self) -> "Decoder":
+        """The torch module; where packed weights are run it is built when first asked for, in float32."""
+        if self._model is None:
+            from shizuku.checkpoints.directory import load_model
+
+            if self.path is None:
+                raise CheckpointError(
+                    "this model was not loaded from a path: its torch module can't be built"
+                )
+            self._model = load_model(self.path)
+        return self._model
+
     def save(self, directory: str | Path) -> Path:
         """Write a checkpoint directory that Hugging Face's classes open too; returns its path."""
+        from shizuku.checkpoints.directory import save_checkpoint
+
         return save_checkpoint(
             directory, model=self.model, tokenizer=self.tokenizer, run=self.run, generation=self.generation
         )
@@ -125,16 +173,15 @@ class LanguageModel:
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ConfigError(f"batch_size {batch_size!r}: expected a whole number >= 1")
         ids = [self.prompt_ids(text) for text in prompts]
-        limits = [self._limit(prompt_ids, asked) for prompt_ids in ids]
         readers = [TextReader(self.tokenizer, asked.stop) for _ in prompts]
-        by_length = sorted(range(len(ids)), key=lambda n: len(ids[n]))
-        for start in range(0, len(ids), batch_size):
-            rows = by_length[start : start + batch_size]
-            steps = self._start([ids[n] for n in rows], [limits[n] for n in rows], asked, processors, rows)
-            for step in steps:
-                readers[step.index].push(step.token_id, step.finish)
-                if readers[step.index].finish:
-                    steps.finish(step.index)
+        requests = [
+            self._request(prompt_ids, asked, processors, index) for index, prompt_ids in enumerate(ids)
+        ]
+        steps = Generation(self.engine, requests, at_once=batch_size)
+        for step in steps:
+            readers[step.index].push(step.token_id, step.finish)
+            if readers[step.index].finish:
+                steps.finish(step.index)
         texts = [reader.text for reader in readers]
         return texts if isinstance(prompt, list | tuple) else texts[0]
 
@@ -145,7 +192,7 @@ class LanguageModel:
         """
         asked = self.settings(**settings)
         ids = self.prompt_ids(prompt)
-        steps = self._start([ids], [self._limit(ids, asked)], asked, processors, [0])
+        steps = Generation(self.engine, [self._request(ids, asked, processors)])
         return Pieces(steps, TextReader(self.tokenizer, asked.stop), len(ids))
 
     def chat(self, messages: Sequence[Mapping[str, Any]], **settings: Any) -> str:
@@ -172,14 +219,9 @@ class LanguageModel:
         self,
         messages: Sequence[Mapping[str, Any]],
         tools: Sequence[Mapping[str, Any]] | None = None,
-        *,
-        kept: KeptState | None = None,
         **settings: Any,
     ) -> "Pieces":
-        """The answer as `respond` gives it, in pieces as it is made; its `message()` is the whole.
-
-        One `kept` given to each call of a conversation spares reading again what was read before.
-        """
+        """The answer as `respond` gives it, in pieces as it is made; its `message()` is the whole."""
         _check_messages(messages)
         asked = self.settings(**settings)
         reserve = asked.max_new_tokens
@@ -197,7 +239,7 @@ class LanguageModel:
                 f"{fitted.dropped_turns} of its {fitted.turns} turns were left out"
             )
         ids = self.tokenizer.encode_chat(fitted.messages, tools=tools)
-        steps = self._start([ids], [self._limit(ids, asked)], asked, (), [0], kept)
+        steps = Generation(self.engine, [self._request(ids, asked)])
         reader = TextReader(self.tokenizer, asked.stop, skip_control=tools is None)
         return Pieces(steps, reader, len(ids), dropped_turns=fitted.dropped_turns)
 
@@ -226,19 +268,16 @@ class LanguageModel:
                 "this tokenizer has no token that starts a document: "
                 "the first token of a text without context is not scored"
             )
-        return score_sequences(self.model, sequences, prefixes=prefixes, context=self.context)
+        return score_sequences(self.engine, sequences, prefixes=prefixes, context=self.context)
 
-    @torch.no_grad()
-    def logits(self, token_ids: Sequence[int] | Tensor) -> Tensor:
-        """Logits float32 [T, V] of what comes after each of `token_ids`, computed without a cache.
+    def logits(self, token_ids: Any) -> np.ndarray:
+        """Logits float32 [T, V] of what comes after each of `token_ids`, all read anew.
 
         ModelError for ids that are padded or batched: padding can't be told from text by its id.
         """
         ids = one_sequence(token_ids)
-        check_prompt(ids, 0, context=self.context, vocab_size=self.model.config.vocab_size, name="token_ids")
-        device = self.model.unembedding_weight_VD.device
-        logits_BTV: Tensor = self.model(torch.tensor([ids], device=device))
-        return logits_BTV[0].float()
+        check_prompt(ids, 0, context=self.context, vocab_size=self.runtime.vocab_size, name="token_ids")
+        return whole_logits(self.engine, ids)
 
     # ---- how it is done
 
@@ -278,35 +317,53 @@ class LanguageModel:
         return self.tokenizer.encode(text) if isinstance(text, str) else one_sequence(text, what)
 
     def _limit(self, ids: Sequence[int], asked: GenerationSettings) -> int:
-        room = self.context - len(ids)
+        room = min(self.context, self.engine.capacity) - len(ids)
         limit = asked.max_new_tokens
         if limit is None:
             limit = max(min(DEFAULT_NEW_TOKENS, room), 1)
-        check_prompt(ids, limit, context=self.context, vocab_size=self.model.config.vocab_size)
+        check_prompt(ids, limit, context=self.context, vocab_size=self.runtime.vocab_size)
         return limit
 
-    def _start(
+    def request(
         self,
-        prompts: Sequence[Sequence[int]],
-        limits: Sequence[int],
+        ids: Sequence[int],
+        *,
+        processors: Sequence[Processor] = (),
+        logprobs: int | None = None,
+        prompt_logprobs: bool = False,
+        index: int = 0,
+        client: str = "",
+        **settings: Any,
+    ) -> Request:
+        """What to give `engine.submit` to have token ids continued, as `generate` continues a text.
+
+        The strings in `stop` are the caller's to look for, with a `TextReader`. Raises as `generate`.
+        """
+        return replace(
+            self._request(ids, self.settings(**settings), processors, index),
+            logprobs=logprobs,
+            prompt_logprobs=prompt_logprobs,
+            client=client,
+        )
+
+    def _request(
+        self,
+        ids: Sequence[int],
         asked: GenerationSettings,
-        processors: Sequence[Processor],
-        indices: Sequence[int],
-        kept: KeptState | None = None,
-    ) -> Generation:
-        known = self.tokenizer.vocab_size
-        if self.model.config.vocab_size > known:  # rows that only fill up the matrix stand for no token
-            processors = (*processors, lambda _, logits_V: only_tokens(logits_V, known))
-        return generate(
-            self.model,
-            prompts,
-            sampling=asked,
-            max_new_tokens=limits,
+        processors: Sequence[Processor] = (),
+        index: int = 0,
+    ) -> Request:
+        if self.runtime.vocab_size > self.tokenizer.vocab_size:
+            processors = (*processors, OnlyTokens(self.tokenizer.vocab_size))
+        request = Request(
+            ids=ids,
+            settings=replace(asked, max_new_tokens=self._limit(ids, asked)),
             stop_ids=self.tokenizer.stop_ids,
             processors=processors,
-            indices=indices,
-            kept=kept,
+            index=index,
         )
+        self.engine.check(request)
+        return request
 
 
 load = LanguageModel.load
@@ -362,9 +419,27 @@ class Pieces(Iterator[str]):
         )
 
 
-def only_tokens(logits_V: Tensor, known: int) -> Tensor:
-    """Logits [V] with every id from `known` on made impossible."""
-    return torch.cat([logits_V[:known], torch.full_like(logits_V[known:], -torch.inf)])
+class OnlyTokens:
+    """Makes ids impossible that only fill up the matrix and stand for no token."""
+
+    pure = True
+
+    def __init__(self, known: int) -> None:
+        """Ids from `known` on are no tokens."""
+        self._known = known
+
+    def __call__(self, ids: Sequence[int], logits_V: np.ndarray) -> np.ndarray:
+        """The logits with those ids at -inf."""
+        logits_V[self._known :] = -np.inf
+        return logits_V
+
+
+def _runtime_of(model: "Decoder | Runtime") -> Runtime:
+    if isinstance(model, Runtime):
+        return model
+    from shizuku.inference.torch_runtime import TorchRuntime
+
+    return TorchRuntime(model)
 
 
 def _check_messages(messages: Sequence[Mapping[str, Any]]) -> None:

@@ -1,20 +1,17 @@
-"""Progress and notes for people, all on stderr, so that stdout stays for results."""
+"""Progress and notes for people, all on stderr, so that stdout stays for results.
+
+`rich` is imported when the first of them is shown.
+"""
 
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 T = TypeVar("T")
 
@@ -37,16 +34,20 @@ def say(text: str) -> None:
     """Print one line of information on stderr."""
     if any(_hushed):
         return
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+    _notes().print(text, markup=False)
 
 
 def warn_once(text: str) -> None:
     """Print a warning on stderr, once for each text in the life of the process."""
     if text not in _warned and not any(_hushed):
         _warned.add(text)
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"warning: {text}", style="yellow", markup=False
-        )
+        _notes().print(f"warning: {text}", style="yellow", markup=False)
+
+
+def _notes() -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class Bar:
@@ -54,7 +55,7 @@ class Bar:
 
     LINE_SECONDS = 15.0
 
-    def __init__(self, progress: Progress, description: str, total: float | None) -> None:
+    def __init__(self, progress: "Progress", description: str, total: float | None) -> None:
         self._progress, self._description, self._total = progress, description, total
         self._task = progress.add_task(description, total=total, note="")
         self._live, self._quiet = progress.console.is_terminal, any(_hushed)
@@ -87,6 +88,16 @@ class Bar:
 @contextmanager
 def bar(description: str, total: float | None = None, unit: str = "") -> Iterator[Bar]:
     """A progress bar on stderr for the length of a `with` block; it is cleared when the block ends."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     columns = [TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn()]
     columns += [
         TextColumn(unit),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from decoders import CONFIGS, OLMO2, SHAPE, random_model
 from gguf.quants import QuantError
 from tokenizers import models, normalizers, pre_tokenizers
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
@@ -20,68 +21,14 @@ from shizuku.checkpoints.gguf_tensors import GGUFTensors
 from shizuku.checkpoints.gguf_tokenizer import pre_tokenizer_name
 from shizuku.checkpoints.huggingface import to_huggingface
 from shizuku.errors import CheckpointError
-from shizuku.models.decoder import Decoder, DecoderConfig, initialise
+from shizuku.models.decoder import Decoder, DecoderConfig
 from shizuku.models.decoder_config import RotaryScaling
 from shizuku.text.gguf_vocabulary import tokenizer_from_metadata
 from shizuku.text.pretokenizers import PATTERNS, byte_level
 from shizuku.text.tokenizer import Tokenizer
 
-SHAPE = {"vocab_size": 320, "context": 32, "width": 64, "layers": 2, "heads": 4, "ffn_width": 96}
-LAYERNORM = {"norm": "layernorm", "norm_bias": True, "gated": False}
-OLMO2 = {"norm_placement": "after", "qk_norm": True, "qk_norm_joint": True, "tie_embeddings": False}
-CONFIGS = {
-    "llama": DecoderConfig(
-        **SHAPE, kv_heads=2, rope_theta=5000.0, norm_eps=1e-5, attention_bias=True, attention_output_bias=True
-    ),
-    "qwen3": DecoderConfig(**SHAPE, kv_heads=1, head_width=32, qk_norm=True, tie_embeddings=False),
-    "qwen2": DecoderConfig(**SHAPE, kv_heads=2, attention_bias=True),
-    "olmo2": DecoderConfig(**SHAPE, **OLMO2, kv_heads=2),
-    "granite": DecoderConfig(
-        **SHAPE, attention_scale=0.1, embedding_multiplier=12.0, residual_multiplier=0.22,
-        logit_multiplier=0.125,
-    ),
-    "gemma3": DecoderConfig(
-        **(SHAPE | {"layers": 7}), kv_heads=1, head_width=32, norm_placement="both", norm_offset=True,
-        qk_norm=True, activation="gelu_tanh", embedding_multiplier=8.0, rope_theta=1e6,
-        rope_local_theta=2e4, sliding_window=6, sliding_layers=(*[True] * 5, False, True),
-        rope_scaling=RotaryScaling(kind="linear", factor=8.0), logit_cap=30.0,
-    ),
-    "gemma2": DecoderConfig(
-        **SHAPE, kv_heads=2, norm_placement="both", norm_offset=True, activation="gelu_tanh",
-        embedding_multiplier=8.0, sliding_window=6, sliding_layers=(True, False), attention_cap=50.0,
-        logit_cap=30.0,
-    ),
-    "gptneox": DecoderConfig(
-        **SHAPE, **LAYERNORM, parallel_residual=True, rotary_share=0.25, activation="gelu", mlp_bias=True,
-        attention_bias=True, attention_output_bias=True, tie_embeddings=False,
-    ),
-    "bloom": DecoderConfig(
-        **(SHAPE | {"ffn_width": 256}), **LAYERNORM, positions="alibi", embedding_norm=True, mlp_bias=True,
-        activation="gelu_tanh", attention_bias=True, attention_output_bias=True,
-    ),
-    "phi2": DecoderConfig(
-        **SHAPE, **LAYERNORM, parallel_residual=True, shared_norm=True, rotary_share=0.5, mlp_bias=True,
-        activation="gelu_tanh", attention_bias=True, attention_output_bias=True, tie_embeddings=False,
-        unembedding_bias=True,
-    ),
-    "gpt2": DecoderConfig(
-        **SHAPE, norm="layernorm", norm_bias=True, positions="learned", activation="gelu_tanh", gated=False,
-        attention_bias=True, attention_output_bias=True, mlp_bias=True, norm_eps=1e-5,
-    ),
-}  # fmt: skip
-
 YARN = RotaryScaling(kind="yarn", factor=2.0, original_context=32)
 TEXT = ["雨が降る。 It rains in the small town, 42 days a year; the train comes when the rain has gone."] * 4
-
-
-def random_model(config: DecoderConfig) -> Decoder:
-    model = Decoder(config).eval()
-    initialise(model, 0)
-    generator = torch.Generator().manual_seed(1)
-    for parameter in model.parameters():
-        if parameter.dim() == 1:
-            parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
-    return model
 
 
 def reopened(path: Path) -> Decoder:

@@ -20,7 +20,7 @@ def brute_force(lm: LanguageModel, text: str, window: int) -> float:
     ids = [*([] if start is None else [start]), *lm.tokenizer.encode(text)]
     nats = 0.0
     for place in range(1, len(ids)):
-        logits_TV = lm.logits(ids[max(0, place + 1 - window) : place])
+        logits_TV = torch.from_numpy(lm.logits(ids[max(0, place + 1 - window) : place]))
         nats -= float(logits_TV[-1].log_softmax(-1)[ids[place]])
     return nats
 

@@ -52,7 +52,7 @@ def test_others_open_the_checkpoint(life: tuple[Path, dict[str, object]]) -> Non
     theirs = AutoModelForCausalLM.from_pretrained(life[0] / "model")
     with torch.no_grad():
         expected = theirs(torch.tensor([ids])).logits[0]
-    ours = lm.logits(ids)
+    ours = torch.from_numpy(lm.logits(ids))
     assert (ours - expected).abs().max() < 2e-5 * expected.std()
     assert AutoTokenizer.from_pretrained(life[0] / "model").encode("It was", add_special_tokens=False) == (
         lm.tokenizer.encode("It was")

@@ -3,6 +3,7 @@
 import http.client
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,11 +13,11 @@ import openai
 
 from shizuku.language_model import LanguageModel
 from shizuku.serving.app import build
-from shizuku.serving.driver import OneByOne
 from shizuku.serving.guard import Guard
 from shizuku.serving.served import Registry, ServedModel
 from shizuku.serving.server import Server, listening, server_for, url_of
 from shizuku.serving.settings import ServerSettings
+from tiny_language_model import tokenizer
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,23 @@ class Live:
         return self.ask("GET", path, **more)
 
 
+def idle(live: Live, seconds: float = 5.0) -> bool:
+    """Whether everything that is under way ends within so many seconds, its cache blocks included."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found = [model.engine.statistics() for model in live.models]
+        if all(one.running == one.waiting == one.blocks_used == 0 for one in found):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def endless() -> dict[str, Any]:
+    """Fields of a request that goes on until somebody ends it, for a model with a long window."""
+    never = {str(token): -100 for token in tokenizer().stop_ids}
+    return {"max_tokens": 4000, "logit_bias": never, "temperature": 0}
+
+
 @dataclass(frozen=True)
 class Reply:
     """What came back."""
@@ -81,8 +99,13 @@ def running(lms: Mapping[str, LanguageModel], keys: tuple[str, ...] = (), **flag
     """Serve the models until the `with` ends."""
     settings = ServerSettings(port=0, **{"drain_seconds": 2.0, **flags})
     registry = Registry(
-        [ServedModel(name, lm, OneByOne(lm, max_waiting=settings.waiting)) for name, lm in lms.items()]
+        [
+            ServedModel(name, LanguageModel(lm.runtime, lm.tokenizer, engine=settings.engine()))
+            for name, lm in lms.items()
+        ]
     )
+    for model in registry:
+        model.engine.start()
     guard = build(registry, settings, keys)
     ready = threading.Event()
     server = server_for(guard, ready.set)
@@ -96,5 +119,5 @@ def running(lms: Mapping[str, LanguageModel], keys: tuple[str, ...] = (), **flag
             server.should_exit = True
             thread.join(20)
             for model in registry:
-                model.driver.close()
+                model.engine.close()
     assert not thread.is_alive(), "the server did not end"

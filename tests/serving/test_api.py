@@ -96,7 +96,7 @@ def test_log_probabilities_of_a_chat(client: openai.OpenAI) -> None:
     entries = answer.choices[0].logprobs.content
     ids = [entry.model_extra["id"] for entry in entries]
     prompt = lm.tokenizer.encode_chat(HELLO)
-    expected_TV = lm.logits([*prompt, *ids]).log_softmax(-1)[len(prompt) - 1 : -1]
+    expected_TV = torch.from_numpy(lm.logits([*prompt, *ids])).log_softmax(-1)[len(prompt) - 1 : -1]
     for entry, token, logprobs_V in zip(entries, ids, expected_TV, strict=True):
         assert entry.logprob == pytest.approx(float(logprobs_V[token]), abs=1e-5)
         best = logprobs_V.topk(4)
@@ -149,7 +149,7 @@ def test_biases_and_penalties_change_the_choice(client: openai.OpenAI) -> None:
     ids = lm.prompt_ids("The cat")
     made: list[int] = []
     for _ in range(6):
-        logits_V = lm.logits([*ids, *made])[-1].double()
+        logits_V = torch.from_numpy(lm.logits([*ids, *made]))[-1].double()
         for token in set(made):
             logits_V[token] -= 1.5 + 0.5 * made.count(token)
         made.append(int(logits_V.argmax()))
@@ -206,7 +206,7 @@ def test_echoed_tokens_have_the_scores_that_score_gives(client: openai.OpenAI, m
         assert columns.token_logprobs[1 : len(sequence)] == pytest.approx(
             score.token_logprobs.tolist(), abs=1e-5
         )
-        best_TV = lm.logits(sequence).log_softmax(-1)
+        best_TV = torch.from_numpy(lm.logits(sequence)).log_softmax(-1)
         for place in range(1, len(sequence)):
             top = sorted(columns.top_logprobs[place].values(), reverse=True)
             assert top[:2] == pytest.approx(best_TV[place - 1].topk(2).values.tolist(), abs=1e-5)

@@ -7,12 +7,10 @@ import pytest
 from shizuku.errors import ModelError
 from shizuku.text.conversation import (
     Message,
-    ToolCall,
     Usage,
-    fit_conversation,
-    split_turns,
-    take_tool_calls,
 )
+from shizuku.text.tool_calls.calls import ToolCall
+from shizuku.text.window import fit_conversation, split_turns
 
 
 def message(role: str, words: int) -> dict[str, str]:
@@ -86,32 +84,6 @@ def test_fuzzed_conversations_never_exceed_the_budget_and_drop_as_little_as_poss
             one_more = [m for turn in turns[fitted.dropped_turns - 1 :] for m in turn]
             assert count([*system, *one_more]) > window - reserve
     assert dropped > 1000
-
-
-def test_tool_calls_are_taken_out_of_the_text() -> None:
-    text = (
-        'Let me see.\n<tool_call>\n{"name": "clock", "arguments": {"zone": "UTC"}}\n</tool_call>\n'
-        '<tool_call>[{"name": "add", "arguments": {"a": 1}}, {"name": "stop"}]</tool_call>'
-    )
-    assert take_tool_calls(text) == (
-        "Let me see.",
-        (ToolCall("clock", {"zone": "UTC"}), ToolCall("add", {"a": 1}), ToolCall("stop", {})),
-    )
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "  no call at all  ",
-        "<tool_call>not json</tool_call> after",
-        '<tool_call>{"arguments": {}}</tool_call>',
-        '<tool_call>{"name": "x", "arguments": "y"}</tool_call>',
-        "<tool_call>never closed",
-        "<tool_call>[1]</tool_call>",
-    ],
-)
-def test_what_is_no_call_stays_in_the_text(text: str) -> None:
-    assert take_tool_calls(text) == (text, ())
 
 
 def test_a_message_goes_back_into_the_conversation() -> None:

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gguf
-from safetensors import SafetensorError, safe_open
-
-from shizuku.checkpoints.directory import load_run
 from shizuku.checkpoints.families import families
-from shizuku.checkpoints.gguf_tensors import GGUFTensors
+from shizuku.checkpoints.gguf_tensors import GGUFFile, kind_name
 from shizuku.checkpoints.home import pulled_models
 from shizuku.checkpoints.huggingface import OWN_MODEL_TYPE, read_json, weight_files
 from shizuku.checkpoints.kinds import Kind, kind_of
+from shizuku.checkpoints.safetensors_file import SafetensorsFile
+from shizuku.checkpoints.undisturbed import load_run
 from shizuku.errors import CheckpointError
 
 LONG = 100
@@ -72,8 +70,8 @@ def _of_directory(path: Path) -> Contents:
     tensors = 0
     files = weight_files(path)
     for file in files:
-        for _, shape, dtype in _safetensors_header(file):
-            types[dtype] += math.prod(shape)
+        for entry in SafetensorsFile(file).entries.values():
+            types[entry.dtype] += math.prod(entry.shape)
             tensors += 1
     licence = next((f.name for f in sorted(path.glob("LICENSE*"))), None)
     return Contents(
@@ -89,15 +87,6 @@ def _of_directory(path: Path) -> Contents:
         licence=_pulled_licence(path) or (f"in {licence}" if licence else None),
         run=load_run(path),
     )
-
-
-def _safetensors_header(file: Path) -> list[tuple[str, list[int], str]]:
-    try:
-        with safe_open(file, framework="numpy") as opened:
-            slices = [(name, opened.get_slice(name)) for name in opened.keys()]  # noqa: SIM118 (no mapping)
-            return [(name, part.get_shape(), part.get_dtype()) for name, part in slices]
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{file} is damaged or no safetensors file: {error}") from error
 
 
 def _tokenizer_of_directory(path: Path) -> dict[str, Any] | None:
@@ -117,13 +106,13 @@ def _tokenizer_of_directory(path: Path) -> dict[str, Any] | None:
 
 def _of_gguf(path: Path) -> Contents:
     try:
-        opened = GGUFTensors(path)
+        opened = GGUFFile(path)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     metadata = opened.metadata
     types: Counter[str] = Counter()
     for entry in opened.entries.values():
-        types[_type_name(entry.kind)] += math.prod(entry.shape)
+        types[kind_name(entry.kind)] += math.prod(entry.shape)
     stated = metadata.get("general.license")
     return Contents(
         path=path,
@@ -138,11 +127,6 @@ def _of_gguf(path: Path) -> Contents:
         licence=_pulled_licence(path) or (str(stated) if stated else None),
         run={},
     )
-
-
-def _type_name(kind: int) -> str:
-    known = {member.value: member.name for member in gguf.GGMLQuantizationType}
-    return known.get(kind, f"ggml type {kind}")
 
 
 def _tokenizer_of_gguf(metadata: Mapping[str, Any]) -> dict[str, Any] | None:

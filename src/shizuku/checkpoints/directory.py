@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -20,25 +20,27 @@ from torch import Tensor
 
 from shizuku.checkpoints.digests import check_files, digest_files
 from shizuku.checkpoints.gguf import open_gguf
-from shizuku.checkpoints.gguf_tensors import GGUFTensors
+from shizuku.checkpoints.gguf_tensors import GGUFFile
 from shizuku.checkpoints.home import check_pulled
-from shizuku.checkpoints.huggingface import load_weights, read_config, read_json, to_huggingface, weight_files
+from shizuku.checkpoints.huggingface import load_weights, read_config, to_huggingface, weight_files
 from shizuku.checkpoints.kinds import Kind, kind_of
 from shizuku.checkpoints.memory import check_fits, readable
 from shizuku.checkpoints.names import resolve
-from shizuku.checkpoints.replacing import (
-    carry_over,
-    check_replaceable,
-    put_in_place,
-    recover,
-    replaced,
-    workspace,
-)
+from shizuku.checkpoints.replacing import carry_over, check_replaceable, put_in_place, replaced, workspace
 from shizuku.checkpoints.run_record import RUN_FILE, checkpoint_digest, json_text, run_record
+from shizuku.checkpoints.undisturbed import (
+    STATE,
+    check_listed,
+    load_generation,
+    load_run,
+    load_tokenizer,
+    tokenizer_of_directory,
+    tokenizer_of_gguf,
+    undisturbed,
+)
 from shizuku.checkpoints.weights import expected_shapes
 from shizuku.errors import CheckpointError, TokenizerError
 from shizuku.models.decoder import Decoder, DecoderConfig
-from shizuku.text.gguf_vocabulary import load_gguf_tokenizer
 from shizuku.text.tokenizer import Tokenizer
 
 __all__ = [
@@ -53,10 +55,6 @@ __all__ = [
     "save_checkpoint",
 ]
 
-T = TypeVar("T")
-
-STATE = "state"
-"""The folder with what training needs to go on; it is checked by who reads it, with `check_state`."""
 OWN_NAMES = frozenset(
     {
         "config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json",
@@ -154,15 +152,13 @@ def load_checkpoint(path: str | Path, *, verify: bool = True) -> Checkpoint:
     def load() -> Checkpoint:
         kind = kind_of(path)
         if kind == "gguf":
-            model, tokenizer = _load_gguf(path, verify=verify), _tokenizer_of_gguf(path)
+            model, tokenizer = _load_gguf(path, verify=verify), tokenizer_of_gguf(path)
             return Checkpoint(model, tokenizer, {}, {}, path, kind)
         run = load_run(path)
         model = _load_directory(path, run, verify=verify)
-        generation_file = path / "generation_config.json"
-        generation = read_json(generation_file) if generation_file.is_file() else {}
-        return Checkpoint(model, _tokenizer_of(path), run, generation, path, kind)
+        return Checkpoint(model, tokenizer_of_directory(path), run, load_generation(path), path, kind)
 
-    return _undisturbed(path, load)
+    return undisturbed(path, load)
 
 
 def load_model(path: str | Path, *, verify: bool = True) -> Decoder:
@@ -174,22 +170,7 @@ def load_model(path: str | Path, *, verify: bool = True) -> Decoder:
             return _load_gguf(path, verify=verify)
         return _load_directory(path, load_run(path), verify=verify)
 
-    return _undisturbed(path, load)
-
-
-def load_run(path: str | Path) -> dict[str, Any]:
-    """The run record of a checkpoint; empty for models from elsewhere. CheckpointError if it is damaged."""
-    path = Path(path)
-    recover(path)
-    return read_json(path / RUN_FILE) if (path / RUN_FILE).is_file() else {}
-
-
-def load_tokenizer(path: str | Path) -> Tokenizer:
-    """The tokenizer of a checkpoint; TokenizerError if it has none or a broken one."""
-    path = Path(path)
-    if kind_of(path, weights=False) == "gguf":
-        return load_gguf_tokenizer(path)
-    return Tokenizer.load(path)
+    return undisturbed(path, load)
 
 
 def check_state(path: Path) -> None:
@@ -307,51 +288,20 @@ def _not_written(target: Path, error: OSError, needed: int) -> CheckpointError:
 # ---- reading
 
 
-def _undisturbed(path: Path, load: Callable[[], T]) -> T:
-    """Load again if another process put a new checkpoint in place meanwhile: never half of each."""
-    for _ in range(50):
-        recover(path)
-        before = _identity(path)
-        try:
-            loaded = load()
-        except Exception:
-            # Any error may come of files that went away between two renames: it is told on still ground.
-            if not recover(path) and _identity(path) == before:
-                raise
-            continue
-        if _identity(path) == before:
-            return loaded
-    raise CheckpointError(f"{path} is being replaced again and again by another process: load it later")
-
-
-def _identity(path: Path) -> tuple[int, ...]:
-    """What tells one save of a directory from the next; it changes also when one is moved away and back."""
-    numbers: list[int] = []
-    for place in (path, path / RUN_FILE):
-        try:
-            seen = place.stat()
-        except OSError:
-            numbers += (0, 0)
-        else:
-            numbers += (seen.st_ino, seen.st_ctime_ns)
-    return tuple(numbers)
-
-
 def _load_directory(path: Path, run: Mapping[str, Any], *, verify: bool) -> Decoder:
     config = read_config(path)
     stored = sum(file.stat().st_size for file in weight_files(path))
-    whole = 4 * sum(shape.numel() for shape in expected_shapes(config).values())
+    whole = 4 * sum(math.prod(shape) for shape in expected_shapes(config).values())
     # Weights stored in fewer bits than float32 lie in memory beside it until all are converted.
     check_fits(f"the model in {path}", whole if stored >= whole else whole + stored)
-    files = run.get("files") or {}
     if verify:
-        check_files(path, {name: entry for name, entry in files.items() if not name.startswith(f"{STATE}/")})
+        check_listed(path, run)
     return _assemble(config, load_weights(path, config), path)
 
 
 def _load_gguf(path: Path, *, verify: bool) -> Decoder:
     try:
-        entries = GGUFTensors(path).entries.values()
+        entries = GGUFFile(path).entries.values()
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     check_fits(f"the model in {path}", 4 * sum(math.prod(entry.shape) for entry in entries))
@@ -367,14 +317,3 @@ def _assemble(config: DecoderConfig, weights: Mapping[str, Tensor], path: Path) 
         model = Decoder(config)
     model.load_state_dict(dict(weights), strict=True, assign=True)
     return model.eval()
-
-
-def _tokenizer_of_gguf(path: Path) -> Tokenizer | None:
-    # Other tools name these files without an ending, so it is not asked what the path ends in.
-    names = GGUFTensors(path).metadata
-    return load_gguf_tokenizer(path) if "tokenizer.ggml.model" in names else None
-
-
-def _tokenizer_of(path: Path) -> Tokenizer | None:
-    names = ("tokenizer.json", "vocab.json", "encoder.json")
-    return Tokenizer.load(path) if any((path / name).is_file() for name in names) else None

@@ -1,25 +1,38 @@
-"""GGUF files: read whatever the `gguf` package can dequantise, write float and simple quantised types."""
+"""GGUF files: read whatever the `gguf` package can dequantise, write float and simple quantised types.
+
+Torch and the `gguf` package are imported by what gives or takes tensors, and by nothing else.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
-from typing import Any
-
-import gguf
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from shizuku.checkpoints.families import Family, families
 from shizuku.checkpoints.gguf_settings import read_settings, write_settings
-from shizuku.checkpoints.gguf_tensors import GGUFTensors
-from shizuku.checkpoints.gguf_tokenizer import add_tokenizer
-from shizuku.checkpoints.weights import Weight, few, to_ours, to_theirs, weight, written_out
+from shizuku.checkpoints.gguf_tensors import GGUFFile, GGUFTensors
+from shizuku.checkpoints.weights import (
+    Rows,
+    Source,
+    Weight,
+    few,
+    find_sources,
+    take_all,
+    to_theirs,
+    weight,
+    written_out,
+)
 from shizuku.config import to_dict
 from shizuku.errors import CheckpointError
 from shizuku.models.decoder_config import DecoderConfig
 from shizuku.progress import warn_once
-from shizuku.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import gguf
+    from torch import Tensor
+
+    from shizuku.text.tokenizer import Tokenizer
 
 _ATTENTION = "blocks.{n}.attention."
 _SEPARATE = tuple(
@@ -45,18 +58,11 @@ _REST = (
     *weight("output_norm", "final_norm"),
     *weight("output", "unembedding"),
 )
-FILE_TYPES: dict[str, tuple[gguf.LlamaFileType, gguf.GGMLQuantizationType]] = {
-    "f32": (gguf.LlamaFileType.ALL_F32, gguf.GGMLQuantizationType.F32),
-    "f16": (gguf.LlamaFileType.MOSTLY_F16, gguf.GGMLQuantizationType.F16),
-    "bf16": (gguf.LlamaFileType.MOSTLY_BF16, gguf.GGMLQuantizationType.BF16),
-    "q8_0": (gguf.LlamaFileType.MOSTLY_Q8_0, gguf.GGMLQuantizationType.Q8_0),
-    "q4_0": (gguf.LlamaFileType.MOSTLY_Q4_0, gguf.GGMLQuantizationType.Q4_0),
-    "q4_1": (gguf.LlamaFileType.MOSTLY_Q4_1, gguf.GGMLQuantizationType.Q4_1),
-}
-"""What `write_gguf` can write: the file's type and that of its matrices."""
+FILE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1")
+"""What `write_gguf` can write: the types of the matrices."""
 
 
-def open_gguf(path: str | Path) -> tuple[DecoderConfig, dict[str, Tensor], dict[str, Any]]:
+def open_gguf(path: str | Path) -> "tuple[DecoderConfig, dict[str, Tensor], dict[str, Any]]":
     """Return the config, the weights (our names, float32) and the metadata of a GGUF file.
 
     A file that is damaged, of an unknown architecture, or with settings or tensors that are not understood
@@ -65,17 +71,34 @@ def open_gguf(path: str | Path) -> tuple[DecoderConfig, dict[str, Tensor], dict[
     path = Path(path)
     try:
         tensors = GGUFTensors(path)
-        family = _family(tensors.metadata)
-        config = _config(family, tensors)
-        table = (*_REST, *(_FUSED if "blk.0.attn_qkv.weight" in tensors else _SEPARATE))
-        heads = {"attn_q": config.heads, "attn_k": config.kv_heads} if family.gguf_permuted else {}
-        here = _AsHere(tensors, heads, config.norm_offset)
-        found, strangers = to_ours(table, config, here, lambda name: (name,))
-        if strangers:
-            raise CheckpointError(f"{len(strangers)} tensors are not part of the model: {few(strangers)}")
+        config, sources = read_gguf(tensors)
+        here = as_here(tensors, tensors, config)
+        found = {source.ours: rows.contiguous() for source, rows in take_all(sources, here)}
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     return config, found, dict(tensors.metadata)
+
+
+def read_gguf(file: GGUFFile) -> tuple[DecoderConfig, list[Source]]:
+    """Return the config of a GGUF file, and where each of our tensors is found in it; see `as_here`.
+
+    Raises CheckpointError as `open_gguf`.
+    """
+    config = _config(_family(file.metadata), file)
+    table = (*_REST, *(_FUSED if "blk.0.attn_qkv.weight" in file.entries else _SEPARATE))
+    sources, strangers = find_sources(table, config, file.shapes, lambda name: (name,))
+    if strangers:
+        raise CheckpointError(f"{len(strangers)} tensors are not part of the model: {few(strangers)}")
+    return config, sources
+
+
+def as_here(file: GGUFFile, tensors: Mapping[str, Rows], config: DecoderConfig) -> Mapping[str, Rows]:
+    """Return a file's tensors with query and key rows in our rotary order, and norms without the offset that
+    GGUF adds.
+    """
+    permuted = _family(file.metadata).gguf_permuted
+    heads = {"attn_q": config.heads, "attn_k": config.kv_heads} if permuted else {}
+    return _AsHere(tensors, heads, config.norm_offset)
 
 
 def _family(metadata: Mapping[str, Any]) -> Family:
@@ -89,7 +112,7 @@ def _family(metadata: Mapping[str, Any]) -> Family:
     return known[architecture]
 
 
-def _config(family: Family, file: GGUFTensors) -> DecoderConfig:
+def _config(family: Family, file: GGUFFile) -> DecoderConfig:
     prefix = f"{family.gguf_architecture}."
     settings = {
         key.removeprefix(prefix): value for key, value in file.metadata.items() if key.startswith(prefix)
@@ -100,11 +123,11 @@ def _config(family: Family, file: GGUFTensors) -> DecoderConfig:
     return read_settings(family, settings, file.entries, embedding.shape[0])
 
 
-class _AsHere(Mapping[str, Tensor]):
-    """Tensors with query and key rows in our rotary order, and norms without the offset that GGUF adds."""
+class _AsHere(Mapping[str, Rows]):
+    """See `as_here`."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], heads: Mapping[str, int], offset: bool) -> None:
-        self._tensors = tensors
+    def __init__(self, tensors: Mapping[str, Rows], heads: Mapping[str, int], offset: bool) -> None:
+        self._tensors: Mapping[str, Rows] = tensors
         self._heads = heads
         self._offset = offset
 
@@ -114,30 +137,30 @@ class _AsHere(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self._tensors)
 
-    def __getitem__(self, name: str) -> Tensor:
+    def __getitem__(self, name: str) -> Rows:
         heads = self._heads.get(name.split(".")[-2])
         if self._offset and name.endswith("norm.weight"):
             return self._tensors[name] - 1
         return self._tensors[name] if heads is None else half_split(self._tensors[name], heads)
 
 
-def half_split(rows: Tensor, heads: int) -> Tensor:
+def half_split(rows: Rows, heads: int) -> Rows:
     """Return query or key rows in the half-split rotary order, from GGUF's interleaved order (Llama only)."""
     pairs = rows.reshape(heads, -1, 2, *rows.shape[1:])
-    return pairs.transpose(1, 2).reshape(rows.shape)
+    return pairs.swapaxes(1, 2).reshape(rows.shape)
 
 
-def interleaved(rows: Tensor, heads: int) -> Tensor:
+def interleaved(rows: Rows, heads: int) -> Rows:
     """Undo `half_split`."""
     halves = rows.reshape(heads, 2, -1, *rows.shape[1:])
-    return halves.transpose(1, 2).reshape(rows.shape)
+    return halves.swapaxes(1, 2).reshape(rows.shape)
 
 
 def write_gguf(
     path: str | Path,
     config: DecoderConfig,
-    tensors: Mapping[str, Tensor],
-    tokenizer: Tokenizer | None = None,
+    tensors: "Mapping[str, Tensor]",
+    tokenizer: "Tokenizer | None" = None,
     file_type: str = "f32",
     *,
     name: str = "shizuku",
@@ -150,13 +173,18 @@ def write_gguf(
     CheckpointError.
     The caller makes the writing atomic.
     """
+    import gguf
+
+    from shizuku.checkpoints.gguf_tokenizer import add_tokenizer
+
     family = _family_for(config)
     if file_type not in FILE_TYPES:
         raise CheckpointError(f"--type {file_type!r} is not known; choose from {', '.join(FILE_TYPES)}")
     assert family.gguf_architecture is not None, "the family was chosen because it has one"
     writer = gguf.GGUFWriter(str(path), family.gguf_architecture)
     writer.add_name(name)
-    writer.add_file_type(FILE_TYPES[file_type][0])
+    prefix = "ALL" if file_type == "f32" else "MOSTLY"
+    writer.add_file_type(gguf.LlamaFileType[f"{prefix}_{file_type.upper()}"])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     table = (*_REST, *(_FUSED if family.gguf_fused else _SEPARATE))
     entries = list(written_out(table, config, tensors))
@@ -212,7 +240,7 @@ def _in_the_way(config: DecoderConfig) -> list[str]:
     return found
 
 
-def _add_settings(writer: gguf.GGUFWriter, settings: Mapping[str, Any]) -> None:
+def _add_settings(writer: "gguf.GGUFWriter", settings: Mapping[str, Any]) -> None:
     for key, value in settings.items():
         name = f"{writer.arch}.{key}"
         if isinstance(value, bool):
@@ -226,19 +254,22 @@ def _add_settings(writer: gguf.GGUFWriter, settings: Mapping[str, Any]) -> None:
 
 
 def _add_tensor(
-    writer: gguf.GGUFWriter,
+    writer: "gguf.GGUFWriter",
     family: Family,
     config: DecoderConfig,
     entry: Weight,
-    tensor: Tensor,
+    tensor: "Tensor",
     file_type: str,
 ) -> None:
+    import gguf
+    import torch
+
     part = entry.theirs.split(".")[-2]
     if family.gguf_permuted and part in ("attn_q", "attn_k"):
         tensor = interleaved(tensor, config.heads if part == "attn_q" else config.kv_heads)
     if config.norm_offset and entry.theirs.endswith("norm.weight"):
         tensor = tensor + 1
-    kind = FILE_TYPES[file_type][1]
+    kind = gguf.GGMLQuantizationType[file_type.upper()]
     if tensor.dim() == 1 or part == "position_embd":
         kind = gguf.GGMLQuantizationType.F32
     elif file_type in ("q4_0", "q4_1") and part in ("token_embd", "output"):

@@ -1,4 +1,4 @@
-"""The tensors of a GGUF file: where each lies, and its values in float32."""
+"""The tensors of a GGUF file: where each lies, its rows as they are, and its values in float32."""
 
 import math
 import mmap
@@ -6,19 +6,20 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import gguf
 import numpy as np
-import torch
-from gguf.quants import QuantError
-from torch import Tensor
 
 from shizuku.errors import CheckpointError
 from shizuku.text.gguf_header import HeaderReader
 
+if TYPE_CHECKING:
+    import gguf
+    from torch import Tensor
+
+ALIGNMENT = 32
+"""Bytes of whose multiples tensors begin at, where a file does not say otherwise."""
 _MOST_DIMENSIONS = 4
-_FLOATS = {gguf.GGMLQuantizationType.F32: np.float32, gguf.GGMLQuantizationType.F16: np.float16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,10 @@ class TensorEntry:
     """First byte, from the start of the file."""
 
 
-class GGUFTensors(Mapping[str, Tensor]):
-    """The tensors of a mapped GGUF file by name, dequantised to float32 when asked for.
+class GGUFFile:
+    """A mapped GGUF file; it is unmapped when the last view of it is gone.
 
-    A file or a tensor that is damaged, or of a type that the `gguf` package cannot dequantise, raises
-    CheckpointError.
+    A header that is damaged raises CheckpointError.
     """
 
     metadata: Mapping[str, Any]
@@ -51,9 +51,7 @@ class GGUFTensors(Mapping[str, Tensor]):
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             reader = HeaderReader(mapped)
             self.metadata = reader.read()
-            self.entries = _entries(
-                reader, self.metadata.get("general.alignment", gguf.GGUF_DEFAULT_ALIGNMENT)
-            )
+            self.entries = _entries(reader, self.metadata.get("general.alignment", ALIGNMENT))
         except OSError as error:
             raise CheckpointError(f"cannot be read: {error.strerror or error}") from error
         except (ValueError, struct.error, OverflowError) as error:
@@ -61,6 +59,37 @@ class GGUFTensors(Mapping[str, Tensor]):
                 raise
             raise CheckpointError(f"truncated, damaged or no GGUF file: {error}") from error
         self._data = np.frombuffer(mapped, dtype=np.uint8)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every tensor."""
+        return {name: entry.shape for name, entry in self.entries.items()}
+
+    def rows(self, name: str, block: int, block_bytes: int) -> np.ndarray:
+        """A tensor as it lies in the file: uint8 [..., bytes of a row], a view.
+
+        `block` numbers take `block_bytes`. A shape that is no multiple of the block, and a tensor that
+        reaches beyond the file's end, raise CheckpointError.
+        """
+        entry = self.entries[name]
+        if not entry.shape or 0 in entry.shape or entry.shape[-1] % block:
+            raise CheckpointError(
+                f"tensor {name} has shape {list(entry.shape)}; {kind_name(entry.kind)} has blocks of {block}"
+            )
+        row_bytes = entry.shape[-1] // block * block_bytes
+        end = entry.offset + row_bytes * math.prod(entry.shape[:-1])
+        if end > len(self._data):
+            raise CheckpointError(
+                f"truncated: tensor {name} ends at byte {end:,}, the file at {len(self._data):,}"
+            )
+        return self._data[entry.offset : end].reshape(*entry.shape[:-1], row_bytes)
+
+
+class GGUFTensors(GGUFFile, Mapping[str, "Tensor"]):
+    """The tensors of a mapped GGUF file by name, dequantised to float32 when asked for.
+
+    A tensor that is damaged, or of a type that the `gguf` package cannot dequantise, raises CheckpointError.
+    """
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
@@ -71,38 +100,43 @@ class GGUFTensors(Mapping[str, Tensor]):
     def __contains__(self, name: object) -> bool:
         return name in self.entries
 
-    def __getitem__(self, name: str) -> Tensor:
-        entry = self.entries[name]
-        kind, row_bytes = _row(name, entry)
-        end = entry.offset + row_bytes * math.prod(entry.shape[:-1])
-        if end > len(self._data):
-            raise CheckpointError(
-                f"truncated: tensor {name} ends at byte {end:,}, the file at {len(self._data):,}"
-            )
-        raw = self._data[entry.offset : end].reshape(*entry.shape[:-1], row_bytes)
-        if kind in _FLOATS:
-            return torch.from_numpy(raw.view(_FLOATS[kind]).astype(np.float32))
-        try:
-            values = gguf.quants.dequantize(raw, kind)
-        except (NotImplementedError, QuantError, ValueError) as error:
-            raise CheckpointError(
-                f"tensor {name} of type {kind.name} cannot be dequantised: {error}"
-            ) from error
-        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+    def __getitem__(self, name: str) -> "Tensor":
+        import torch
+
+        return torch.from_numpy(dequantised(self, name))
 
 
-def _row(name: str, entry: TensorEntry) -> tuple[gguf.GGMLQuantizationType, int]:
-    """Return a tensor's type and the bytes of one row."""
+def dequantised(file: GGUFFile, name: str) -> np.ndarray:
+    """A tensor's values in float32; raises CheckpointError as `GGUFTensors`."""
+    import gguf
+    from gguf.quants import QuantError
+
+    kind, block, block_bytes = _type(name, file.entries[name])
+    raw = file.rows(name, block, block_bytes)
+    try:
+        # Never a view: nothing may be written into the mapped file.
+        return np.require(gguf.quants.dequantize(raw, kind), np.float32, ["C", "W"])
+    except (NotImplementedError, QuantError, ValueError) as error:
+        raise CheckpointError(f"tensor {name} of type {kind.name} cannot be dequantised: {error}") from error
+
+
+def kind_name(kind: int) -> str:
+    """The name of a ggml type, as its package spells it."""
+    import gguf
+
+    known = {member.value: member.name for member in gguf.GGMLQuantizationType}
+    return known.get(kind, f"ggml type {kind}")
+
+
+def _type(name: str, entry: TensorEntry) -> "tuple[gguf.GGMLQuantizationType, int, int]":
+    """A tensor's type, the numbers in one of its blocks and the bytes of one."""
+    import gguf
+
     try:
         kind = gguf.GGMLQuantizationType(entry.kind)
-        block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
+        return kind, *gguf.GGML_QUANT_SIZES[kind]
     except (ValueError, KeyError) as error:
         raise CheckpointError(f"tensor {name} is of ggml type {entry.kind}, which is not known") from error
-    if not entry.shape or 0 in entry.shape or entry.shape[-1] % block:
-        raise CheckpointError(
-            f"tensor {name} has shape {list(entry.shape)}; {kind.name} has blocks of {block}"
-        )
-    return kind, entry.shape[-1] // block * block_bytes
 
 
 def _entries(reader: HeaderReader, alignment: object) -> dict[str, TensorEntry]:

@@ -1,21 +1,32 @@
-"""Hugging Face directories: config.json and safetensors, both ways. Nothing is ever unpickled."""
+"""Hugging Face directories: config.json and safetensors, both ways. Nothing is ever unpickled.
+
+Torch is imported by the two functions that give tensors, and by no other.
+"""
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from shizuku.checkpoints.families import Family, families, family_of
-from shizuku.checkpoints.weights import Weight, expected_shapes, few, to_ours, to_theirs, written_out
+from shizuku.checkpoints.weights import (
+    Source,
+    Weight,
+    expected_shapes,
+    few,
+    find_sources,
+    take_all,
+    to_theirs,
+    written_out,
+)
 from shizuku.config import from_dict, to_dict
 from shizuku.errors import CheckpointError, ConfigError
-from shizuku.models.decoder import DecoderConfig
+from shizuku.models.decoder_config import DecoderConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 OWN_MODEL_TYPE = "shizuku-decoder"
 """The model_type of decoders that no Hugging Face architecture can express; AutoModel refuses it."""
@@ -60,23 +71,33 @@ def config_from_huggingface(foreign: Mapping[str, Any]) -> DecoderConfig:
         raise CheckpointError(str(error)) from error
 
 
-def load_weights(directory: str | Path, config: DecoderConfig | None = None) -> dict[str, Tensor]:
+def load_weights(directory: str | Path, config: DecoderConfig | None = None) -> "dict[str, Tensor]":
     """Return the weights of a checkpoint directory under our names, in float32.
 
     Reads model.safetensors or the shards that model.safetensors.index.json lists. Tensors that are missing,
     unexpected or of the wrong shape, and files that are damaged or absent, raise CheckpointError naming them.
     """
+    import torch
+
     directory = Path(directory)
     config = config or read_config(directory)
-    model_type = read_json(directory / "config.json").get("model_type")
-    family = None if model_type == OWN_MODEL_TYPE else family_of(model_type)
     tensors: dict[str, Tensor] = {}
     for path in weight_files(directory):
         tensors.update(_read_safetensors(path))
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    floats = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
     try:
-        return from_huggingface_tensors(family, config, tensors)
+        sources = directory_sources(
+            directory, config, shapes, same=lambda one, other: torch.equal(tensors[one], tensors[other])
+        )
+        for name in {source.theirs for source in sources}:
+            if tensors[name].dtype not in floats:
+                raise CheckpointError(
+                    f"tensor {name} is of type {tensors[name].dtype}; expected floating-point weights"
+                )
     except CheckpointError as error:
         raise CheckpointError(f"{directory}: {error}") from error
+    return {source.ours: rows.to(torch.float32).contiguous() for source, rows in take_all(sources, tensors)}
 
 
 def weight_files(directory: Path) -> list[Path]:
@@ -106,7 +127,9 @@ def weight_files(directory: Path) -> list[Path]:
     return [directory / name for name in names]
 
 
-def _read_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
+def _read_safetensors(path: Path) -> "Iterator[tuple[str, Tensor]]":
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, framework="pt") as opened:
             for name in opened.keys():  # noqa: SIM118 (safe_open is no mapping)
@@ -115,33 +138,45 @@ def _read_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
         raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from error
 
 
-def from_huggingface_tensors(
-    family: Family | None, config: DecoderConfig, tensors: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """Return foreign tensors under our names in float32; None as family means that they are ours already."""
-    if family is None:
+def directory_sources(
+    directory: Path,
+    config: DecoderConfig,
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    same: Callable[[str, str], bool],
+) -> list[Source]:
+    """Return where each of our tensors is found among those of a directory, given their shapes.
+
+    `same` says whether two of them are equal: a tied output matrix may stand in the file beside the
+    embedding. Tensors that are missing, unexpected or of the wrong shape raise CheckpointError naming them.
+    """
+    model_type = read_json(directory / "config.json").get("model_type")
+    if model_type == OWN_MODEL_TYPE:
         own = tuple(Weight(theirs=name, ours=(name,)) for name in expected_shapes(config))
-        found, strangers = to_ours(own, config, tensors, lambda name: (name,))
+        sources, strangers = find_sources(own, config, shapes, lambda name: (name,))
     else:
+        family = family_of(model_type)
         prefixed = partial(_written, family)
-        found, strangers = to_ours(family.weights, config, tensors, lambda bare: (prefixed(bare), bare))
-        strangers = _without_harmless(family, config, tensors, strangers)
+        sources, strangers = find_sources(family.weights, config, shapes, lambda bare: (prefixed(bare), bare))
+        strangers = _without_harmless(family, config, strangers, {s.ours: s.theirs for s in sources}, same)
     if strangers:
         raise CheckpointError(f"{len(strangers)} tensors are not part of the model: {few(strangers)}")
-    return found
+    return sources
 
 
 def _without_harmless(
-    family: Family, config: DecoderConfig, tensors: Mapping[str, Tensor], strangers: list[str]
+    family: Family,
+    config: DecoderConfig,
+    strangers: list[str],
+    found: Mapping[str, str],
+    same: Callable[[str, str], bool],
 ) -> list[str]:
     if family.ignored is not None:
         ignored = re.compile(family.ignored)
         strangers = [name for name in strangers if not ignored.fullmatch(name.removeprefix(family.prefix))]
     output = f"{family.output}.weight"
     if config.tie_embeddings and output in strangers:
-        bare = next(entry.theirs for entry in family.weights if entry.ours == ("embedding.weight",))
-        embedding = tensors.get(family.prefix + bare, tensors.get(bare))
-        if embedding is None or not torch.equal(embedding, tensors[output]):
+        if not same(found["embedding.weight"], output):
             raise CheckpointError(f"the config ties the embeddings, but {output} differs from the embedding")
         strangers.remove(output)
     return strangers
@@ -157,8 +192,8 @@ def huggingface_family(config: DecoderConfig) -> Family | None:
 
 
 def to_huggingface(
-    config: DecoderConfig, state_dict: Mapping[str, Tensor]
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    config: DecoderConfig, state_dict: "Mapping[str, Tensor]"
+) -> "tuple[dict[str, Any], dict[str, Tensor]]":
     """Return the keys of config.json and the tensors of model.safetensors, as transformers opens them.
 
     A config that no family expresses gets model_type "shizuku-decoder" with our own keys and names.

@@ -1,16 +1,14 @@
-"""From what a person types to a checkpoint: a path, a pulled or found model, a name that can be pulled."""
+"""From what a person types to a checkpoint: a path, a pulled or found model, a name that can be pulled.
+
+What looks elsewhere than at a path and among the pulled models is imported when it comes to that.
+"""
 
 import os
 import re
 from pathlib import Path
 
-from shizuku.checkpoints.catalogue import CATALOGUE
-from shizuku.checkpoints.fetch import announce, pull
-from shizuku.checkpoints.found import find_model, find_models
 from shizuku.checkpoints.home import pulled_model, pulled_models
-from shizuku.checkpoints.hub import HUB_ID
 from shizuku.checkpoints.kinds import EXPECTED, kind_of, only_gguf
-from shizuku.checkpoints.near import near_names
 from shizuku.checkpoints.replacing import recover
 from shizuku.errors import CheckpointError
 
@@ -36,6 +34,17 @@ def resolve(name_or_path: str | Path, *, allow_pull: bool = True) -> Path:
         pulled = pulled_model(name)
         if pulled is not None:
             return pulled.path
+    return _elsewhere(name, allow_pull)
+
+
+def _elsewhere(name: str, allow_pull: bool) -> Path:
+    """A model of another tool, or one that can be pulled."""
+    from shizuku.checkpoints.catalogue import CATALOGUE
+    from shizuku.checkpoints.fetch import announce, pull
+    from shizuku.checkpoints.found import find_model, find_models
+    from shizuku.checkpoints.hub import HUB_ID
+    from shizuku.checkpoints.near import near_names
+
     found = find_model(name)
     if found is not None:
         return found.path

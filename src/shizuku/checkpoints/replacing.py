@@ -7,10 +7,8 @@ No step needs a lock: a process that finds the place taken again simply begins t
 a workspace in use from one that a dead process left.
 """
 
-import ctypes
 import errno
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Collection, Iterator
@@ -45,7 +43,7 @@ def workspace(target: Path) -> Iterator[Path]:
 
 def _make_and_lock(target: Path) -> tuple[Path, int | None]:
     while True:
-        made = target.with_name(f".{target.name}.tmp-{time.time_ns():x}.{secrets.token_hex(4)}")
+        made = target.with_name(f".{target.name}.tmp-{time.time_ns():x}.{os.urandom(4).hex()}")
         made.mkdir()
         if not LOCKS:
             return made, None
@@ -185,6 +183,8 @@ def _siblings(target: Path, kind: str) -> list[Path]:
 
 def _exchange(made: Path, target: Path) -> bool:
     """Swap two directories in one step; False where the kernel or the file system can't."""
+    import ctypes
+
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if os.name == "posix" else None
     if rename is None:
         return False

@@ -1,11 +1,8 @@
 """The run record (`run.json`): how a checkpoint came to be, in plain JSON."""
 
-import datetime
 import json
 import math
-import subprocess
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +25,9 @@ def run_record(
     `parent` is the checkpoint that training began with: its name and digest are kept. The version of Shizuku,
     the time (UTC), and the git revision of the current directory, where there is one, are added.
     """
+    import datetime
+    from importlib.metadata import version
+
     return {
         "shizuku": version("shizuku"),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -43,6 +43,8 @@ def run_record(
 
 def git_revision() -> str | None:
     """The git revision of the current directory, with `-dirty` if files were changed; None outside of git."""
+    import subprocess
+
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)

@@ -1,15 +1,29 @@
-"""Foreign tensors under our names: tables of what corresponds to what, and their use."""
+"""Foreign tensors under our names: tables of what corresponds to what, and their use.
 
+One table serves PyTorch's tensors and numpy's arrays alike: all that is done to rows is to turn them over, to
+group them and to take some. Only `to_theirs` imports torch.
+"""
+
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeVar
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from shizuku.errors import CheckpointError
-from shizuku.models.decoder import Decoder, DecoderConfig
+from shizuku.models.decoder_config import DecoderConfig
+from shizuku.models.parameter_shapes import parameter_shapes
 
-_FLOATS = {torch.float32, torch.float16, torch.bfloat16, torch.float64}
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Rows = TypeVar("Rows", "Tensor", np.ndarray)
+"""A tensor, or an array: of numbers, or of rows that are packed into bytes."""
+MOST_BYTES = 1 << 63
+"""What no tensor can have."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,13 +55,12 @@ def weight(theirs: str, *ours: str, transposed: bool = False, by_head: bool = Fa
     )
 
 
-def expected_shapes(config: DecoderConfig) -> dict[str, torch.Size]:
+def expected_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
     """Return the name and shape of every parameter of this config; impossible sizes raise CheckpointError."""
-    try:
-        with torch.device("meta"):
-            return {name: tensor.shape for name, tensor in Decoder(config).state_dict().items()}
-    except (RuntimeError, TypeError, OverflowError) as error:  # torch's answers to sizes beyond 64 bits
-        raise CheckpointError(f"the config's sizes are impossible: {config}") from error
+    shapes = parameter_shapes(config)
+    if any(4 * math.prod(shape) >= MOST_BYTES for shape in shapes.values()):
+        raise CheckpointError(f"the config's sizes are impossible: {config}")
+    return shapes
 
 
 def written_out(
@@ -62,40 +75,78 @@ def written_out(
                 yield replace(entry, theirs=theirs, ours=ours, groups=groups)
 
 
-def to_ours(
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where one of our tensors is found: some rows of a foreign one."""
+
+    ours: str
+    """Our name."""
+    shape: tuple[int, ...]
+    """Our shape."""
+    theirs: str
+    """The foreign name, as it is spelled in the file."""
+    entry: Weight
+    """The entry of the table, written out."""
+    before: int
+    """How many of the foreign rows of each group belong to the tensors before this one."""
+
+    def take(self, tensor: Rows) -> Rows:
+        """Return this tensor's rows of the foreign one; a view where that is possible."""
+        rows = tensor.T if self.entry.transposed else tensor
+        if len(self.entry.ours) == 1:
+            return rows
+        count, rest = self.shape[0] // self.entry.groups, rows.shape[1:]
+        grouped = rows.reshape(self.entry.groups, -1, *rest)
+        return grouped[:, self.before : self.before + count].reshape(-1, *rest)
+
+
+def find_sources(
     weights: tuple[Weight, ...],
     config: DecoderConfig,
-    tensors: Mapping[str, Tensor],
+    shapes: Mapping[str, tuple[int, ...]],
     names: Callable[[str], tuple[str, ...]],
-) -> tuple[dict[str, Tensor], list[str]]:
-    """Return foreign tensors under our names in float32, and the names of those that were not used.
+) -> tuple[list[Source], list[str]]:
+    """Return where each of our tensors is found, and the names of the foreign tensors that are not used.
 
-    `names` gives the spellings under which an entry may be found. Tensors that are missing or of the wrong
-    shape raise CheckpointError naming them.
+    `shapes` are those of the foreign tensors; `names` gives the spellings under which an entry may be found.
+    Tensors that are missing or of the wrong shape raise CheckpointError naming them.
     """
-    if config.layers > len(tensors):
+    if config.layers > len(shapes):
         raise CheckpointError(
-            f"the config says {config.layers:,} layers, but there are {len(tensors)} tensors"
+            f"the config says {config.layers:,} layers, but there are {len(shapes)} tensors"
         )
     expected = expected_shapes(config)
-    found: dict[str, Tensor] = {}
-    used, missing = set(), []
+    sources: list[Source] = []
+    missing = []
     for entry in written_out(weights, config, expected):
         spellings = names(entry.theirs)
-        name = next((spelling for spelling in spellings if spelling in tensors), None)
+        name = next((spelling for spelling in spellings if spelling in shapes), None)
         if name is None:
             missing.append(spellings[0])
             continue
-        used.add(name)
-        shapes = [expected[ours] for ours in entry.ours]
-        found.update(zip(entry.ours, _split(name, tensors[name], shapes, entry), strict=True))
+        parts = [expected[ours] for ours in entry.ours]
+        _check_shape(name, tuple(shapes[name]), parts, entry)
+        before = 0
+        for ours, shape in zip(entry.ours, parts, strict=True):
+            sources.append(Source(ours, shape, name, entry, before))
+            before += shape[0] // entry.groups
     if missing:
         raise CheckpointError(f"{len(missing)} tensors are missing: {few(missing)}")
-    return found, sorted(set(tensors) - used)
+    return sources, sorted(set(shapes) - {source.theirs for source in sources})
 
 
-def to_theirs(entry: Weight, state_dict: Mapping[str, Tensor]) -> Tensor:
+def take_all(sources: list[Source], tensors: Mapping[str, Rows]) -> Iterator[tuple[Source, Rows]]:
+    """Yield each source with its rows; a foreign tensor of which several are made is looked up once."""
+    for theirs, together in groupby(sources, key=attrgetter("theirs")):
+        tensor = tensors[theirs]
+        for source in together:
+            yield source, source.take(tensor)
+
+
+def to_theirs(entry: Weight, state_dict: "Mapping[str, Tensor]") -> "Tensor":
     """Return the foreign tensor of one written-out entry."""
+    import torch
+
     parts = [state_dict[name].detach() for name in entry.ours]
     stacked = parts[0]
     if len(parts) > 1:
@@ -109,15 +160,8 @@ def few(names: list[str]) -> str:
     return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
-def _split(name: str, tensor: Tensor, shapes: list[torch.Size], entry: Weight) -> list[Tensor]:
-    if tensor.dtype not in _FLOATS:
-        raise CheckpointError(f"tensor {name} is of type {tensor.dtype}; expected floating-point weights")
-    stacked = torch.Size((sum(shape[0] for shape in shapes), *shapes[0][1:]))
-    wanted = torch.Size(reversed(stacked)) if entry.transposed else stacked
-    if tensor.shape != wanted:
-        raise CheckpointError(f"tensor {name} has shape {list(tensor.shape)}; the config says {list(wanted)}")
-    tensor = tensor.to(torch.float32)
-    rows = tensor.t() if entry.transposed else tensor
-    grouped = rows.reshape(entry.groups, -1, *rows.shape[1:])
-    parts = grouped.split([shape[0] // entry.groups for shape in shapes], dim=1)
-    return [part.reshape(shape).contiguous() for part, shape in zip(parts, shapes, strict=True)]
+def _check_shape(name: str, seen: tuple[int, ...], parts: list[tuple[int, ...]], entry: Weight) -> None:
+    stacked = (sum(shape[0] for shape in parts), *parts[0][1:])
+    wanted = stacked[::-1] if entry.transposed else stacked
+    if seen != wanted:
+        raise CheckpointError(f"tensor {name} has shape {list(seen)}; the config says {list(wanted)}")

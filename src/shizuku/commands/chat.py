@@ -83,9 +83,6 @@ class Session:
         quiet: bool,
     ) -> None:
         """Begin a conversation; `quiet` keeps stdout for the JSON object and sends answers to stderr."""
-        from shizuku.inference.generation import KeptState
-
-        self._kept = KeptState()
         self.lm, self.name, self.settings, self.system = lm, name, dict(settings), system
         self.out = sys.stderr if quiet else sys.stdout
         self.templated = "chat" in lm.capabilities
@@ -124,12 +121,12 @@ class Session:
         settings = {**self.settings, "seed": self.settings.get("seed", 0) + self._answers}
         if self.templated:
             system = [{"role": "system", "content": self.system}] if self.system else []
-            return self.lm.stream_chat([*system, *messages], kept=self._kept, **settings)
+            return self.lm.stream_chat([*system, *messages], **settings)
         return self.lm.stream(self._transcript(messages), **settings)
 
     def _transcript(self, messages: list[dict[str, Any]]) -> str:
         """The conversation as plain text, without the oldest exchanges where it would not fit."""
-        from shizuku.text.conversation import fit_conversation
+        from shizuku.text.window import fit_conversation
 
         def join(some: Any) -> str:
             return "\n".join(message["content"] for message in some)

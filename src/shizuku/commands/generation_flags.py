@@ -1,7 +1,7 @@
 """The flags that verbs which make text share."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -23,7 +23,11 @@ class ModelFlags(VerbConfig):
     context: Annotated[int | None, tyro.conf.arg(aliases=["-c"])] = None
     """Window in tokens; none: the model's own."""
     threads: Annotated[int | None, tyro.conf.arg(aliases=["-t"])] = None
-    """Threads to compute with; none: as many as PyTorch chooses."""
+    """Threads to compute with; none: as many as there are processors."""
+    runtime: Literal["auto", "native", "torch"] = "auto"
+    """What computes: the native library with packed weights, torch with unpacked ones, or what can."""
+    cache: Literal["auto", "f32", "f16", "int8"] = "auto"
+    """Type of the native cache; auto: f16 beside packed integers, f32 beside floats."""
 
     def chosen(self, default: str | None = None) -> str:
         """The model asked for, or `default`; ConfigError if there is none, or two different ones."""
@@ -40,13 +44,11 @@ class ModelFlags(VerbConfig):
         """The model, after setting the threads; raises as `LanguageModel.load`, ConfigError for the flags."""
         name = self.chosen(default)
         check_threads(self.threads)
-        import torch
-
         from shizuku.language_model import LanguageModel
 
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
-        return LanguageModel.load(name, context=self.context)
+        return LanguageModel.load(
+            name, context=self.context, threads=self.threads, runtime=self.runtime, cache=self.cache
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

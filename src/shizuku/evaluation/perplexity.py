@@ -9,8 +9,10 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from shizuku.errors import ConfigError, DocumentError
-from shizuku.inference.scoring import PASS_TOKENS, Span, score_spans
+from shizuku.inference.scoring import PASS_TOKENS, Passage, score_passages
 from shizuku.language_model import LanguageModel
 from shizuku.progress import bar, warn_once
 from shizuku.text.documents import Document
@@ -72,7 +74,7 @@ def evaluate_text(
             "scored, and its bytes are not counted"
         )
     count = _Count()
-    waiting: list[Span] = []
+    waiting: list[Passage] = []
     with bar("scoring", _total_bytes(texts), "bytes") as progress:
         for text in texts:
             text = text if isinstance(text, str) else text.text
@@ -84,8 +86,8 @@ def evaluate_text(
                 count.documents += 1
                 count.unscored += start is None
                 count.bytes += size - skipped
-            for span in windows(sequence, window, stride):
-                waiting.append(span)
+            for passage in windows(sequence, window, stride):
+                waiting.append(passage)
                 if sum(len(other.ids) for other in waiting) >= TOKENS_AT_ONCE:
                     count.add(lm, waiting)
                     progress.update(note=count.note())
@@ -119,13 +121,13 @@ def check_window(context: int, window: int | None, stride: int | None) -> tuple[
     return window, stride
 
 
-def windows(ids: Sequence[int], window: int, stride: int) -> Iterator[Span]:
+def windows(ids: Sequence[int], window: int, stride: int) -> Iterator[Passage]:
     """The windows over one document, whose targets together are every token but the first, each once."""
     scored = 1
     while scored < len(ids):
         end = min(len(ids), window if scored == 1 else scored + stride)
         begin = max(0, end - window)
-        yield Span(ids[begin:end], scored - begin)
+        yield Passage(ids[begin:end], scored - begin)
         scored = end
 
 
@@ -136,9 +138,9 @@ class _Count:
         self.documents = self.tokens = self.bytes = self.unscored = 0
         self.nats = 0.0
 
-    def add(self, lm: LanguageModel, spans: Sequence[Span]) -> None:
-        for score in score_spans(lm.model, spans):
-            self.nats -= float(score.logprobs_N.double().sum())
+    def add(self, lm: LanguageModel, passages: Sequence[Passage]) -> None:
+        for score in score_passages(lm.engine, passages):
+            self.nats -= float(score.logprobs_N.sum(dtype=np.float64))
             self.tokens += len(score.logprobs_N)
 
     def note(self) -> str:

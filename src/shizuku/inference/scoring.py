@@ -1,33 +1,35 @@
 """How probable a model finds given tokens: log-probabilities of targets behind what stands before them.
 
-B spans of one pass, T tokens, N targets, D width, V vocabulary. The logits of a whole pass are never held:
-only vectors before a target are unembedded, a slice at a time.
+T tokens, N targets, D width, V vocabulary. The logits of a whole text are never held: what is longer than
+fits is read in pieces, with the engine's cache between them.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Integral
-from typing import Any
+from itertools import pairwise
 
-import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
+import numpy as np
+from jaxtyping import Bool, Float
 
 from shizuku.errors import ModelError
-from shizuku.inference.generation import DecoderLike, check_prompt
+from shizuku.inference import sampling
+from shizuku.inference.engine import Engine
+from shizuku.inference.runtime import Span
+from shizuku.inference.validation import check_prompt
 
-# Tokens of one pass, padding included: enough for full-speed matrix products, small enough for a laptop.
+# Tokens of one pass: enough for full-speed matrix products, small enough for a laptop.
 PASS_TOKENS = 4096
 # Logits held at once, in elements: 64 MB of float32.
 LOGITS_AT_ONCE = 16_000_000
+# So many tokens without targets before the first one are worth a pass of their own, without logits.
+SILENT_TOKENS = 32
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Score:
     """How probable a model finds one text."""
 
-    token_logprobs: Tensor
+    token_logprobs: Float[np.ndarray, "T"]
     """Log-probability of each scored token in nats, float32 [T], at most 0."""
     is_greedy: bool
     """Whether every scored token is the one that greedy decoding takes."""
@@ -39,11 +41,11 @@ class Score:
     @property
     def logprob(self) -> float:
         """Log-probability of the scored tokens together, in nats."""
-        return float(self.token_logprobs.double().sum())
+        return float(self.token_logprobs.sum(dtype=np.float64))
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Passage:
     """A sequence of token ids of which those from `first` on are scored."""
 
     ids: Sequence[int]
@@ -52,18 +54,18 @@ class Span:
     """Index of the first target, at least 1: the first token of a sequence has nothing before it."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpanScore:
-    """What a model says of the targets of one span."""
+@dataclass(frozen=True, slots=True, eq=False)
+class PassageScore:
+    """What a model says of the targets of one passage."""
 
-    logprobs_N: Float[Tensor, "N"]
+    logprobs_N: Float[np.ndarray, "N"]
     """Log-probability of each target in nats, float32, at most 0."""
-    greedy_N: Bool[Tensor, "N"]
+    greedy_N: Bool[np.ndarray, "N"]
     """Whether each target is what greedy decoding would have chosen."""
 
 
 def score_sequences(
-    model: DecoderLike,
+    engine: Engine,
     sequences: Sequence[Sequence[int]],
     *,
     prefixes: Sequence[Sequence[int]],
@@ -73,7 +75,7 @@ def score_sequences(
 
     Raises ModelError for a sequence that is empty or doesn't fit `context` together with its prefix.
     """
-    spans = []
+    passages = []
     for number, (prefix, ids) in enumerate(zip(prefixes, sequences, strict=True)):
         if not ids:
             raise ModelError(f"text {number} is empty: there is nothing to score")
@@ -83,50 +85,48 @@ def score_sequences(
                 f"length is {context}: shorten it, or measure a long text with `shizuku eval --text`, which "
                 "goes over it in windows"
             )
-        spans.append(Span([*prefix, *ids], max(len(prefix), 1)))
+        passages.append(Passage([*prefix, *ids], max(len(prefix), 1)))
+    found = score_passages(engine, passages)
     return [
-        Score(found.logprobs_N, bool(found.greedy_N.all()), tuple(span.ids[span.first :]), int(not prefix))
-        for found, span, prefix in zip(score_spans(model, spans), spans, prefixes, strict=True)
+        Score(score.logprobs_N, bool(score.greedy_N.all()), tuple(one.ids[one.first :]), int(not prefix))
+        for score, one, prefix in zip(found, passages, prefixes, strict=True)
     ]
 
 
-def one_sequence(token_ids: Any, what: str = "token_ids") -> list[int]:
-    """The ids as a list; ModelError for a batch, whose padding could not be told from text."""
-    shape = getattr(token_ids, "shape", None)
-    values = list(token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids)
-    if (shape is not None and len(shape) != 1) or any(isinstance(v, list | tuple) for v in values):
-        seen = f"a tensor of shape {tuple(shape)}" if shape is not None else "a list of lists"
-        raise ModelError(
-            f"{what}: expected the ids of one sequence, without padding; got {seen}. Padding can't be told "
-            "from text by its id (it may equal the end token): pass each sequence by itself, or call "
-            "lm.model(ids_BT, segments_BT=…) with -1 where there is padding"
-        )
-    strange = [value for value in values if not isinstance(value, Integral) or isinstance(value, bool)]
-    if strange:
-        raise ModelError(f"{what}: expected token ids (whole numbers), got {strange[0]!r}")
-    return [int(value) for value in values]
+def score_passages(engine: Engine, passages: Sequence[Passage]) -> list[PassageScore]:
+    """Score every passage; those of similar length share a pass, which changes nothing but the speed.
 
-
-def score_spans(model: DecoderLike, spans: Sequence[Span]) -> list[SpanScore]:
-    """Score every span; spans of similar length share a pass, which changes nothing but the speed.
-
-    Raises ModelError for a span that is longer than the context or has ids outside the vocabulary.
+    Raises ModelError for a passage that is longer than the context or has ids outside the vocabulary.
     """
-    for span in spans:
-        assert 1 <= span.first <= len(span.ids), "a target needs a token before it"
-        check_prompt(span.ids, 0, context=model.config.context, vocab_size=model.config.vocab_size)
-    scores: dict[int, SpanScore] = {}
-    for group in _groups([len(span.ids) for span in spans]):
-        found = _score_pass(model, [spans[number] for number in group])
+    runtime = engine.runtime
+    for passage in passages:
+        assert 1 <= passage.first <= len(passage.ids), "a target needs a token before it"
+        check_prompt(passage.ids, 0, context=runtime.context, vocab_size=runtime.vocab_size)
+    scores: dict[int, PassageScore] = {}
+    rows = max(1, LOGITS_AT_ONCE // runtime.vocab_size)
+    for group in _groups([len(passage.ids) for passage in passages], min(PASS_TOKENS, rows)):
+        found = _score_group(engine, [passages[number] for number in group], rows)
         scores.update(zip(group, found, strict=True))
-    return [scores[number] for number in range(len(spans))]
+    return [scores[number] for number in range(len(passages))]
 
 
-def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indices of spans that share a pass: sorted by length, at most PASS_TOKENS with their padding."""
+def whole_logits(engine: Engine, ids: Sequence[int]) -> Float[np.ndarray, "T V"]:
+    """Logits float32 [T, V] of what comes after each token of one sequence, which is read anew."""
+    with engine.borrowed(len(ids)) as blocks:
+        return engine.runtime.forward([Span(ids, 0, blocks, "all")])
+
+
+def whole_vectors(engine: Engine, ids: Sequence[int]) -> Float[np.ndarray, "T D"]:
+    """Vectors behind the final norm float32 [T, D] of one sequence, which is read anew."""
+    with engine.borrowed(len(ids)) as blocks:
+        return engine.runtime.hidden([Span(ids, 0, blocks, "all")])
+
+
+def _groups(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Indices of passages that share a pass: sorted by length, at most so many tokens with their padding."""
     group: list[int] = []
     for number in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
-        if group and lengths[group[0]] * (len(group) + 1) > PASS_TOKENS:
+        if group and lengths[group[0]] * (len(group) + 1) > most:
             yield group
             group = []
         group.append(number)
@@ -134,35 +134,68 @@ def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield group
 
 
-@torch.no_grad()  # not inference mode: callers may go on computing with the scores
-def _score_pass(model: DecoderLike, spans: Sequence[Span]) -> list[SpanScore]:
-    device = model.unembedding_weight_VD.device
-    lengths_B = torch.tensor([len(span.ids) for span in spans], device=device)
-    longest = int(lengths_B.max())
-    # The last token of a span predicts nothing that is asked for, but belongs to longer spans' columns.
-    ids_BT = torch.tensor([[*span.ids, *[0] * (longest - len(span.ids))] for span in spans], device=device)
-    segments_BT = None
-    if int(lengths_B.min()) < longest:
-        segments_BT = torch.where(torch.arange(longest, device=device) < lengths_B[:, None], 0, -1)
-    x_BTD = model.hidden(ids_BT, segments_BT=segments_BT)
-    x_ND = torch.cat([x_BTD[b, s.first - 1 : len(s.ids) - 1] for b, s in enumerate(spans)])
-    targets_N = torch.cat([ids_BT[b, s.first : len(s.ids)] for b, s in enumerate(spans)])
-    counts = [len(span.ids) - span.first for span in spans]
-    logprobs_N, greedy_N = score_targets(model, x_ND, targets_N)
+def _score_group(engine: Engine, passages: Sequence[Passage], rows: int) -> list[PassageScore]:
+    size = engine.runtime.block_tokens
+    counts = [-(-len(passage.ids) // size) for passage in passages]
+    found: list[tuple[list[np.ndarray], list[np.ndarray]]] = [([], []) for _ in passages]
+    with engine.borrowed(sum(counts) * size) as blocks:
+        places = np.cumsum([0, *counts])
+        own = [blocks[a:b] for a, b in pairwise(places)]
+        for pieces in _passes(passages, rows):
+            spans = [
+                Span(passages[n].ids[begin:end], begin, own[n], "all" if scored else "none")
+                for n, begin, end, scored in pieces
+            ]
+            logits_RV = engine.runtime.forward(spans)
+            row = 0
+            for n, begin, end, scored in pieces:
+                if scored:
+                    some_NV = logits_RV[row : row + end - begin]
+                    row += end - begin
+                    _note(found[n], passages[n], some_NV, begin)
     return [
-        SpanScore(logprobs, greedy)
-        for logprobs, greedy in zip(logprobs_N.cpu().split(counts), greedy_N.cpu().split(counts), strict=True)
+        PassageScore(np.concatenate([np.empty(0, np.float32), *a]), np.concatenate([np.empty(0, bool), *b]))
+        for a, b in found
     ]
 
 
-def score_targets(
-    model: DecoderLike, x_ND: Float[Tensor, "N D"], targets_N: Int[Tensor, "N"]
-) -> tuple[Float[Tensor, "N"], Bool[Tensor, "N"]]:
-    """Log-probability (nats, float32) of each target given its vector, and whether it is the best token."""
-    rows = max(1, LOGITS_AT_ONCE // model.unembedding_weight_VD.shape[0])
-    logprobs, greedy = [x_ND.new_empty(0, dtype=torch.float32)], [targets_N.new_empty(0, dtype=torch.bool)]
-    for some_ND, some_N in zip(x_ND.split(rows), targets_N.split(rows), strict=True):
-        logits_NV = model.unembed(some_ND).float()
-        greedy.append(logits_NV.argmax(-1) == some_N)
-        logprobs.append(-F.cross_entropy(logits_NV, some_N, reduction="none"))
-    return torch.cat(logprobs).clamp(max=0.0), torch.cat(greedy)
+def _passes(passages: Sequence[Passage], rows: int) -> Iterator[list[tuple[int, int, int, bool]]]:
+    """What each forward pass reads: (passage, begin, end, whether logits are wanted).
+
+    The last token of a passage is not read, as it predicts nothing that is asked for.
+    """
+    if len(passages) == 1 and len(passages[0].ids) - passages[0].first > rows:
+        passage = passages[0]
+        if passage.first > 1:
+            yield [(0, 0, passage.first - 1, False)]
+        for begin in range(passage.first - 1, len(passage.ids) - 1, rows):
+            yield [(0, begin, min(begin + rows, len(passage.ids) - 1), True)]
+        return
+    silent = [one.first - 1 if one.first > SILENT_TOKENS else 0 for one in passages]
+    before = [(n, 0, end, False) for n, end in enumerate(silent) if end]
+    scored = [
+        (n, begin, len(passages[n].ids) - 1, True)
+        for n, begin in enumerate(silent)
+        if len(passages[n].ids) > passages[n].first
+    ]
+    if before and scored:
+        yield before
+    if scored:
+        yield scored
+
+
+def _note(
+    found: tuple[list[np.ndarray], list[np.ndarray]],
+    passage: Passage,
+    logits_NV: Float[np.ndarray, "N V"],
+    begin: int,
+) -> None:
+    """Score the targets behind tokens `begin` and later of a passage."""
+    skipped = max(passage.first - 1 - begin, 0)
+    logits_NV = logits_NV[skipped:]
+    begin += skipped
+    targets_N = np.asarray(passage.ids[begin + 1 : begin + 1 + len(logits_NV)])
+    own_N = np.take_along_axis(logits_NV, targets_N[:, None], -1)[:, 0]
+    logprobs_N = own_N - sampling.log_normalisers(logits_NV)
+    found[0].append(np.minimum(logprobs_N, 0.0).astype(np.float32))
+    found[1].append(logits_NV.argmax(-1) == targets_N)

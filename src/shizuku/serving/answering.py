@@ -36,13 +36,18 @@ class Answering:
         """Hand everything to the engine; ApiError 429 where there is no room. Then `close` is due."""
         self._begun = time.monotonic()
         self._metrics = metrics
-        self._steps = Steps(self.model.driver, self.requests, seconds=self.seconds)
+        self._steps = Steps(self.model.engine, self.requests, seconds=self.seconds)
         metrics.prompt_tokens.labels(self.model.name).inc(self.prompt_tokens)
 
     def close(self) -> None:
         """Stop the model where it still works on this."""
         if self._steps is not None:
             self._steps.close()
+
+    def end(self, number: int) -> None:
+        """The caller has enough of one choice."""
+        assert self._steps is not None, "begin() comes first"
+        self._steps.finish(number)
 
     def interrupt(self, error: Exception) -> None:
         """End it now, with this error."""

@@ -17,7 +17,8 @@ from starlette.staticfiles import StaticFiles
 from shizuku.errors import ConfigError, ModelError, TokenizerError
 from shizuku.serving import inspection
 from shizuku.serving.answering import Answering
-from shizuku.serving.chat import Chat, prepare_chat
+from shizuku.serving.chat import prepare_chat
+from shizuku.serving.chat_answer import Chat
 from shizuku.serving.completions import Completion, prepare_completion
 from shizuku.serving.embeddings import embed
 from shizuku.serving.events import ClientGoneError, EventStream, while_there

@@ -2,12 +2,13 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from shizuku.inference.requests import Processor, Request
 from shizuku.inference.settings import GenerationSettings
+from shizuku.language_model import OnlyTokens
 from shizuku.serving.faults import ApiError, bad_value
 from shizuku.serving.schemas import GenerationBody
 from shizuku.serving.served import ServedModel
@@ -48,9 +49,9 @@ def settings_of(body: GenerationBody, model: ServedModel, new_tokens: int) -> Ge
 def processors_of(body: GenerationBody, model: ServedModel, prompt_tokens: int) -> list[Processor]:
     """What changes the logits: biases, then penalties on what was made so far (the prompt not counted)."""
     processors: list[Processor] = []
-    known, width = model.tokenizer.vocab_size, model.driver.vocab_size
-    if width > known:  # rows that only fill up the matrix stand for no token
-        processors.append(_only(known))
+    known = model.tokenizer.vocab_size
+    if model.lm.runtime.vocab_size > known:
+        processors.append(OnlyTokens(known))
     if body.logit_bias:
         processors.append(_biased(_bias_ids(body.logit_bias, known)))
     if body.presence_penalty or body.frequency_penalty:
@@ -91,17 +92,17 @@ def requests_for(
     first_index: int = 0,
     logprobs: int | None = None,
     prompt_logprobs: bool = False,
-    extra: Sequence[Processor] = (),
+    constraint: Callable[[], Processor] | None = None,
 ) -> list[Request]:
-    """`n` requests for one prompt, numbered from `first_index`."""
+    """`n` requests for one prompt, numbered from `first_index`; `constraint` makes a processor for each."""
     settings = settings_of(body, model, new_tokens)
-    processors = [*processors_of(body, model, len(prompt)), *extra]
+    processors = processors_of(body, model, len(prompt))
     return [
         Request(
             ids=prompt,
             settings=settings,
             stop_ids=model.tokenizer.stop_ids,
-            processors=processors,
+            processors=processors if constraint is None else [*processors, constraint()],
             logprobs=logprobs,
             prompt_logprobs=prompt_logprobs,
             index=first_index + number,
@@ -125,15 +126,6 @@ def _bias_ids(given: dict[str, float], known: int) -> dict[int, float]:
             raise bad_value("logit_bias", f"{key[:40]!r} is not one of the token ids 0 to {known - 1}")
         biases[token] = value
     return biases
-
-
-def _only(known: int) -> Processor:
-    def process(ids: Sequence[int], logits_V: np.ndarray) -> np.ndarray:
-        logits_V = logits_V.copy()
-        logits_V[known:] = -np.inf
-        return logits_V
-
-    return process
 
 
 def _biased(biases: dict[int, float]) -> Processor:

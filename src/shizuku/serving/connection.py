@@ -34,6 +34,10 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         """An answer is written; on a connection that stays, the next head is not due yet."""
         self._no_head_due()
+        if self.conn.their_state is h11.SEND_BODY:
+            # Answered before all of the request was read. To close now could take the answer away from a
+            # client that still writes, so the rest is thrown away, for so long.
+            self.loop.call_later(self.head_seconds, self._end_of_patience, self.cycle)
         super().on_response_complete()
 
     def timeout_keep_alive_handler(self) -> None:
@@ -62,6 +66,10 @@ class Connection(H11Protocol):
         self._head_due = None
         if not self.transport.is_closing() and self.conn.their_state is h11.IDLE:
             self._refuse(408, "The request's head did not arrive in time.", "request_timeout")
+
+    def _end_of_patience(self, cycle: object) -> None:
+        if self.cycle is cycle and self.conn.their_state is h11.SEND_BODY:
+            self.transport.abort()
 
     def _refuse(self, status: int, message: str, code: str) -> None:
         said: dict[str, Any] = {

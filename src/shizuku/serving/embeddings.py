@@ -2,10 +2,12 @@
 
 import asyncio
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from shizuku.inference.scoring import whole_vectors
 from shizuku.serving.asking import room_for
 from shizuku.serving.completions import ids_of
 from shizuku.serving.faults import bad_value
@@ -22,8 +24,7 @@ async def embed(body: EmbeddingRequest, model: ServedModel) -> dict[str, Any]:
         raise bad_value("input", f"{len(prompts)} inputs: at most {MOST_INPUTS} in one request")
     for prompt in prompts:
         room_for(model, prompt, 0, param="input")
-    async with model.inspecting:
-        vectors_BD = await asyncio.to_thread(model.driver.embed, prompts)
+    vectors_BD = await asyncio.to_thread(_means, prompts, model)
     if body.dimensions is not None and body.dimensions != vectors_BD.shape[1]:
         raise bad_value(
             "dimensions", f"this model's vectors have {vectors_BD.shape[1]} numbers; they can't be shortened"
@@ -39,6 +40,11 @@ async def embed(body: EmbeddingRequest, model: ServedModel) -> dict[str, Any]:
         ],
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
     }
+
+
+def _means(prompts: Sequence[Sequence[int]], model: ServedModel) -> np.ndarray:
+    """Mean vector over each prompt's tokens, float32 [B, D]; between prompts the engine may go on."""
+    return np.stack([whole_vectors(model.engine, ids).mean(0) for ids in prompts])
 
 
 def _written(vector_D: np.ndarray, form: str | None) -> str | list[float]:

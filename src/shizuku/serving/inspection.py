@@ -67,14 +67,15 @@ def status(registry: Registry, metrics: "Metrics") -> dict[str, Any]:
     """Live numbers: what runs, what waits, tokens a second over the last seconds, memory."""
     models: list[dict[str, Any]] = []
     for model in registry:
-        load = model.driver.load()
+        load = model.engine.statistics()
         models.append(
             {
                 "id": model.name,
                 "running": load.running,
                 "waiting": load.waiting,
                 "cache_blocks_used": load.blocks_used,
-                "cache_blocks": load.blocks,
+                "cache_blocks": load.blocks_most,
+                "cache_blocks_reusable": load.blocks_cached,
                 **metrics.speeds(model.name),
             }
         )

@@ -1,11 +1,18 @@
 """A request's messages as chat templates take them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shizuku.serving.faults import bad_value
 from shizuku.serving.schemas import ChatMessage, Tool
+from shizuku.text.window import SYSTEM_ROLES
+
+TOOLS_BEGIN = "You can use these tools:\n"
+TOOLS_END = (
+    'To use one, answer with nothing but a JSON object {"name": the name of the tool, "arguments": its '
+    "arguments as an object}. Otherwise answer in words."
+)
 
 
 def plain_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
@@ -45,6 +52,32 @@ def plain_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
 def plain_tools(tools: Sequence[Tool] | None) -> list[dict[str, Any]] | None:
     """The tools as chat templates take them; None if there are none."""
     return [tool.model_dump(exclude_none=True) for tool in tools] if tools else None
+
+
+def told_of_tools(
+    messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None
+) -> list[Mapping[str, Any]]:
+    """The conversation for a template that knows nothing of tools: they are described in the system prompt,
+    and calls of earlier turns are written as the JSON that is asked for there.
+    """
+    told: list[Mapping[str, Any]] = []
+    for message in messages:
+        calls = message.get("tool_calls")
+        if calls:
+            written = [
+                json.dumps({key: call["function"][key] for key in ("name", "arguments")}, ensure_ascii=False)
+                for call in calls
+            ]
+            content = "\n".join([*filter(None, [message["content"]]), *written])
+            message = {"role": message["role"], "content": content}
+        told.append(message)
+    if not tools:
+        return told
+    described = "\n".join(json.dumps(tool["function"], ensure_ascii=False) for tool in tools)
+    text = f"{TOOLS_BEGIN}{described}\n{TOOLS_END}"
+    if told and told[0]["role"] in SYSTEM_ROLES:
+        return [{**told[0], "content": f"{told[0]['content']}\n\n{text}"}, *told[1:]]
+    return [{"role": "system", "content": text}, *told]
 
 
 def _text(content: Any) -> str:

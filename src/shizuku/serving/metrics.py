@@ -2,15 +2,41 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from shizuku.inference.statistics import Statistics
 from shizuku.serving.served import Registry
 
 FIRST_TOKEN = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 EACH_TOKEN = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+ENGINE_NUMBERS: Mapping[str, tuple[Any, str, Callable[[Statistics], float]]] = {
+    "sequences_running": (GaugeMetricFamily, "Sequences that are continued.", lambda s: s.running),
+    "sequences_waiting": (GaugeMetricFamily, "Sequences that wait for their turn.", lambda s: s.waiting),
+    "sequences_refused": (CounterMetricFamily, "Sequences that found the queue full.", lambda s: s.refused),
+    "cache_blocks": (GaugeMetricFamily, "Cache blocks that memory was taken for.", lambda s: s.blocks),
+    "cache_blocks_most": (GaugeMetricFamily, "Cache blocks that there may be.", lambda s: s.blocks_most),
+    "cache_blocks_used": (GaugeMetricFamily, "Cache blocks that sequences hold.", lambda s: s.blocks_used),
+    "cache_blocks_reusable": (
+        GaugeMetricFamily,
+        "Cache blocks that nobody holds, kept for prompts that begin alike.",
+        lambda s: s.blocks_cached,
+    ),
+    "prompt_tokens_read": (CounterMetricFamily, "Tokens of prompts read.", lambda s: s.prompt_tokens),
+    "prompt_tokens_reused": (
+        CounterMetricFamily,
+        "Tokens of prompts that were in the cache.",
+        lambda s: s.reused_tokens,
+    ),
+    "tokens_guessed": (CounterMetricFamily, "Tokens guessed ahead.", lambda s: s.guessed_tokens),
+    "tokens_guessed_right": (CounterMetricFamily, "Of these, right ones.", lambda s: s.right_guesses),
+    "preemptions": (CounterMetricFamily, "Times a sequence gave its cache back.", lambda s: s.preemptions),
+    "engine_steps": (CounterMetricFamily, "Forward passes.", lambda s: s.steps),
+    "engine_step_seconds": (CounterMetricFamily, "Time in them.", lambda s: s.step_seconds),
+}
 SPEED_SECONDS = 5.0
 """Tokens per second are those of this many last seconds."""
 
@@ -29,12 +55,6 @@ class Metrics:
         )
         self.prompt_tokens = Counter(
             "shizuku_prompt_tokens", "Tokens of prompts.", ["model"], registry=self.registry
-        )
-        self.cached_tokens = Counter(
-            "shizuku_prompt_tokens_cached",
-            "Tokens of prompts that were in the cache.",
-            ["model"],
-            registry=self.registry,
         )
         self.made_tokens = Counter(
             "shizuku_generated_tokens", "Tokens made.", ["model"], registry=self.registry
@@ -57,7 +77,7 @@ class Metrics:
             registry=self.registry,
         )
         self._recent: dict[str, deque[tuple[float, int]]] = {model.name: deque() for model in models}
-        self.registry.register(_Loads(models))
+        self.registry.register(_Engines(models))
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count one request; status 0 is one whose client left before it was answered."""
@@ -91,23 +111,17 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-class _Loads:
-    """Asks the drivers when Prometheus asks."""
+class _Engines:
+    """Asks the engines when Prometheus asks."""
 
     def __init__(self, models: Registry) -> None:
         self._models = models
 
     def collect(self) -> Iterator[Metric]:
-        named = {
-            "running": "Sequences that are being continued.",
-            "waiting": "Sequences that wait for their turn.",
-            "blocks_used": "Cache blocks that hold something.",
-            "blocks": "Cache blocks that there are.",
-        }
-        loads = [(model.name, model.driver.load()) for model in self._models]
-        for name, text in named.items():
-            metric = "shizuku_" + ("cache_" if name.startswith("blocks") else "sequences_") + name
-            family = GaugeMetricFamily(metric, text, labels=["model"])
-            for model, load in loads:
-                family.add_metric([model], getattr(load, name))
+        """One family for each of the numbers below, with a value for each model."""
+        found = [(model.name, model.engine.statistics()) for model in self._models]
+        for name, (form, text, value) in ENGINE_NUMBERS.items():
+            family = form(f"shizuku_{name}", text, labels=["model"])
+            for model, statistics in found:
+                family.add_metric([model], value(statistics))
             yield family

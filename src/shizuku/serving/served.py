@@ -1,6 +1,7 @@
-"""The models that one server has, each with what continues its sequences."""
+"""The models that one server has."""
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shizuku.errors import ConfigError
-from shizuku.serving.driver import Driver
+from shizuku.models.parameter_shapes import parameter_shapes
 from shizuku.serving.faults import ApiError
 
 if TYPE_CHECKING:
+    from shizuku.inference.engine import Engine
     from shizuku.language_model import LanguageModel
     from shizuku.text.tokenizer import Tokenizer
 
@@ -24,12 +26,15 @@ class ServedModel:
     """Its `model` in requests."""
     lm: "LanguageModel"
     """The model itself."""
-    driver: Driver
-    """What continues its sequences."""
     created: int = field(default_factory=lambda: int(time.time()))
     """When it was loaded, in seconds since 1970."""
     inspecting: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while the model itself is looked into: hooks are for one at a time."""
+
+    @property
+    def engine(self) -> "Engine":
+        """What continues its sequences."""
+        return self.lm.engine
 
     @property
     def tokenizer(self) -> "Tokenizer":
@@ -38,8 +43,8 @@ class ServedModel:
 
     @property
     def context(self) -> int:
-        """Its window in tokens."""
-        return self.lm.context
+        """Most tokens of one sequence: its window, or what the cache holds if that is less."""
+        return min(self.lm.context, self.engine.capacity)
 
     def card(self) -> dict[str, Any]:
         """What GET /v1/models says of it: OpenAI's fields, and what a page can show beside them."""
@@ -51,8 +56,19 @@ class ServedModel:
             "context_length": self.context,
             "capabilities": sorted(self.lm.capabilities),
             "vocab_size": self.tokenizer.vocab_size,
-            **self.driver.size(),
+            **sizes(self.lm),
         }
+
+
+def sizes(lm: "LanguageModel") -> dict[str, int]:
+    """`parameters` of a model, and the `bytes` that they take."""
+    runtime: Any = lm.runtime
+    module = getattr(runtime, "model", None)
+    config = runtime.config if module is None else module.config
+    parameters = sum(math.prod(shape) for shape in parameter_shapes(config).values())
+    if module is not None:
+        return {"parameters": parameters, "bytes": sum(p.nbytes for p in module.parameters())}
+    return {"parameters": parameters, "bytes": runtime.weight_bytes}
 
 
 class Registry:

@@ -18,6 +18,7 @@ from shizuku.serving.guard import Guard
 from shizuku.serving.settings import ServerSettings
 
 BACKLOG = 128
+SEND_BYTES = 128 * 1024
 KEEP_ALIVE_SECONDS = 30
 # How long last words may take to reach their readers.
 CLOSING_SECONDS = 2.0
@@ -35,6 +36,9 @@ def listening(settings: ServerSettings) -> socket.socket:
     taken = socket.socket(family, kind, protocol)
     try:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Accepted connections inherit it: left to itself the system holds megabytes for a client who does
+        # not read, and that long nobody would notice.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         taken.bind(address)
         taken.listen(BACKLOG)
     except OSError as error:

@@ -10,6 +10,7 @@ import tyro
 
 from shizuku.config import VerbConfig, check_threads
 from shizuku.errors import ConfigError
+from shizuku.inference.engine_settings import EngineSettings
 
 KEY_VARIABLE = "SHIZUKU_API_KEY"
 SHORTEST_KEY = 8
@@ -46,6 +47,13 @@ class ServerSettings(VerbConfig):
     """Most sequences of a model that are continued at once."""
     waiting: int = 64
     """Most sequences of a model that wait for their turn; further ones are told to come back (429)."""
+    waiting_per_client: int | None = None
+    """Most sequences of one client (its `user`, key or address) that wait; none: as many as of all."""
+    cache_tokens: int | None = None
+    """Most tokens that a model's cache holds, all sequences together; none: two windows or 16,384 tokens,
+    but a quarter of the memory at most."""
+    speculative_tokens: int = 0
+    """Most tokens that are guessed ahead for one sequence in a step; 0: none. The text stays the same."""
     max_choices: int = 64
     """Most continuations of one request: prompts times `n`."""
     max_body_bytes: int = 4_000_000
@@ -69,16 +77,26 @@ class ServerSettings(VerbConfig):
         """Check each setting by itself; ConfigError names the flag."""
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"--port {self.port}: expected 0 to 65535 (0: any free one)")
-        for name in ("running", "max_choices", "max_body_bytes"):
+        for name in ("max_choices", "max_body_bytes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{_flag(name)} {getattr(self, name)}: expected at least 1")
         for name in ("request_seconds", "body_seconds", "stall_seconds"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ConfigError(f"{_flag(name)} {getattr(self, name)}: expected a number above 0")
-        for name in ("waiting", "drain_seconds"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ConfigError(f"{_flag(name)} {getattr(self, name)}: expected 0 or more")
+        if not 0 <= self.drain_seconds < float("inf"):
+            raise ConfigError(f"--drain-seconds {self.drain_seconds}: expected 0 or more")
         check_threads(self.threads)
+        self.engine()
+
+    def engine(self) -> EngineSettings:
+        """The settings of each model's engine; ConfigError for an impossible one."""
+        return EngineSettings(
+            running=self.running,
+            waiting=self.waiting,
+            waiting_per_client=self.waiting_per_client,
+            cache_tokens=self.cache_tokens,
+            speculative_tokens=self.speculative_tokens,
+        )
 
     @property
     def loopback(self) -> bool:

@@ -5,10 +5,9 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from shizuku.checkpoints.directory import resolve
+from shizuku.checkpoints.names import resolve
 from shizuku.progress import say
 from shizuku.serving.app import build
-from shizuku.serving.driver import OneByOne
 from shizuku.serving.served import Registry, ServedModel, check_names, split_name
 from shizuku.serving.server import listening, server_for, url_of
 from shizuku.serving.settings import ServerSettings
@@ -27,7 +26,7 @@ def start(models: Sequence[str], settings: ServerSettings) -> None:
         served = []
         for given in models:
             served.append(load(given, settings))
-            ends.callback(served[-1].driver.close)
+            ends.callback(served[-1].engine.close)
         registry = Registry(served)
         ready = {"url": url_of(taken), "models": [model.name for model in served], "pid": os.getpid()}
 
@@ -59,5 +58,8 @@ def load(given: str, settings: ServerSettings) -> ServedModel:
     from shizuku.language_model import LanguageModel
 
     name, place = split_name(given)
-    lm = LanguageModel.load(place, context=settings.context)
-    return ServedModel(name, lm, OneByOne(lm, max_waiting=settings.waiting))
+    lm = LanguageModel.load(
+        place, context=settings.context, threads=settings.threads, engine=settings.engine()
+    )
+    lm.engine.start()
+    return ServedModel(name, lm)

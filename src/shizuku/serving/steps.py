@@ -1,25 +1,16 @@
-"""The steps of one request's sequences, brought from the driver's thread to the event loop."""
+"""The steps of one request's sequences, brought from the engine's thread to the event loop."""
 
 import asyncio
+import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from shizuku.errors import ShizukuError
+from shizuku.errors import EngineBusy, EngineError, ShizukuError
+from shizuku.inference.engine import Engine
 from shizuku.inference.requests import Request, Step
-from shizuku.serving.driver import Driver, FullError, Handle, OnStep
+from shizuku.inference.tickets import Ticket
 from shizuku.serving.faults import ApiError
-
-RETRY_AFTER_SECONDS = 1
-
-
-class _Nothing:
-    """A sequence of which nothing is wanted: the engine need not hear of it."""
-
-    cached_tokens = 0
-
-    def cancel(self) -> None:
-        pass
 
 
 class Steps:
@@ -29,40 +20,36 @@ class Steps:
     holds nobody up. `close()` stops all that still goes on: call it in `finally`.
     """
 
-    def __init__(self, driver: Driver, requests: Sequence[Request], *, seconds: float) -> None:
-        """Begin all; ApiError 429 where there is no room for them."""
+    def __init__(self, engine: Engine, requests: Sequence[Request], *, seconds: float) -> None:
+        """Begin all; ApiError 429 where there is no room for them, 503 where the engine has ended."""
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
         self._arrived: deque[tuple[int, Step | BaseException]] = deque()
         self._deadline = time.monotonic() + seconds
-        self._open: dict[int, Handle] = {}
+        self._open: dict[int, Ticket] = {}
+        self._tickets: list[Ticket] = []
         self._closed = False
-        self._cached: dict[int, Handle] = {}
         try:
             for number, request in enumerate(requests):
-                if request.settings.max_new_tokens == 0 and not request.prompt_logprobs:
-                    self._open[number] = _Nothing()
-                    self._take(number, Step(request.index, -1, "length"))
-                else:
-                    self._open[number] = driver.submit(request, self._receiver(number))
-        except FullError as error:
+                ticket = engine.submit(request, on_step=self._taker(number), on_end=self._ender(number))
+                self._open[number] = ticket
+                self._tickets.append(ticket)
+        except BaseException as error:
             self.close()
-            raise full(str(error)) from error
-        except BaseException:
-            self.close()
+            if isinstance(error, EngineError):
+                raise fault_of(error) from error
             raise
-        self._cached = dict(self._open)
 
     @property
     def cached_tokens(self) -> int:
         """Prompt tokens that did not have to be read again, over all sequences."""
-        return sum(handle.cached_tokens for handle in self._cached.values())
+        return sum(ticket.reused_tokens for ticket in self._tickets)
 
     def finish(self, number: int) -> None:
         """The caller has enough of one sequence."""
-        handle = self._open.pop(number, None)
-        if handle is not None:
-            handle.cancel()
+        ticket = self._open.pop(number, None)
+        if ticket is not None:
+            ticket.cancel()
 
     def close(self) -> None:
         """Stop everything that still goes on."""
@@ -109,12 +96,25 @@ class Steps:
         self.close()
         return [(number, Step(number, -1, "length")) for number in ended]
 
-    def _receiver(self, number: int) -> OnStep:
-        def receive(step: Step | BaseException) -> None:
+    def _taker(self, number: int) -> Callable[[Step], None]:
+        def take(step: Step) -> None:
             if not self._closed:
                 self._loop.call_soon_threadsafe(self._take, number, step)
 
-        return receive
+        return take
+
+    def _ender(self, number: int) -> Callable[[Ticket], None]:
+        """Of an end there is a step as well, but where an error ended it or nothing was to be made."""
+
+        def end(ticket: Ticket) -> None:
+            if self._closed:
+                return
+            if ticket.error is not None:
+                self._loop.call_soon_threadsafe(self._take, number, ticket.error)
+            elif ticket.request.settings.max_new_tokens == 0 and not ticket.request.prompt_logprobs:
+                self._loop.call_soon_threadsafe(self._take, number, Step(ticket.request.index, -1, "length"))
+
+        return end
 
     def _take(self, number: int, step: Step | BaseException) -> None:
         self._arrived.append((number, step))
@@ -122,17 +122,16 @@ class Steps:
 
 
 def fault_of(error: BaseException) -> BaseException:
-    """An error that ended a sequence, as the client hears of it; what is no ShizukuError stays a defect."""
+    """An error of the engine as the client hears of it; what is no ShizukuError stays a defect of ours."""
+    if isinstance(error, EngineBusy):
+        return ApiError(
+            429,
+            f"The server is full: {error}",
+            code="rate_limit_exceeded",
+            headers={"Retry-After": str(math.ceil(error.seconds))},
+        )
+    if isinstance(error, EngineError):
+        return ApiError(503, f"The model has stopped: {error}", code="engine_stopped")
     if isinstance(error, ApiError) or not isinstance(error, ShizukuError):
         return error
     return ApiError(500, f"The text could not be continued: {error}", code="generation_failed")
-
-
-def full(message: str) -> ApiError:
-    """The answer to a request for which there is no room."""
-    return ApiError(
-        429,
-        f"The server is full ({message}): try again in a moment.",
-        code="rate_limit_exceeded",
-        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
-    )

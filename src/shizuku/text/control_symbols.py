@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import AddedToken, Tokenizer, models
 
 from shizuku.errors import TokenizerError
 from shizuku.text.byte_alphabet import character_bytes
@@ -35,9 +35,14 @@ def text_only(backend: Tokenizer) -> Tokenizer:
 
     Two objects, because flipping `encode_special_tokens` on one would race between threads. Where merges, or
     a whole piece (`ignore_merges`, WordPiece, Unigram), could still arrive at a control token, that path is
-    cut out of the copy. The unknown token alone is still given, to what is unknown.
+    cut out of the copy. The unknown token alone is still given, to what is unknown. Where nothing has to be
+    cut the two share one model, which spares writing out a whole vocabulary and reading it again.
     """
     names = set(control_ids(backend).values())
+    if _out_of_reach(backend.model, names):
+        sharing = _sharing(backend)
+        if sharing is not None:
+            return sharing
     serialised = backend.to_str()
     tree = json.loads(serialised)
     if _CUTS.get(tree["model"].get("type"), _nothing)(tree["model"], names):
@@ -46,6 +51,34 @@ def text_only(backend: Tokenizer) -> Tokenizer:
     copy = Tokenizer.from_str(serialised)
     copy.encode_special_tokens = True
     return copy
+
+
+def _out_of_reach(model: Any, names: set[str]) -> bool:
+    """Whether no text can arrive at `names` in a BPE model: both parts of a merge are tokens themselves."""
+    if not isinstance(model, models.BPE) or model.continuing_subword_prefix or model.end_of_word_suffix:
+        return False
+
+    def known(part: str) -> bool:
+        return model.token_to_id(part) is not None
+
+    if any(len(name) == 1 or (model.ignore_merges and known(name)) for name in names):
+        return False
+    return not any(known(name[:cut]) and known(name[cut:]) for name in names for cut in range(1, len(name)))
+
+
+def _sharing(backend: Tokenizer) -> Tokenizer | None:
+    """A tokenizer over the same model that keeps to text; None if its added tokens would get other ids."""
+    copy = Tokenizer(backend.model)
+    for part in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
+        if getattr(backend, part) is not None:
+            setattr(copy, part, getattr(backend, part))
+    added = backend.get_added_tokens_decoder()
+    for token_id in sorted(added):
+        token = added[token_id]
+        (copy.add_special_tokens if token.special else copy.add_tokens)([token])
+    copy.encode_special_tokens = True
+    same = {token_id: token.content for token_id, token in copy.get_added_tokens_decoder().items()}
+    return copy if same == {token_id: token.content for token_id, token in added.items()} else None
 
 
 def _cut_merges(model: dict[str, Any], names: set[str]) -> bool:

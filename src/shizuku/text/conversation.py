@@ -1,16 +1,11 @@
-"""Conversations: what a model answers, and which turns fit its window."""
+"""What a model answers in a conversation."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shizuku.errors import ModelError
-
-CALL_BEGINS, CALL_ENDS = "<tool_call>", "</tool_call>"
-SYSTEM_ROLES = ("system", "developer")
-
-Turn = list[Mapping[str, Any]]
+from shizuku.text.tool_calls.calls import ToolCall
+from shizuku.text.tool_calls.reader import take_tool_calls as take_tool_calls
+from shizuku.text.window import fit_conversation as fit_conversation
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +16,6 @@ class Usage:
     """Tokens of the prompt, control tokens included."""
     completion_tokens: int
     """Tokens made, the stop token included."""
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A call that the model asks for."""
-
-    name: str
-    """Name of the tool."""
-    arguments: Mapping[str, Any]
-    """Its arguments by name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,107 +40,11 @@ class Message:
         message: dict[str, Any] = {"role": self.role, "content": self.content}
         if self.tool_calls:
             message["tool_calls"] = [
-                {"type": "function", "function": {"name": call.name, "arguments": dict(call.arguments)}}
+                {
+                    **({"id": call.id} if call.id else {}),
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": dict(call.arguments)},
+                }
                 for call in self.tool_calls
             ]
         return message
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """The part of a conversation that fits."""
-
-    messages: list[Mapping[str, Any]]
-    """System messages and the latest turns."""
-    dropped_turns: int
-    """How many of the oldest turns were left out."""
-    turns: int
-    """How many turns there were."""
-
-
-def fit_conversation(
-    messages: Sequence[Mapping[str, Any]],
-    *,
-    count: Callable[[Sequence[Mapping[str, Any]]], int],
-    window: int,
-    reserve: int,
-) -> Fitted:
-    """Drop the fewest oldest whole turns so that `count(messages)` tokens leave `reserve` free in `window`.
-
-    System messages at the beginning stay. A turn is a user's message with all that answers it, so an
-    answer or a tool's result never stands without its question. Raises ModelError with the numbers if not
-    even the last turn fits.
-    """
-    system, turns = split_turns(messages)
-    budget = window - reserve
-
-    def from_turn(first: int) -> list[Mapping[str, Any]]:
-        return [*system, *(message for turn in turns[first:] for message in turn)]
-
-    if (whole := count(from_turn(0))) <= budget:
-        return Fitted(from_turn(0), 0, len(turns))
-    last = max(len(turns) - 1, 0)
-    needed = count(from_turn(last)) if last else whole
-    if needed > budget:
-        raise ModelError(
-            f"the last turn takes {needed} tokens with the system prompt, but the window of {window} leaves "
-            f"{budget} beside the {reserve} kept for the answer: shorten the message or lower "
-            "--max-new-tokens"
-        )
-    # Bisection: `kept_from` always fits, `too_long` never does.
-    too_long, kept_from = 0, last
-    while kept_from - too_long > 1:
-        middle = (too_long + kept_from) // 2
-        if count(from_turn(middle)) <= budget:
-            kept_from = middle
-        else:
-            too_long = middle
-    return Fitted(from_turn(kept_from), kept_from, len(turns))
-
-
-def split_turns(messages: Sequence[Mapping[str, Any]]) -> tuple[Turn, list[Turn]]:
-    """The system messages at the beginning, and the turns: each begins with a user's message."""
-    start = 0
-    while start < len(messages) and messages[start].get("role") in SYSTEM_ROLES:
-        start += 1
-    turns: list[Turn] = []
-    for message in messages[start:]:
-        if not turns or (message.get("role") == "user" and turns[-1][-1].get("role") != "user"):
-            turns.append([])
-        turns[-1].append(message)
-    return list(messages[:start]), turns
-
-
-def take_tool_calls(text: str) -> tuple[str, tuple[ToolCall, ...]]:
-    """Split an answer into its text and the calls written as `<tool_call>JSON</tool_call>`.
-
-    A block whose JSON is not a call (or a list of calls) stays in the text, for the caller to see.
-    """
-    calls: list[ToolCall] = []
-    content, rest = "", text
-    while CALL_BEGINS in rest:
-        before, _, after = rest.partition(CALL_BEGINS)
-        block, _, behind = after.partition(CALL_ENDS)
-        found = _read_calls(block)
-        content += (
-            before if found else before + CALL_BEGINS + block + (CALL_ENDS if CALL_ENDS in after else "")
-        )
-        calls += found
-        rest = behind
-    content += rest
-    return (content.strip() if calls else content), tuple(calls)
-
-
-def _read_calls(block: str) -> list[ToolCall]:
-    try:
-        value = json.loads(block)
-    except ValueError:
-        return []
-    found = value if isinstance(value, list) else [value]
-    calls = []
-    for item in found:
-        arguments = item.get("arguments", {}) if isinstance(item, dict) else None
-        if not isinstance(arguments, dict) or not isinstance(item.get("name"), str):
-            return []
-        calls.append(ToolCall(item["name"], arguments))
-    return calls

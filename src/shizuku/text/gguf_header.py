@@ -73,14 +73,20 @@ class HeaderReader:
         """`count` strings; a vocabulary is most of a header, so they are read without a call for each."""
         self.bounded(count, 8)
         data, end, length_at = self.data, len(self.data), struct.Struct("<Q").unpack_from
-        offset, found = self.offset, []
+        start, found = self.offset + 8, []
         for _ in range(count):
-            if offset + 8 > end or (stop := offset + 8 + length_at(data, offset)[0]) > end:
+            # The rest of the file bounds every slice; a length that points behind it ends the loop here.
+            if start > end:
                 raise ValueError(f"it ends inside its header (byte {end:,})")
-            found.append(data[offset + 8 : stop])
-            offset = stop
-        self.offset = offset
-        return [string.decode("utf-8") for string in found]
+            stop = start + length_at(data, start - 8)[0]
+            found.append(data[start:stop])
+            start = stop + 8
+        self.offset = start - 8
+        if self.offset > end:
+            raise ValueError(f"it ends inside its header (byte {end:,})")
+        # Decoded together: where no string holds the separator, which is nearly always, they part again.
+        together = b"\0".join(found).decode("utf-8").split("\0") if found else []
+        return together if len(together) == count else [string.decode("utf-8") for string in found]
 
     def value(self, kind: int, depth: int = 0) -> Any:
         """One value of a type number."""

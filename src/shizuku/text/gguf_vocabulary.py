@@ -98,7 +98,9 @@ def tokenizer_from_metadata(metadata: Mapping[str, Any], *, source: str) -> Toke
     control = entries.of(CONTROL, UNKNOWN)
     backend.add_tokens(words)
     backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in control])
-    return Tokenizer(backend, special=special, chat_templates=_templates(metadata))
+    return Tokenizer(
+        backend, special=special, chat_templates=_templates(metadata), vocab_size=len(entries.tokens)
+    )
 
 
 def _byte_level(
@@ -111,7 +113,7 @@ def _byte_level(
             f"{entries.source} cuts text by the pre-tokenizer {pre!r}, which is not known here; known: "
             f"{', '.join(PATTERNS)}. Load the model's Hugging Face directory instead."
         )
-    vocabulary = {token: token_id for token_id, token in enumerate(entries.tokens)}
+    vocabulary = dict(zip(entries.tokens, range(len(entries.tokens)), strict=True))
     merges = _merges(metadata, entries.source)
     return byte_level_bpe(vocabulary, merges, PATTERNS[pattern], ignore_merges=pre in WHOLE_PIECES)
 
@@ -180,23 +182,24 @@ def _entries(metadata: Mapping[str, Any], source: str) -> Entries:
 
 
 def _merges(metadata: Mapping[str, Any], source: str) -> list[tuple[str, str]]:
-    return [_merge(line, source) for line in _list(metadata, "merges", source)]
+    merges = []
+    for line in _list(metadata, "merges", source):
+        left, _, right = line.partition(" ")
+        if not left or not right or " " in right:
+            raise TokenizerError(
+                f"{source} holds the merge {line!r}; expected two tokens with a space between."
+            )
+        merges.append((left, right))
+    return merges
 
 
 def _list(metadata: Mapping[str, Any], key: str, source: str) -> list[str]:
     value = metadata.get(_PREFIX + key)
-    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+    if not isinstance(value, list) or not set(map(type, value)) <= {str}:
         raise TokenizerError(
             f"{source} has no list of strings under {_PREFIX}{key}; its vocabulary is not whole."
         )
     return value
-
-
-def _merge(line: str, source: str) -> tuple[str, str]:
-    left, _, right = line.partition(" ")
-    if not left or not right or " " in right:
-        raise TokenizerError(f"{source} holds the merge {line!r}; expected two tokens with a space between.")
-    return left, right
 
 
 def _special(metadata: Mapping[str, Any], entries: Entries) -> SpecialTokens:

@@ -15,33 +15,47 @@ from shizuku.text.byte_alphabet import unspell
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
-def bytes_of_tokens(backend: tokenizers.Tokenizer, vocab_size: int) -> list[bytes]:
-    """For each id its bytes; ids that no token has write nothing. Raises TokenizerError for other kinds of
-    vocabulary.
+class TokenBytes:
+    """The bytes behind tokens, worked out one by one as they are asked for.
+
+    For a whole vocabulary at once it would hold up the first word of an answer.
     """
+
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        """Raises TokenizerError for a kind of vocabulary that is not known here."""
+        self._backend = backend
+        self._write = _writer_of(backend)
+        self._added = frozenset(backend.get_added_tokens_decoder())
+        self._known: dict[int, bytes] = {}
+
+    def of(self, token_id: int) -> bytes:
+        """The bytes of a token; an id that no token has writes nothing."""
+        data = self._known.get(token_id)
+        if data is None:
+            token = self._backend.id_to_token(token_id)
+            if token is None:
+                return b""
+            data = token.encode() if token_id in self._added else self._write(token)
+            self._known[token_id] = data
+        return data
+
+
+def _writer_of(backend: tokenizers.Tokenizer) -> Callable[[str], bytes]:
+    """What gives the bytes of a token that is no added one, from its spelling."""
     parts = _decoder_parts(backend)
     kinds = {part["type"] for part in parts}
-    write: Callable[[str], bytes]
     if "ByteLevel" in kinds:
-        write = _byte_level
-    elif "WordPiece" in kinds:
-        write = partial(_words, prefix=next(part["prefix"] for part in parts if part["type"] == "WordPiece"))
-    elif kinds & {"ByteFallback", "Metaspace"} or any(
-        part.get("pattern") == {"String": "▁"} for part in parts
-    ):
-        write = _sentence_pieces
-    elif kinds == {"Fuse"}:
-        write = str.encode
-    else:
-        raise TokenizerError(
-            f"this vocabulary's decoder ({', '.join(sorted(kinds)) or 'none'}) does not say which bytes a "
-            "token writes; byte-level BPE, byte-fallback, '▁', WordPiece and plain vocabularies do."
-        )
-    added = backend.get_added_tokens_decoder()
-    table = [b""] * vocab_size
-    for token, token_id in backend.get_vocab(with_added_tokens=True).items():
-        table[token_id] = token.encode() if token_id in added else write(token)
-    return table
+        return _byte_level
+    if "WordPiece" in kinds:
+        return partial(_words, prefix=next(part["prefix"] for part in parts if part["type"] == "WordPiece"))
+    if kinds & {"ByteFallback", "Metaspace"} or any(part.get("pattern") == {"String": "▁"} for part in parts):
+        return _sentence_pieces
+    if kinds == {"Fuse"}:
+        return str.encode
+    raise TokenizerError(
+        f"this vocabulary's decoder ({', '.join(sorted(kinds)) or 'none'}) does not say which bytes a "
+        "token writes; byte-level BPE, byte-fallback, '▁', WordPiece and plain vocabularies do."
+    )
 
 
 def adds_a_space(backend: tokenizers.Tokenizer) -> bool:

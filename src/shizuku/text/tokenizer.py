@@ -16,7 +16,7 @@ from shizuku.errors import TokenizerError
 from shizuku.text.byte_alphabet import byte_characters
 from shizuku.text.control_symbols import control_ids, mark_control, text_only
 from shizuku.text.special_tokens import TURN_ENDS, SpecialTokens
-from shizuku.text.token_bytes import adds_a_space, bytes_of_tokens, unknown_characters, unknown_id
+from shizuku.text.token_bytes import TokenBytes, adds_a_space, unknown_characters, unknown_id
 
 if TYPE_CHECKING:
     from shizuku.text.vocabulary_training import Kind
@@ -45,8 +45,12 @@ class Tokenizer:
         special: SpecialTokens,
         chat_templates: Mapping[str, str] | None = None,
         settings: Mapping[str, Any] | None = None,
+        vocab_size: int | None = None,
     ) -> None:
-        """Wrap `backend`; `settings` are further keys of tokenizer_config.json, kept for saving."""
+        """Wrap `backend`; `settings` are further keys of tokenizer_config.json, kept for saving.
+
+        `vocab_size`, one more than the highest id, is worked out where it isn't known.
+        """
         backend.no_padding()
         backend.no_truncation()
         mark_control(backend, (*special.named().values(), *special.control))
@@ -55,6 +59,7 @@ class Tokenizer:
         self.chat_templates = dict(chat_templates or {})
         self.settings = dict(settings or {})
         self.control = control_ids(backend)
+        self._known_size = vocab_size
         self._text_backend = text_only(backend) if self.control else backend
 
     # ---- what the vocabulary is
@@ -62,6 +67,8 @@ class Tokenizer:
     @cached_property
     def vocab_size(self) -> int:
         """Ids run from 0 to vocab_size - 1."""
+        if self._known_size is not None:
+            return self._known_size
         return max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
 
     @property
@@ -188,11 +195,11 @@ class Tokenizer:
             raise TokenizerError(
                 f"token id {token_id} is outside the vocabulary (0 to {self.vocab_size - 1})."
             )
-        return self._bytes[token_id]
+        return self._bytes.of(token_id)
 
     @cached_property
-    def _bytes(self) -> list[bytes]:
-        return bytes_of_tokens(self.backend, self.vocab_size)
+    def _bytes(self) -> TokenBytes:
+        return TokenBytes(self.backend)
 
     def written(self, token_id: int, *, skip_control: bool = True) -> bytes:
         """The bytes that a token adds to a text: none for a control token unless asked for, U+FFFD for the

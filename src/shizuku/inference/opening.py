@@ -1,0 +1,95 @@
+"""From a checkpoint to what computes it: the native step where it can, torch where it must, saying so."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from shizuku.errors import ConfigError, ModelError, NativeLibraryError
+from shizuku.inference.runtime import Runtime
+from shizuku.progress import warn_once
+from shizuku.text.tokenizer import Tokenizer
+
+RuntimeKind = Literal["auto", "native", "torch"]
+CacheKind = Literal["auto", "f32", "f16", "int8"]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A model that can be run, and what belongs to it."""
+
+    runtime: Runtime
+    """What computes."""
+    tokenizer: Tokenizer | None
+    """Its tokenizer, or None where the checkpoint has none."""
+    run: Mapping[str, Any]
+    """The run record; empty for models from elsewhere."""
+    generation: Mapping[str, Any]
+    """What generation_config.json says; empty where there is none."""
+    path: Path
+    """Where it was loaded from."""
+
+
+def open_runtime(
+    path: Path,
+    *,
+    runtime: RuntimeKind = "auto",
+    threads: int | None = None,
+    cache: CacheKind = "auto",
+) -> Opened:
+    """Open a checkpoint to run it; the settings as in `LanguageModel.load`.
+
+    Raises CheckpointError as `load_checkpoint` does, ConfigError for an unknown setting, NativeLibraryError
+    and ModelError where "native" was asked for and can't be had.
+    """
+    for flag, value, kinds in (("runtime", runtime, RuntimeKind), ("cache", cache, CacheKind)):
+        if value not in get_args(kinds):
+            raise ConfigError(f"--{flag} {value}: expected one of {', '.join(get_args(kinds))}")
+    if runtime == "torch":
+        return _with_torch(path, threads, cache)
+    try:
+        from shizuku.quantization.native.library import load
+
+        load()
+    except NativeLibraryError as error:
+        if runtime == "native":
+            raise
+        warn_once(f"{error}. Until then torch computes, from unpacked weights: slower, and in more memory")
+        return _with_torch(path, threads, cache)
+    return _with_native(path, runtime, threads, cache)
+
+
+def _with_native(path: Path, runtime: RuntimeKind, threads: int | None, cache: CacheKind) -> Opened:
+    from shizuku.checkpoints.packed import open_packed
+    from shizuku.inference.native import NativeRuntime, unsupported
+
+    found = open_packed(path)
+    kinds = {tensor.kind for tensor in found.tensors.values()}
+    missing = unsupported(found.config, kinds)
+    if missing:
+        message = f"the native library has no {', nor '.join(missing)}, which {path} needs"
+        if runtime == "native":
+            raise ModelError(f"{message}: choose --runtime torch")
+        warn_once(f"{message}: torch computes, from unpacked weights")
+        return _with_torch(path, threads, cache)
+    if cache == "auto":
+        # Where weights are numbers and not integers, the cache shall not be what rounds most.
+        cache = "f16" if any(kind.startswith("q") for kind in kinds) else "f32"
+    made = NativeRuntime(found.config, found.tensors, threads=threads, cache=cache)
+    return Opened(made, found.tokenizer, found.run, found.generation, found.path)
+
+
+def _with_torch(path: Path, threads: int | None, cache: CacheKind) -> Opened:
+    if cache not in ("auto", "f32"):
+        raise ConfigError(
+            f"--cache {cache}: torch computes here, and its cache is float32: leave --cache out"
+        )
+    import torch
+
+    from shizuku.checkpoints.directory import load_checkpoint
+    from shizuku.inference.torch_runtime import TorchRuntime
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    found = load_checkpoint(path)
+    return Opened(TorchRuntime(found.model), found.tokenizer, found.run, found.generation, found.path)

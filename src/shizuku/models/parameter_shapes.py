@@ -1,0 +1,62 @@
+"""Name and shape of every parameter of a decoder, from its config alone. Nothing here needs torch."""
+
+from collections.abc import Iterator
+
+from shizuku.models.decoder_config import DecoderConfig
+
+Named = Iterator[tuple[str, tuple[int, ...]]]
+
+
+def parameter_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
+    """The names and shapes that `Decoder(config).state_dict()` has, in its order."""
+    return dict(_decoder(config))
+
+
+def _decoder(config: DecoderConfig) -> Named:
+    yield "embedding.weight", (config.vocab_size, config.width)
+    if config.positions == "learned":
+        yield "position_embedding.weight", (config.context, config.width)
+    if config.embedding_norm:
+        yield from _norm("embedding_norm", config)
+    block = list(_block(config))
+    for layer in range(config.layers):
+        for name, shape in block:
+            yield f"blocks.{layer}.{name}", shape
+    yield from _norm("final_norm", config)
+    if not config.tie_embeddings:
+        yield from _linear("unembedding", config.width, config.vocab_size, config.unembedding_bias)
+
+
+def _block(config: DecoderConfig) -> Named:
+    before, after = config.norm_placement != "after", config.norm_placement != "before"
+    inner, shared = config.heads * config.head_width, config.kv_heads * config.head_width
+    if before:
+        yield from _norm("attention_norm", config)
+    for name, rows in (("query", inner), ("key", shared), ("value", shared)):
+        yield from _linear(f"attention.{name}", config.width, rows, config.attention_bias)
+    yield from _linear("attention.output", inner, config.width, config.attention_output_bias)
+    if config.qk_norm:
+        joint = config.qk_norm_joint
+        yield "attention.query_norm.weight", (inner if joint else config.head_width,)
+        yield "attention.key_norm.weight", (shared if joint else config.head_width,)
+    if after:
+        yield from _norm("attention_output_norm", config)
+    if before and not config.shared_norm:
+        yield from _norm("feedforward_norm", config)
+    for name in ("gate", "up") if config.gated else ("up",):
+        yield from _linear(f"feedforward.{name}", config.width, config.ffn_width, config.mlp_bias)
+    yield from _linear("feedforward.down", config.ffn_width, config.width, config.mlp_bias)
+    if after:
+        yield from _norm("feedforward_output_norm", config)
+
+
+def _norm(name: str, config: DecoderConfig) -> Named:
+    yield f"{name}.weight", (config.width,)
+    if config.norm_bias:
+        yield f"{name}.bias", (config.width,)
+
+
+def _linear(name: str, inputs: int, outputs: int, bias: bool) -> Named:
+    yield f"{name}.weight", (outputs, inputs)
+    if bias:
+        yield f"{name}.bias", (outputs,)

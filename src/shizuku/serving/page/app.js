@@ -28,12 +28,15 @@ class Page {
     this.notices = new Notices()
     this.live = new Live(this.api)
     this.chat = new Chat(this)
-    this.inspector = new Inspector({ continueWith: (...where) => this.chat.continueWith(...where) })
+    this.inspector = new Inspector({
+      continueWith: (...where) => this.chat.continueWith(...where), canGoOn: (turn) => this.chat.canGoOn(turn),
+    })
     this.transcript = new Transcript({
       copy: (text, button) => copyText(text, button, (said) => this.notices.say(said)),
       edit: (view) => view.edit((text) => this.chat.send(text, view.turn)),
       again: (turn) => this.chat.again(turn),
       goOn: (turn) => this.chat.goOn(turn),
+      canGoOn: (turn) => this.chat.canGoOn(turn),
       choose: (turn, step) => this.choose(turn, step),
       inspect: (...where) => this.inspector.open(...where),
     })
@@ -61,7 +64,7 @@ class Page {
     this.shade(this.settings.get("shade"))
     const { hash } = location
     this.chat.begin()
-    await Promise.all([this.chat.relist(), this.loadModels()])
+    await Promise.all([this.chat.relist().catch((error) => this.chat.notKept(error)), this.loadModels()])
     const kept = this.chat.list.find(({ id }) => hash === `#c-${id}`)
     if (kept) await this.chat.open(kept)
     if (document.activeElement === document.body && matchMedia("(pointer: fine)").matches) this.composer.focus()
@@ -85,6 +88,7 @@ class Page {
       this.openPanel(event.target.id === "tab-settings" ? "attention" : "settings")
     })
     document.addEventListener("keydown", (event) => this.shortcut(event))
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.attention.draw())
     addEventListener("hashchange", () => {
       const kept = this.chat.list.find(({ id }) => location.hash === `#c-${id}`)
       if (kept && kept.id !== this.chat.conversation.id) this.chat.open(kept)
@@ -123,7 +127,7 @@ class Page {
     one("#title").textContent = chat.conversation.title || word("untitled")
     document.title = chat.conversation.title ? `${chat.conversation.title} · Shizuku` : "Shizuku"
     this.panel.open(chat.conversation.system)
-    this.attention.outdated()
+    this.attention.outdated({ writing: Boolean(chat.run) })
     this.writing(Boolean(chat.run))
     if (!chat.run) this.live.show(chat.tree.path().at(-1)?.stats)
     this.listed()
@@ -136,6 +140,8 @@ class Page {
 
   writing(now) {
     this.composer.show(now)
+    // Buttons go while an answer is written; whoever pressed one is not left nowhere.
+    if (now && document.activeElement === document.body && matchMedia("(pointer: fine)").matches) this.composer.focus()
     document.body.classList.toggle("is-writing", now)
   }
 
@@ -201,15 +207,31 @@ class Page {
     one("#model").value = id
     one("#only-model").textContent = id
     this.settings.set("model", id)
-    this.live.window = found.context_length ?? found.context ?? null
+    this.live.window = found.context_length ?? null
     this.panel.modelDefaults(found.defaults)
     this.attention.outdated()
+    this.sayMode()
+  }
+
+  /** Whether a model answers messages; one without a chat template can only continue a text. */
+  converses(id) {
+    const found = this.models?.find((model) => model.id === id)
+    return found?.capabilities?.includes("chat") ?? true
+  }
+
+  sayMode() {
+    const chat = this.converses(this.model)
+    one("#question").placeholder = word(chat ? "questionHint" : "textHint")
+    one("#empty p").textContent = word(chat ? "emptyText" : "emptyContinue")
+    const idea = (text) => make("button", { type: "button", click: () => (this.composer.put(text), this.composer.focus()) }, text)
+    one("#ideas").replaceChildren(...word(chat ? "ideas" : "beginnings").map((text) => make("li", {}, idea(text))))
   }
 
   async askAttention(layer, head, signal) {
     const { tree } = this.chat
     if (!tree.path().length) return null
-    const body = { model: this.model, messages: tree.messages() }
+    const read = this.converses(this.model) ? { messages: tree.messages() } : { text: tree.text() }
+    const body = { model: this.model, ...read }
     try {
       return await this.api.attention({ ...body, layer, head }, signal)
     } catch (error) {
@@ -288,7 +310,7 @@ class Page {
     button.replaceChildren(icon(theme))
     button.title = word(`theme.${theme}`)
     button.setAttribute("aria-label", button.title)
-    if (this.attention.data) this.attention.draw()
+    this.attention.draw()
   }
 
   changeLanguage() {
@@ -307,8 +329,7 @@ class Page {
     this.panel.render()
     this.attention.render()
     this.live.render()
-    const idea = (text) => make("button", { type: "button", click: () => (this.composer.put(text), this.composer.focus()) }, text)
-    one("#ideas").replaceChildren(...word("ideas").map((text) => make("li", {}, idea(text))))
+    this.sayMode()
     if (this.chat.tree) this.chat.show(this.chat.tree)
   }
 

@@ -28,15 +28,16 @@ export class AttentionPanel {
     this.text.addEventListener("focusin", (event) => this.point(event.target.dataset?.index))
     this.text.addEventListener("keydown", (event) => this.key(event))
     for (const kind of ["pointermove", "pointerdown"]) this.canvas.addEventListener(kind, (event) => this.over(event))
-    new ResizeObserver(() => this.draw()).observe(this.map)
     if (this.data) this.show()
     else this.about.textContent = word("attentionEmpty")
   }
 
-  /** The conversation has changed: what is shown is old, unless the panel is open and computes anew. */
-  outdated() {
-    this.stale = true
-    if (!this.root.hidden && this.data) this.about.replaceChildren(word("attentionStale"), " ", this.again())
+  /** The conversation has changed: an open panel computes anew, but not while an answer is being written. */
+  outdated({ writing = false } = {}) {
+    clearTimeout(this.soon)
+    if (!this.root.checkVisibility()) return
+    if (writing) this.about.textContent = word("attentionStale")
+    else this.soon = setTimeout(() => this.load(), 300)
   }
 
   again() {
@@ -50,14 +51,10 @@ export class AttentionPanel {
     this.about.textContent = word("attentionLoading")
     try {
       const data = await this.ask(this.layer, this.head, signal)
-      if (!data) {
-        this.about.textContent = word("attentionEmpty")
-        return
-      }
+      if (!data) return this.clear()
       data.tokens = textsOf(data.bytes)
       if (data.tokens.length !== this.data?.tokens.length) this.from = null
       this.data = data
-      this.stale = false
       this.about.textContent = data.dropped ? word("attentionCut", data.tokens.length) : ""
       this.from = Math.min(this.from ?? Infinity, data.tokens.length - 1)
       this.show()
@@ -65,6 +62,14 @@ export class AttentionPanel {
       if (error.name === "AbortError") return
       this.about.replaceChildren(error.message || word("errors.gone"), " ", this.again())
     }
+  }
+
+  clear() {
+    this.data = null
+    this.about.textContent = word("attentionEmpty")
+    this.map.hidden = this.text.hidden = true
+    this.pickers.replaceChildren()
+    this.row.replaceChildren()
   }
 
   show() {
@@ -101,7 +106,7 @@ export class AttentionPanel {
 
   /** Draws the whole map, one cell a pair of tokens, darker where more is read. */
   draw() {
-    if (!this.data || this.map.hidden) return
+    if (!this.data || !this.map || this.map.hidden) return
     const { weights } = this.data, count = weights.length
     this.canvas.width = this.canvas.height = count
     const [red, green, blue] = colour(getComputedStyle(this.canvas).color)

@@ -5,9 +5,10 @@ import { visible } from "./tokens.js"
 import { percent, word } from "./words.js"
 
 export class Inspector {
-  /** `continueWith(view, index, rank)` begins a branch that takes another token. */
-  constructor({ continueWith }) {
+  /** `continueWith(view, index, rank)` begins a branch that takes another token, where `canGoOn(turn)`. */
+  constructor({ continueWith, canGoOn }) {
     this.continueWith = continueWith
+    this.canGoOn = canGoOn
     this.root = one("#inspector")
     this.root.popover = "auto"
     this.root.addEventListener("beforetoggle", (event) => event.newState === "closed" && this.closed())
@@ -75,7 +76,7 @@ export class Inspector {
 
   alternatives() {
     const { log, turn } = this.view, { index } = this
-    const tops = log.tops[index], free = log.continuable && !turn.writing
+    const tops = log.tops[index], free = this.canGoOn(turn) && !turn.writing
     const rows = tops.map(([text, logprob], rank) => {
       const taken = log.taken(index, rank), probability = Math.exp(logprob)
       return make("li", {}, this.row(text, probability, taken || !free ? null : () => this.take(rank), taken))

@@ -63,6 +63,12 @@ export class Tree {
     }
   }
 
+  /** What is shown as one text, up to and with `end`, for a model that continues texts. */
+  text(end = null) {
+    const shown = this.path()
+    return shown.slice(0, end ? shown.indexOf(end) + 1 : shown.length).map(({ content }) => content).join("")
+  }
+
   /** Messages for the API: the system prompt and all turns before `end`, a turn that is shown or none. */
   messages(end = null) {
     const shown = this.path()

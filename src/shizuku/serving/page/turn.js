@@ -91,7 +91,7 @@ export class TurnView {
     if (stats?.first) said.push(word("stats.first", stats.first.toFixed(2)))
     const ended = finish && finish !== "stop" && word("ended")[finish]
     const note = ended && make("span", { class: "ended" }, ended)
-    const further = ended && this.log.continuable
+    const further = ended && this.log.count && this.act.canGoOn(this.turn)
     const goOn = further && make("button", { type: "button", class: "plain go-on", click: () => this.act.goOn(this.turn) }, word("goOn"))
     return [said.length && make("span", { class: "figures" }, said.join(" · ")), note, goOn]
   }

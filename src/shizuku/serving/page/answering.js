@@ -80,6 +80,11 @@ export class Answering {
     const tokens = this.usage?.completion_tokens ?? this.count
     const seconds = (this.last - this.first) / 1000
     const speed = this.count > 1 && seconds > 0 ? (this.count - 1) / seconds : null
-    return { tokens, speed, first: (this.first - this.began) / 1000, prompt: this.usage?.prompt_tokens ?? null }
+    return {
+      tokens,
+      speed,
+      first: (this.first - this.began) / 1000,
+      prompt: this.usage?.prompt_tokens ?? null,
+    }
   }
 }

@@ -24,7 +24,13 @@ export class Api {
     let response
     try {
       const address = new URL(path, document.baseURI)
-      response = await fetch(address, { method, headers, signal, body: body && JSON.stringify(body), cache: "no-store" })
+      response = await fetch(address, {
+        method,
+        headers,
+        signal,
+        body: body && JSON.stringify(body),
+        cache: "no-store",
+      })
     } catch (error) {
       if (error.name === "AbortError") throw error
       throw new ServerError("gone", error.message)
@@ -60,7 +66,8 @@ export class Api {
 
   /** The same for a text that is continued, its chunks in the shape of a chat's. */
   async *complete(body, signal) {
-    for await (const chunk of this.stream("v1/completions", body, signal)) yield { ...chunk, choices: chunk.choices.map(asChat) }
+    for await (const chunk of this.stream("v1/completions", body, signal))
+      yield { ...chunk, choices: chunk.choices.map(asChat) }
   }
 
   async *stream(path, body, signal) {
@@ -96,14 +103,22 @@ function asChat({ text, logprobs, finish_reason: finish }) {
 
 /** A token as completions spell it: text, or "bytes:\xe9\x9b" where it is no whole text. */
 function spelled(token) {
-  if (!/^bytes:(?:\\x[0-9a-f]{2})+$/.test(token)) return { token, bytes: [...new TextEncoder().encode(token)] }
-  return { token, bytes: token.slice(8).split("\\x").map((byte) => parseInt(byte, 16)) }
+  if (!/^bytes:(?:\\x[0-9a-f]{2})+$/.test(token))
+    return { token, bytes: [...new TextEncoder().encode(token)] }
+  return {
+    token,
+    bytes: token
+      .slice(8)
+      .split("\\x")
+      .map((byte) => parseInt(byte, 16)),
+  }
 }
 
 /** The data of server-sent events, each event's lines joined. */
 export async function* events(stream) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader()
-  let held = "", data = []
+  let held = "",
+    data = []
   try {
     for (;;) {
       const { value, done } = await reader.read()

@@ -103,7 +103,8 @@ export class Chat {
   /** Begins a branch in which the answer takes another token, and goes on behind it. */
   continueWith(view, index, rank) {
     if (this.run) return
-    const { tree } = this, { turn } = view
+    const { tree } = this,
+      { turn } = view
     const { log, text } = view.log.branched(index, rank)
     const branch = tree.add(turn.parent, "assistant", turn.content.slice(0, view.log.starts[index]) + text)
     branch.model = turn.model
@@ -138,7 +139,8 @@ export class Chat {
   }
 
   async attempt(tree, turn, retry) {
-    const { page } = this, { id } = tree.conversation
+    const { page } = this,
+      { id } = tree.conversation
     const answering = new Answering(page.api, turn, () => this.changed(tree, turn))
     this.runs.set(id, { tree, answering })
     page.notices.clear()

@@ -56,7 +56,8 @@ def test_an_answer_is_the_models_and_outlives_a_reload(tab: Any) -> None:
     assert said.rstrip("\ufffd") == answer_to(HELLO).rstrip("\ufffd")
     assert tab.locator("#list .open").all_inner_texts() == [HELLO]
     assert "24 tokens" in last(tab).locator(".figures").inner_text()
-    figures = dict(zip(tab.locator("#live dt").all_inner_texts(), tab.locator("#live dd").all_inner_texts()))
+    names, values = (tab.locator(f"#live {part}").all_inner_texts() for part in ("dt", "dd"))
+    figures = dict(zip(names, values, strict=True))
     assert figures["tokens"] == "24" and figures["memory"].endswith("B") and float(figures["tokens/s"]) > 0
     before = last(tab).locator(".prose").inner_html()
     tab.reload()
@@ -70,7 +71,7 @@ def test_keys_of_the_message_field(tab: Any) -> None:
     field.fill("one")
     field.press("Shift+Enter")
     assert field.input_value() == "one\n"
-    # An input method's Enter chooses a word: it must not send. Safari gives it after composing, with code 229.
+    # An input method's Enter chooses a word and must not send. Safari gives it after composing, as 229.
     for init in ({"isComposing": True}, {"keyCode": 229}):
         field.evaluate(
             "(node, init) => node.dispatchEvent(new KeyboardEvent('keydown', "
@@ -131,7 +132,10 @@ def test_branches_are_kept(chromium: Any, live: Live) -> None:
         answered(tab)
         assert tab.locator(".turn").count() == 2
         tab.locator(".turn.user").get_by_role("button", name="Previous version").click()
-        assert [tab.locator(".turn.user .prose").inner_text(), last(tab).locator(".prose").inner_text()] == [HELLO, first]
+        assert [tab.locator(".turn.user .prose").inner_text(), last(tab).locator(".prose").inner_text()] == [
+            HELLO,
+            first,
+        ]
         tab.reload()
         tab.wait_for_selector(".turn.assistant")
         assert last(tab).locator(".prose").inner_text() == first
@@ -140,18 +144,39 @@ def test_branches_are_kept(chromium: Any, live: Live) -> None:
 
 def test_system_prompt_and_sampling_reach_the_server(tab: Any) -> None:
     bodies: list[dict[str, Any]] = []
-    tab.on("request", lambda request: request.url.endswith("/completions") and bodies.append(request.post_data_json))
+    tab.on(
+        "request",
+        lambda request: request.url.endswith("/completions") and bodies.append(request.post_data_json),
+    )
     tab.keyboard.press("Alt+s")
     tab.fill("#system", "Say little.")
-    for name, value in {"temperature": "0.5", "top_p": "0.9", "top_k": "7", "min_p": "0.02", "max_tokens": "5", "seed": "3"}.items():
+    for name, value in {
+        "temperature": "0.5",
+        "top_p": "0.9",
+        "top_k": "7",
+        "min_p": "0.02",
+        "max_tokens": "5",
+        "seed": "3",
+    }.items():
         tab.fill(f"#set-{name}", value)
     tab.fill("#set-repetition_penalty", "9")
     assert tab.get_attribute("#set-repetition_penalty", "aria-invalid") == "true"
     say(tab, HELLO)
-    expected = {"temperature": 0.5, "top_p": 0.9, "top_k": 7, "min_p": 0.02, "max_tokens": 5, "seed": 3, "model": "tiny"}
+    expected = {
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "top_k": 7,
+        "min_p": 0.02,
+        "max_tokens": 5,
+        "seed": 3,
+        "model": "tiny",
+    }
     assert bodies[0].items() >= expected.items()
     assert "repetition_penalty" not in bodies[0]
-    assert bodies[0]["messages"] == [{"role": "system", "content": "Say little."}, {"role": "user", "content": HELLO}]
+    assert bodies[0]["messages"] == [
+        {"role": "system", "content": "Say little."},
+        {"role": "user", "content": HELLO},
+    ]
 
 
 # ---- the list
@@ -238,10 +263,11 @@ def test_tokens_are_shaded_and_reached_from_the_keyboard(tab: Any) -> None:
     tokens = tab.locator(".strip .t")
     tokens.first.wait_for()
     assert tokens.count() == 24
-    shades = tab.evaluate(
-        "[...document.querySelectorAll('.strip .t')].map((node, at) => "
-        "[node.className.match(/p(\\d)/)[1], document.querySelector('.turn.assistant').view.log.probability(at)])"
-    )
+    shades = tab.evaluate("""() => {
+      const { log } = document.querySelector(".turn.assistant").view
+      const nodes = [...document.querySelectorAll(".strip .t")]
+      return nodes.map((node, at) => [node.className.match(/p([0-5])/)[1], log.probability(at)])
+    }""")
     for shade, probability in shades:
         assert int(shade) == sum(probability < least for least in (0.9, 0.6, 0.3, 0.1, 0.03))
     tokens.first.focus()
@@ -303,7 +329,7 @@ def test_attention_of_any_head_is_the_models_own(tab: Any, live: Live) -> None:
       return Array.from({ length: width * height }, (_, at) => data[4 * at + 3])
     }""")
     drawn = np.array(pixels).reshape(size, size)
-    assert np.abs(drawn - 255 * np.sqrt(np.array(weights))).max() <= 1
+    assert np.abs(drawn - 255 * np.cbrt(np.array(weights))).max() <= 1
     row = size // 2
     tab.locator(f".reads [data-index='{row}']").click()
     assert "sums to 1.0000" in tab.locator(".row-facts").inner_text()

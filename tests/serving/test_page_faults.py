@@ -26,7 +26,9 @@ def send(tab: Any, text: str = "The cat.") -> None:
 
 def test_a_full_server_is_tried_again_after_the_time_it_names(chromium: Any, live: Live) -> None:
     with opened(chromium, live.url) as tab:
-        body = json.dumps({"error": {"message": "64 requests wait", "type": "rate_limit_error", "code": None}})
+        body = json.dumps(
+            {"error": {"message": "64 requests wait", "type": "rate_limit_error", "code": None}}
+        )
         asked: list[str] = []
 
         def refuse_once(route: Any) -> None:
@@ -34,7 +36,9 @@ def test_a_full_server_is_tried_again_after_the_time_it_names(chromium: Any, liv
             if len(asked) > 1:
                 route.continue_()
             else:
-                route.fulfill(status=429, body=body, headers={"Retry-After": "2", "Content-Type": "application/json"})
+                route.fulfill(
+                    status=429, body=body, headers={"Retry-After": "2", "Content-Type": "application/json"}
+                )
 
         tab.route(CHAT, refuse_once)
         send(tab)
@@ -64,7 +68,9 @@ def test_a_broken_stream_keeps_what_came(chromium: Any, live: Live) -> None:
         chunk = {"choices": [{"index": 0, "delta": {"content": "Half an ans"}, "finish_reason": None}]}
         tab.route(
             CHAT,
-            lambda route: route.fulfill(body=f"data: {json.dumps(chunk)}\n\n", content_type="text/event-stream"),
+            lambda route: route.fulfill(
+                body=f"data: {json.dumps(chunk)}\n\n", content_type="text/event-stream"
+            ),
             times=1,
         )
         send(tab)

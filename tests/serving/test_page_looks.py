@@ -1,5 +1,6 @@
 """What the web page looks like in Chromium: both languages, a desk and a phone, light and dark."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +30,7 @@ A drop is **small**, says `H2O`. See [the sky](https://sky.example/a/rather/long
 | A town by the sea | 12 |
 
 ```python
-def drops(count): return [f"drop number {index} of a line that is far too long for any phone" for index in range(count)]
+def drops(count): return [f"drop number {index} of a line too long for any phone" for index in range(count)]
 ```
 """
 
@@ -41,11 +42,9 @@ def live() -> Iterator[Live]:
 
 
 def answer_with(tab: Any, text: str) -> None:
-    """An answer that the small model would never find, one character a token, put in where the server's would come."""
+    """An answer that the small model would never find, a character a token, in place of the server's."""
 
     def chunk(choice: dict[str, Any]) -> str:
-        import json
-
         return f"data: {json.dumps({'model': 'tiny', 'choices': [choice]})}\n\n"
 
     def entry(character: str, at: int) -> dict[str, Any]:
@@ -58,7 +57,8 @@ def answer_with(tab: Any, text: str) -> None:
     )
     ended = chunk({"index": 0, "delta": {}, "finish_reason": "stop"}) + "data: [DONE]\n\n"
     tab.route(
-        "**/v1/chat/completions", lambda route: route.fulfill(body=body + ended, content_type="text/event-stream")
+        "**/v1/chat/completions",
+        lambda route: route.fulfill(body=body + ended, content_type="text/event-stream"),
     )
     tab.fill("#question", "雨について、表と箇条書きで。" + "Tell me about rain. " * 4)
     tab.press("#question", "Enter")
@@ -139,7 +139,7 @@ def test_both_languages_say_everything(chromium: Any, live: Live) -> None:
           const shape = (value) => {
             if (typeof value === "function") return value.length
             if (Array.isArray(value)) return value.length
-            if (typeof value === "object") return Object.entries(value).map(([key, part]) => [key, shape(part)])
+            if (typeof value === "object") return Object.keys(value).map((key) => [key, shape(value[key])])
             return value.trim() ? "said" : "unsaid"
           }
           return [shape(languages.en), shape(languages.ja)]
@@ -175,14 +175,16 @@ def test_what_is_read_aloud_is_not_every_token(chromium: Any, live: Live) -> Non
         tab.evaluate("""() => {
           globalThis.said = []
           const spoken = document.querySelector("#said")
-          new MutationObserver(() => spoken.textContent && said.push(spoken.textContent)).observe(spoken, { childList: true })
+          const heard = () => spoken.textContent && said.push(spoken.textContent)
+          new MutationObserver(heard).observe(spoken, { childList: true })
         }""")
         answer_with(tab, "A drop of rain. " * 20)
         tab.wait_for_timeout(200)
         assert tab.evaluate("said")[-1] == "The answer is complete: 320 tokens."
         assert len(tab.evaluate("said")) <= 2
-        live_parts = "[...document.querySelectorAll('[aria-live]')].filter((n) => n.contains(document.querySelector('.turn')))"
-        assert tab.evaluate(f"{live_parts}.map((n) => n.getAttribute('aria-live'))") == ["off"]
+        around = tab.evaluate("""() => [...document.querySelectorAll("[aria-live]")]
+          .filter((node) => node.contains(document.querySelector(".turn"))).map((node) => node.ariaLive)""")
+        assert around == ["off"]
 
 
 def test_ten_thousand_tokens_stay_fluid(chromium: Any, live: Live) -> None:

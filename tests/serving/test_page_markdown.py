@@ -1,4 +1,4 @@
-"""The page's markdown, in Chromium: what a model writes is shown as text, never run, and grows without repainting."""
+"""The page's markdown, in Chromium: what a model writes is shown, never run, and grows in place."""
 
 import random
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ HOSTILE = [
     '![alt](https://a.example/x.png "onerror=hit=1")',
     "<javascript:hit=1> <https://a.example/'><img src=x onerror=hit=1>",
     "`<img src=x onerror=hit=1>`",
-    "```\"onload=hit=1 <script>\n</code></pre><script>globalThis.hit=1</script>\n```",
+    '```"onload=hit=1 <script>\n</code></pre><script>globalThis.hit=1</script>\n```',
     "| <script>hit=1</script> | b |\n|---|---|\n| <img src=x onerror=hit=1> | [x](javascript:hit=1) |",
     "- <script>hit=1</script>\n  > <img src=x onerror=hit=1>",
     "__proto__ constructor [__proto__](https://a.example)",
@@ -96,7 +96,23 @@ SHAPES = [
 FRAGMENTS = [
     *(source for source, _ in SHAPES),
     *HOSTILE[-5:],
-    *("\n", "\n\n", "  ", "- ", "1. x", "> q", "```", "~~~js\ncode\n", "|", "---", "#", "*", "a_b_", "雨が降る。", "\r\n"),
+    *(
+        "\n",
+        "\n\n",
+        "  ",
+        "- ",
+        "1. x",
+        "> q",
+        "```",
+        "~~~js\ncode\n",
+        "|",
+        "---",
+        "#",
+        "*",
+        "a_b_",
+        "雨が降る。",
+        "\r\n",
+    ),
 ]
 
 
@@ -140,7 +156,9 @@ def test_a_growing_text_ends_as_the_whole_one(page: Any) -> None:
 
 
 def test_every_character_shown_knows_its_place(page: Any) -> None:
-    sources = [source for source, _ in SHAPES] + ["> - a **b**\n>   c `d`\n\n| 雨 | *x* |\n|--|--|\n| a\\|b | c |"]
+    sources = [source for source, _ in SHAPES] + [
+        "> - a **b**\n>   c `d`\n\n| 雨 | *x* |\n|--|--|\n| a\\|b | c |"
+    ]
     for source in sources:
         found = page.evaluate(PLACES, source)
         assert not found["wrong"], source
@@ -156,7 +174,8 @@ DIFFERING = """async (sources) => {
     painter.update(source)
     return root.innerHTML
   }
-  return sources.filter((source) => [1, 5].some((step) => grown(source, step) !== grown(source, source.length)))
+  const differs = (source, step) => grown(source, step) !== grown(source, source.length)
+  return sources.filter((source) => differs(source, 1) || differs(source, 5))
 }"""
 GROWING = """async ([source, step]) => {
   const { Painter } = await import("/painter.js")
@@ -194,6 +213,22 @@ SLOW = """async (units) => {
 
 def test_no_text_takes_long(page: Any) -> None:
     """Texts made to be slow: nesting, and marks that never close."""
-    units = ["*a ", "**", "[", "[a](", "[a](x) ", "`", "`a``", "> ", "- ", "_a*b", "~~x", "<", "|a", "![", "1. "]
+    units = [
+        "*a ",
+        "**",
+        "[",
+        "[a](",
+        "[a](x) ",
+        "`",
+        "`a``",
+        "> ",
+        "- ",
+        "_a*b",
+        "~~x",
+        "<",
+        "|a",
+        "![",
+        "1. ",
+    ]
     seconds = page.evaluate(SLOW, units)
     assert max(seconds.values()) < 5, seconds

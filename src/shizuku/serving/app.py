@@ -44,7 +44,7 @@ PAGE_HEADERS = {
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    "cache-control": "no-cache",  # its modules belong together: a browser asks whether they are still the same
+    "cache-control": "no-cache",  # its modules belong together: a browser asks whether they are the same
 }
 AnyBody = TypeVar("AnyBody", bound=BaseModel)
 Handler = Callable[[Request], Awaitable[Response]]

@@ -150,9 +150,9 @@ export class AttentionPanel {
     const image = new ImageData(count, count)
     weights.forEach((row, y) =>
       row.forEach((weight, x) => {
-        // The square root makes small weights visible without hiding which are large.
+        // The cube root makes small weights visible without hiding which are large.
         image.data.set(
-          [red, green, blue, Math.round(255 * Math.sqrt(Math.max(0, weight)))],
+          [red, green, blue, Math.round(255 * Math.cbrt(Math.max(0, weight)))],
           4 * (y * count + x),
         )
       }),
@@ -192,7 +192,7 @@ export class AttentionPanel {
     this.from = from
     this.nodes.forEach((node, index) => {
       const weight = index <= from ? row[index] : 0
-      const seen = index === from ? "from" : `a${Math.round(SHADES * Math.sqrt(weight))}`
+      const seen = index === from ? "from" : `a${Math.round(SHADES * Math.cbrt(weight))}`
       node.className = `t ${seen}${this.faces[index].kind}`
       node.tabIndex = index === from ? 0 : -1
     })

@@ -165,5 +165,10 @@ export const setLog = (turn, log) => logs.set(turn, log)
 
 /** A token with its spaces and line ends made visible. */
 export function visible(text) {
-  return text.replaceAll("\n", "↵").replaceAll("\t", "⇥").replace(/^ | $/g, "␣") || "∅"
+  return (
+    text
+      .replaceAll("\n", "↵")
+      .replaceAll("\t", "⇥")
+      .replace(/^ +| +$/g, (run) => "␣".repeat(run.length)) || "∅"
+  )
 }

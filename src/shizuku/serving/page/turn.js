@@ -106,16 +106,15 @@ export class TurnView {
     if (stats?.speed) said.push(word("stats.speed", rate(stats.speed)))
     if (stats?.first) said.push(word("stats.first", stats.first.toFixed(2)))
     const ended = finish && finish !== "stop" && word("ended")[finish]
-    const note = ended && make("span", { class: "ended" }, ended)
-    const further = ended && this.log.count && this.act.canGoOn(this.turn)
-    const goOn =
-      further &&
-      make(
-        "button",
-        { type: "button", class: "plain go-on", click: () => this.act.goOn(this.turn) },
-        word("goOn"),
-      )
-    return [said.length && make("span", { class: "figures" }, said.join(" · ")), note, goOn]
+    return [said.length && make("span", { class: "figures" }, said.join(" · ")), ended && this.ended(ended)]
+  }
+
+  /** Why the answer is no whole one, and the way on from there. */
+  ended(why) {
+    const click = () => this.act.goOn(this.turn)
+    const further = this.log.count > 0 && this.act.canGoOn(this.turn)
+    const button = further && make("button", { type: "button", class: "plain go-on", click }, word("goOn"))
+    return make("span", { class: "ended" }, why, button)
   }
 
   /** Turns the message into a field; `send(text)` is called when the reader has changed it. */

@@ -143,7 +143,7 @@ const english = {
   modelsOwn: "The model's own probability, before temperature and cuts.",
   layer: "Layer",
   head: "Head",
-  attentionLead: "Which earlier tokens the model reads while it reads each token.",
+  attentionLead: "Which earlier tokens the model looks at while it reads each token: the darker, the more.",
   attentionEmpty: "Say something first: then you can look at what the model reads.",
   attentionLoading: "Computing …",
   attentionFrom: (text) => `From “${text}”`,
@@ -317,7 +317,8 @@ const japanese = {
   modelsOwn: "温度や絞り込みを適用する前の、モデル自身の確率です。",
   layer: "層",
   head: "ヘッド",
-  attentionLead: "モデルが各トークンを読むとき、前にあるどのトークンに注目しているかを示します。",
+  attentionLead:
+    "モデルが各トークンを読むとき、前にあるどのトークンに注目しているかを示します。濃いほど強く注目しています。",
   attentionEmpty: "まず何か話しかけてください。モデルがどこに注目しているかを、ここで確かめられます。",
   attentionLoading: "計算しています…",
   attentionFrom: (text) => `「${text}」から`,

@@ -20,10 +20,11 @@ from shizuku.errors import ConfigError, MissingExtraError, ModelError
 from shizuku.inference.schema_words import check_schema
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.text.tool_calls.calls import Format, literal, read_tools
-from shizuku.text.tool_calls.formats import PLAIN, find_format
+from shizuku.text.tool_calls.formats import find_format
+from shizuku.text.tool_calls.plain import PLAIN
 
 BLANK = r"( |\n {0,24})"
-"""What may stand between the parts of JSON: models that may write any blanks sometimes write nothing else."""
+"""What may stand between the parts of JSON; bounded, so that blanks cannot use up the limit of tokens."""
 KEPT_GRAMMARS = 64
 """Compiled grammars kept for each tokenizer, the ones used last."""
 
@@ -52,6 +53,9 @@ class GrammarProcessor:
     `ids` are the prompt and what has been made so far. They may grow by any number of tokens between two
     calls or go back to an earlier point, as speculative decoding does.
     """
+
+    pure = True
+    """The same ids give the same answer, whatever was asked before: tokens may be guessed ahead."""
 
     def __init__(self, vocabulary: "_Vocabulary", pristine: Any, prompt_tokens: int | None) -> None:
         self._vocabulary, self._pristine = vocabulary, pristine
@@ -95,17 +99,16 @@ class GrammarProcessor:
                 f"a grammar's processor began behind {self._start} tokens and is now given {len(ids)}: "
                 "make one for each request"
             )
-        made = [int(token) for token in ids[self._start :]]
-        same = next(
-            (n for n, (old, new) in enumerate(zip(self._read, made, strict=False)) if old != new),
-            min(len(self._read), len(made)),
-        )
-        if same < len(self._read):
+        made = list(ids[self._start :])
+        same = len(self._read)
+        if made[:same] != self._read:
+            pairs = enumerate(zip(self._read, made, strict=False))
+            same = next((n for n, (old, new) in pairs if old != new), len(made))
             self.problem = ""
             if self._matcher.is_error() or not self._matcher.rollback(len(self._read) - same):
                 self._matcher, same = self._pristine.deep_copy(), 0
-        del self._read[same:]
-        for token in made[same:]:
+            del self._read[same:]
+        for token in map(int, made[same:]):
             if self._matcher.validate_tokens([token]) != 1:
                 raise ModelError(f"token {token} was chosen, though the grammar does not allow it there")
             self._matcher.consume_token(token)

@@ -59,11 +59,12 @@ class Page {
     this.theme(this.settings.get("theme"))
     this.speak(preferredLanguage(this.settings.get("language")))
     this.shade(this.settings.get("shade"))
+    const { hash } = location
     this.chat.begin()
     await Promise.all([this.chat.relist(), this.loadModels()])
-    const kept = this.chat.list.find(({ id }) => location.hash === `#c-${id}`)
+    const kept = this.chat.list.find(({ id }) => hash === `#c-${id}`)
     if (kept) await this.chat.open(kept)
-    if (matchMedia("(pointer: fine)").matches) this.composer.focus()
+    if (document.activeElement === document.body && matchMedia("(pointer: fine)").matches) this.composer.focus()
     this.live.ask()
   }
 
@@ -119,6 +120,7 @@ class Page {
     one("#empty").hidden = !empty
     if (!empty) history.replaceState(null, "", `#c-${chat.conversation.id}`)
     else if (location.hash.startsWith("#c-")) history.replaceState(null, "", location.pathname)
+    one("#title").textContent = chat.conversation.title || word("untitled")
     document.title = chat.conversation.title ? `${chat.conversation.title} · Shizuku` : "Shizuku"
     this.panel.open(chat.conversation.system)
     this.attention.outdated()

@@ -1,7 +1,7 @@
 // What the model reads while it reads: the attention of one head over the conversation.
 
 import { make, one } from "./dom.js"
-import { isPart, textsOf, visible } from "./tokens.js"
+import { faceOf, textsOf, visible } from "./tokens.js"
 import { percent, word } from "./words.js"
 
 const SHADES = 10
@@ -71,8 +71,9 @@ export class AttentionPanel {
     this.pick()
     this.map.hidden = this.text.hidden = false
     const { tokens } = this.data
-    this.nodes = tokens.map((text, index) =>
-      make("span", { role: "button", tabindex: "-1", "data-index": String(index) }, text.includes("\n") ? visible(text) : text))
+    this.faces = tokens.map(faceOf)
+    this.nodes = this.faces.map(({ shown, label }, index) =>
+      make("span", { role: "button", tabindex: "-1", "data-index": String(index), "aria-label": label }, shown))
     const parts = this.nodes.flatMap((node, index) => (tokens[index].includes("\n") ? [node, make("br")] : [node]))
     this.text.replaceChildren(...parts)
     this.draw()
@@ -142,7 +143,7 @@ export class AttentionPanel {
     this.nodes.forEach((node, index) => {
       const weight = index <= from ? row[index] : 0
       const seen = index === from ? "from" : `a${Math.round(SHADES * Math.sqrt(weight))}`
-      node.className = `t ${seen}${isPart(tokens[index]) ? " part" : ""}`
+      node.className = `t ${seen}${this.faces[index].kind}`
       node.tabIndex = index === from ? 0 : -1
     })
     this.mark()

@@ -139,7 +139,7 @@ export class Chat {
     } finally {
       this.runs.delete(id)
       turn.writing = false
-      if (!turn.content && !turn.finish) tree.drop(turn)
+      if (!turn.content && turn.finish !== "stop") tree.drop(turn)
       page.live.follow(null, answering)
       this.update(tree)
       await this.save(tree, ...(tree.turns.has(turn.id) ? [turn] : []))
@@ -159,7 +159,7 @@ export class Chat {
       this.page.live.follow(this.run?.answering)
     }
     const now = Date.now()
-    if (now - (this.saved ?? 0) < SAVED_EVERY) return
+    if (!turn.content || now - (this.saved ?? 0) < SAVED_EVERY) return
     this.saved = now
     const { writing, ...kept } = turn
     store.saveTurns(kept)

@@ -10,7 +10,7 @@ export class Inspector {
     this.continueWith = continueWith
     this.root = one("#inspector")
     this.root.popover = "auto"
-    this.root.addEventListener("toggle", (event) => event.newState === "closed" && this.closed())
+    this.root.addEventListener("beforetoggle", (event) => event.newState === "closed" && this.closed())
     this.root.addEventListener("keydown", (event) => this.key(event))
   }
 

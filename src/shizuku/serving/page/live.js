@@ -1,7 +1,7 @@
 // The line of figures under the message field: tokens and speed of this answer, memory and load of the server.
 
 import { make, one } from "./dom.js"
-import { word } from "./words.js"
+import { rate, word } from "./words.js"
 
 const EVERY = { writing: 2000, idle: 15_000 }
 
@@ -57,7 +57,7 @@ export class Live {
     const rows = [
       ["context", stats?.prompt ? `${(stats.prompt + stats.tokens).toLocaleString()}${this.window ? ` / ${this.window.toLocaleString()}` : ""}` : null],
       ["tokens", stats?.tokens?.toLocaleString()],
-      ["speed", stats?.speed?.toFixed(1)],
+      ["speed", stats?.speed ? rate(stats.speed) : null],
       ["first", stats?.first === undefined ? null : `${stats.first.toFixed(2)} s`],
       ["memory", memory ? bytes(memory) : null],
       ["running", running > 1 ? String(running) : null],

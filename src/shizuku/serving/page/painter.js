@@ -101,7 +101,7 @@ function paintList({ ordered, start, loose, items }, tools) {
   const list = make(ordered ? "ol" : "ul", { start: ordered && start !== 1 ? String(start) : null, dir: "auto" })
   for (const { children, done } of items) {
     const item = make("li", { dir: "auto", class: done === undefined ? null : "task" })
-    if (done !== undefined) item.append(make("input", { type: "checkbox", disabled: true, checked: done }))
+    if (done !== undefined) item.append(make("input", { type: "checkbox", disabled: true, checked: done, "aria-label": tools.word(done ? "taskDone" : "taskOpen") }))
     for (const child of children) {
       if (child.kind === "paragraph" && !loose) inline(child.lines).forEach((node) => item.append(node))
       else item.append(paintBlock(child, tools))

@@ -1,7 +1,7 @@
 // An answer as its tokens, shaded by probability, each to be opened with a click or from the keyboard.
 
 import { make } from "./dom.js"
-import { isPart, shade, visible } from "./tokens.js"
+import { faceOf, shade, visible } from "./tokens.js"
 import { percent, word } from "./words.js"
 
 export class Strip {
@@ -32,10 +32,10 @@ export class Strip {
   }
 
   token(index) {
-    const text = this.log.texts[index], shown = text.includes("\n") ? visible(text) : text
-    const kind = `t p${shade(this.log.probability(index))}${isPart(text) ? " part" : ""}`
-    const tabindex = index === 0 ? "0" : "-1"
-    return make("span", { class: kind, role: "button", tabindex, "data-index": String(index) }, shown)
+    const { shown, label, kind } = faceOf(this.log.texts[index])
+    const className = `t p${shade(this.log.probability(index))}${kind}`, tabindex = index === 0 ? "0" : "-1"
+    const attributes = { class: className, role: "button", tabindex, "data-index": String(index), "aria-label": label }
+    return make("span", attributes, shown)
   }
 
   chosen(target, byKeyboard) {

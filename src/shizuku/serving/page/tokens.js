@@ -113,6 +113,12 @@ function bytesShown(bytes) {
 /** Whether a token is bytes of a character that further tokens complete. */
 export const isPart = (text) => PARTIAL.test(text)
 
+/** A token's text in a row of tokens, and what is said of it where the text alone doesn't tell. */
+export function faceOf(text) {
+  if (isPart(text)) return { shown: "·", label: text, kind: " part" }
+  return { shown: text.includes("\n") ? visible(text) : text, label: text.trim() ? null : visible(text), kind: "" }
+}
+
 /** The text of each token, the bytes of a character given to the one that completes it. */
 export function textsOf(listOfBytes) {
   const log = new TokenLog()

@@ -4,7 +4,7 @@ import { all, icon, iconButton, languageOf, make } from "./dom.js"
 import { Painter, placeOf } from "./painter.js"
 import { Strip } from "./strip.js"
 import { logOf } from "./tokens.js"
-import { word } from "./words.js"
+import { rate, word } from "./words.js"
 
 export class TurnView {
   /** `act` has what the reader can ask for: copy, edit, again, choose, inspect, follow. */
@@ -87,7 +87,7 @@ export class TurnView {
     const { stats, finish } = this.turn
     const said = []
     if (stats?.tokens) said.push(word("stats.tokens", stats.tokens.toLocaleString()))
-    if (stats?.speed) said.push(word("stats.speed", stats.speed.toFixed(1)))
+    if (stats?.speed) said.push(word("stats.speed", rate(stats.speed)))
     if (stats?.first) said.push(word("stats.first", stats.first.toFixed(2)))
     const ended = finish && finish !== "stop" && word("ended")[finish]
     const note = ended && make("span", { class: "ended" }, ended)

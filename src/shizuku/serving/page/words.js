@@ -15,7 +15,7 @@ const english = {
   emptyText: "Ask something. Then click any word of the answer to see how sure the model was, and what it might have said instead.",
   ideas: ["Write a short letter about the first rain of summer.", "Explain how a rainbow is made, in three steps.", "Write a Python function that finds the longest word in a text."],
   latest: "Latest", question: "Your message", questionHint: "Write a message", send: "Send", stop: "Stop",
-  you: "You", code: "code", copyCode: "Copy code", copied: "Copied", copy: "Copy", copyFailed: "The browser didn't allow copying.",
+  you: "You", taskDone: "done", taskOpen: "to do", code: "code", copyCode: "Copy code", copied: "Copied", copy: "Copy", copyFailed: "The browser didn't allow copying.",
   edit: "Edit", again: "Regenerate", earlier: "Previous version", later: "Next version", version: (n, of) => `Version ${n} of ${of}`,
   sendEdited: "Send", cancel: "Cancel", editing: "Edit your message",
   writing: "The model is writing.", finished: (n) => `The answer is complete: ${n} tokens.`, stopped: "Stopped.",
@@ -66,31 +66,31 @@ const japanese = {
   rename: "名前を変更", remove: "削除", more: (title) => `「${title}」の操作`, newTitle: "新しい名前",
   removed: (title) => `「${title}」を削除しました。`, undo: "元に戻す", imported: (n) => `${n}件の会話を読み込みました。`,
   importNotJson: "このファイルは JSON ではありません。", importNotOurs: "このファイルは、このページから書き出したものではありません。",
-  model: "モデル", close: "閉じる", instruments: "計器", settings: "設定", attention: "注意",
+  model: "モデル", close: "閉じる", instruments: "パネル", settings: "設定", attention: "アテンション",
   probability: "確率", sure: "予想どおり", surprised: "意外", legendHint: "トークンをクリックするか、矢印キーで選んで Enter を押してください。", legendTouch: "トークンをタップしてください。",
-  theme: { system: "配色:システムに合わせる", light: "配色:ライト", dark: "配色:ダーク" },
+  theme: { system: "配色：システムに合わせる", light: "配色：ライト", dark: "配色：ダーク" },
   otherLanguage: "English", shortcuts: "キーボード操作",
   emptyTitle: "言葉のひとしずく。",
   emptyText: "話しかけてみてください。返ってきた文のどこかをクリックすると、モデルがどれくらい確信していたか、ほかにどんな言葉があり得たかを見られます。",
   ideas: ["夏の最初の雨について、短い手紙を書いてください。", "虹ができるしくみを、三つの段階で説明してください。", "文章からいちばん長い単語を見つける Python の関数を書いてください。"],
   latest: "最新へ", question: "メッセージ", questionHint: "メッセージを入力", send: "送信", stop: "停止",
-  you: "あなた", code: "コード", copyCode: "コードをコピー", copied: "コピーしました", copy: "コピー", copyFailed: "ブラウザーがコピーを許可しませんでした。",
+  you: "あなた", taskDone: "済み", taskOpen: "未完了", code: "コード", copyCode: "コードをコピー", copied: "コピーしました", copy: "コピー", copyFailed: "ブラウザーがコピーを許可しませんでした。",
   edit: "編集", again: "もう一度生成", earlier: "前の版", later: "次の版", version: (n, of) => `${of}件中${n}件目の版`,
   sendEdited: "送信", cancel: "キャンセル", editing: "メッセージを編集",
   writing: "モデルが書いています。", finished: (n) => `回答が終わりました。${n} トークンです。`, stopped: "停止しました。",
   stats: { tokens: (n) => `${n} トークン`, speed: (n) => `毎秒 ${n} トークン`, first: (n) => `最初のトークンまで ${n} 秒` },
-  live: "現在の状況", tokens: "トークン", context: "文脈", speed: "トークン/秒", first: "最初のトークン", memory: "メモリ", running: "生成中", waiting: "待機中",
+  live: "現在の状況", tokens: "トークン", context: "コンテキスト", speed: "トークン/秒", first: "最初のトークン", memory: "メモリ", running: "生成中", waiting: "待機中",
   ended: { length: "トークン数の上限に達しました。", cancelled: "停止しました。", stopped: "停止しました。" }, goOn: "続ける",
   errors: {
-    gone: "サーバーから応答がありません。shizuku serve は動いていますか?",
+    gone: "サーバーから応答がありません。shizuku serve は動いていますか？",
     key: "このサーバーには API キーが必要です。", keyWrong: "この API キーは受け付けられませんでした。",
     busy: "サーバーが混み合っています。", full: "会話が長くなり、モデルが一度に読める範囲を超えました。",
-    broken: "通信が途中で切れました。届いたところまでは残してあります。", refused: "サーバーが要求を受け付けませんでした:",
+    broken: "通信が途中で切れました。届いたところまでは残してあります。", refused: "サーバーが要求を受け付けませんでした：",
   },
   retryIn: (n) => `${n} 秒後にもう一度試します。`, retry: "もう一度試す", back: "サーバーにつながりました。", giveUp: "待たない",
   fullHelp: "前のメッセージを編集してそこから分岐するか、トークン数の上限を下げるか、新しい会話を始めてください。",
   apiKey: "API キー", remember: "このブラウザーに保存する", useKey: "このキーを使う",
-  system: "システムプロンプト", systemHint: "例:簡潔に、やさしい言葉で答えてください。", systemHelp: "この会話の前に、モデルに伝えておくことです。",
+  system: "システムプロンプト", systemHint: "例：簡潔に、やさしい言葉で答えてください。", systemHelp: "この会話の前に、モデルに伝えておくことです。",
   sampling: "サンプリング", unset: { other: "モデルの既定値", max_tokens: "制限なし", seed: "毎回変わる" }, defaults: "既定値に戻す",
   names: { temperature: "温度", top_p: "Top-p", top_k: "Top-k", min_p: "Min-p", max_tokens: "最大トークン数", seed: "シード", repetition_penalty: "繰り返しの抑制" },
   helps: {
@@ -105,20 +105,20 @@ const japanese = {
   continueWith: (text) => `ここを「${text}」に替えて続きを生成`, previousToken: "前のトークン", nextToken: "次のトークン",
   noLogprobs: "この回答には確率の記録がありません。", others: "そのほかすべて", tokenList: "回答のトークン",
   atToken: (text, percent) => `「${text}」${percent}`, modelsOwn: "温度や絞り込みを適用する前の、モデル自身の確率です。",
-  layer: "層", head: "ヘッド", attentionLead: "モデルが各トークンを読むとき、それより前のどのトークンを見ているか。",
-  attentionEmpty: "まず何か話しかけてください。モデルがどこを見ているかを、ここで確かめられます。", attentionLoading: "計算しています…",
-  attentionFrom: (text) => `「${text}」から`, attentionSum: (sum) => `この行の合計は ${sum} です。`, attentionMap: "注意の重み:行が各トークン、列がそれより前のトークン",
-  attentionText: "トークンを選ぶと、強く見ている相手ほど濃く表示されます。", attentionTop: "よく見ている相手", refresh: "計算し直す",
+  layer: "層", head: "ヘッド", attentionLead: "モデルが各トークンを読むとき、前にあるどのトークンに注目しているかを示します。",
+  attentionEmpty: "まず何か話しかけてください。モデルがどこに注目しているかを、ここで確かめられます。", attentionLoading: "計算しています…",
+  attentionFrom: (text) => `「${text}」から`, attentionSum: (sum) => `この行の合計は ${sum} です。`, attentionMap: "アテンションの重み：行が各トークン、列がその前にあるトークン",
+  attentionText: "トークンを選ぶと、強く注目している相手ほど濃く表示されます。", attentionTop: "特に注目している相手", refresh: "計算し直す",
   attentionCut: (n) => `会話が長いため、最後の ${n} トークンだけを読ませています。`,
-  attentionStale: "このあとに会話が進んでいます。", attentionAt: (from, to, percent) => `「${from}」が「${to}」を見る割合:${percent}`,
+  attentionStale: "このあとに会話が進んでいます。", attentionAt: (from, to, percent) => `「${from}」から「${to}」への注目：${percent}`,
   shortcutList: [
-    ["Enter", "送信"], ["Shift Enter", "改行"], ["Escape", "生成を止める、開いているものを閉じる"], ["↑", "直前のメッセージを編集(入力欄が空のとき)"],
-    ["Alt N", "新しい会話"], ["Alt C", "会話一覧へ"], ["Alt R", "最後の回答をもう一度生成"], ["Alt P", "各トークンの確率"], ["Alt A", "注意"],
-    ["Alt S", "設定"], ["Alt Q", "入力欄へ"], ["← →", "トークン、層、ヘッドをひとつずつ移動"], ["Enter", "トークンの上で:ほかの候補"], ["Alt K", "この一覧"],
+    ["Enter", "送信"], ["Shift Enter", "改行"], ["Escape", "生成を止める、開いているものを閉じる"], ["↑", "直前のメッセージを編集（入力欄が空のとき）"],
+    ["Alt N", "新しい会話"], ["Alt C", "会話一覧へ"], ["Alt R", "最後の回答をもう一度生成"], ["Alt P", "各トークンの確率"], ["Alt A", "アテンション"],
+    ["Alt S", "設定"], ["Alt Q", "入力欄へ"], ["← →", "トークン、層、ヘッドをひとつずつ移動"], ["Enter", "トークンの上で：ほかの候補"], ["Alt K", "この一覧"],
   ],
 }
 
-const languages = { en: english, ja: japanese }
+export const languages = { en: english, ja: japanese }
 let current = "en"
 
 export const language = () => current
@@ -148,6 +148,9 @@ export function speak(code, root = document) {
     if (node.tagName === "BUTTON") node.title = label
   }
 }
+
+/** A rate as it is read: a decimal where it is small. */
+export const rate = (value) => (value < 100 ? value.toFixed(1) : Math.round(value).toLocaleString(current))
 
 export const percent = (probability) =>
   probability > 0 && probability < 0.001 ? "< 0.1 %" : `${(probability * 100).toFixed(1)} %`

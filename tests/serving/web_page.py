@@ -71,9 +71,7 @@ FAULTS = """() => {
 
 
 @contextmanager
-def opened(
-    chromium: Any, url: str, settings: dict[str, Any] | None = None, **context: Any
-) -> Iterator[Any]:
+def opened(chromium: Any, url: str, settings: dict[str, Any] | None = None, **context: Any) -> Iterator[Any]:
     """A fresh browser profile with the page open; its complaints are gathered in `tab.complaints`."""
     given = {"viewport": {"width": 1280, "height": 860}, "locale": "en-GB", **context}
     profile = chromium.new_context(**given)

@@ -73,7 +73,7 @@ class Service:
         """What there is, in OpenAPI's form."""
         from shizuku.serving.openapi import document  # takes a moment to make, and few ask
 
-        return JSONResponse(document())
+        return JSONResponse(document([model.name for model in self.models]))
 
     async def prometheus(self, request: Request) -> Response:
         """Counters for Prometheus."""

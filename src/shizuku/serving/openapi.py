@@ -38,8 +38,8 @@ FAULTS = {
 }
 
 
-def document() -> dict[str, Any]:
-    """The whole document, OpenAPI 3.1."""
+def document(models: Sequence[str]) -> dict[str, Any]:
+    """The whole document, OpenAPI 3.1, of a server with these models."""
     forms: dict[type[BaseModel], str] = {answers.Fault: "serialization"}
     for _, _, body, answer in POSTS:
         forms |= {body: "validation", answer: "serialization"}
@@ -65,6 +65,9 @@ def document() -> dict[str, Any]:
     paths["/v1/models/{id}"] = {"get": _model_by_id(refs[answers.ModelCard], faults["404"])}
     paths["/metrics"] = {"get": _metrics()}
     paths["/health"]["get"]["security"] = [{}]
+    for schema in definitions["$defs"].values():
+        if schema["title"].endswith("Request") and "model" in schema["properties"]:
+            schema["properties"]["model"]["anyOf"][0]["enum"] = list(models)
     return {
         "openapi": "3.1.0",
         "info": {

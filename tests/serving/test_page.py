@@ -13,7 +13,7 @@ from live_server import Live, running
 from web_page import answered, kept, last, opened, say
 
 from shizuku.language_model import LanguageModel
-from tiny_language_model import tiny_model, tokenizer
+from tiny_language_model import bare_lm, tiny_model, tokenizer
 
 CONTEXT = 600
 HELLO = "The cat sat on the mat."
@@ -257,6 +257,26 @@ def test_tokens_are_shaded_and_reached_from_the_keyboard(tab: Any) -> None:
     assert tab.locator(".strip [tabindex='0']").count() == 1
     tab.keyboard.press("Alt+p")
     assert tab.locator(".strip").count() == 0
+
+
+def test_a_model_without_a_chat_template_continues_the_text(chromium: Any) -> None:
+    with running({"bare": bare_lm(context=200)}) as live, opened(chromium, live.url) as tab:
+        assert tab.locator("#question").get_attribute("placeholder") == "Begin a text"
+        say(tab, "The cat")
+        lm = bare_lm(context=200)
+        expected = lm.generate("The cat", max_new_tokens=24, temperature=0.0)
+        said = tab.evaluate("document.querySelector('.turn.assistant').view.turn.content")
+        assert said.rstrip("\ufffd") == expected.rstrip("\ufffd")
+        logprobs = tab.evaluate("document.querySelector('.turn.assistant').view.log.logprobs")
+        logits = np.asarray(lm.logits(lm.prompt_ids("The cat"))[-1], dtype=np.float64)
+        assert abs(logprobs[0] - (logits.max() - np.logaddexp.reduce(logits))) < 1e-4
+        tab.click(".go-on")
+        tab.wait_for_selector("body.is-writing, .figures")
+        answered(tab)
+        further = tab.evaluate("document.querySelector('.turn.assistant').view.turn.content")
+        assert further.startswith(said) and len(further) > len(said)
+        tab.keyboard.press("Alt+a")
+        tab.locator(".reads .t").first.wait_for()
 
 
 # ---- attention

@@ -4,6 +4,8 @@ import { ServerError } from "./api.js"
 import { logOf } from "./tokens.js"
 
 const ALTERNATIVES = 8
+// A text has no end of its own, and the API's default is 16 tokens.
+const LONGEST_TEXT = 256
 
 export class Answering {
   /** Fills `turn` and its log as the answer comes; `changed()` is called for each piece. */
@@ -23,16 +25,26 @@ export class Answering {
     return this.abort.signal.aborted
   }
 
+  /** The chunks of an answer to messages, or of a text that is continued where the model knows no messages. */
+  chunks({ messages, prompt, answerBegins, ...settings }) {
+    const body = { ...settings, stream_options: { include_usage: true } }
+    const { signal } = this.abort
+    if (prompt !== undefined) {
+      return this.api.complete({ max_tokens: LONGEST_TEXT, ...body, prompt, logprobs: ALTERNATIVES }, signal)
+    }
+    const begins = answerBegins.length ? { answer_begins: answerBegins } : {}
+    return this.api.chat({ ...body, ...begins, messages, logprobs: true, top_logprobs: ALTERNATIVES }, signal)
+  }
+
   /** Runs to the end; what had come stays in the turn whatever happens. Throws ServerError. */
-  async run(settings, messages) {
+  async run(asked) {
     const { turn } = this
-    const options = { stream_options: { include_usage: true }, logprobs: true, top_logprobs: ALTERNATIVES }
     this.began = performance.now()
     this.count = 0
     turn.writing = true
     this.changed()
     try {
-      for await (const chunk of this.api.chat({ ...settings, ...options, messages }, this.abort.signal)) this.take(chunk)
+      for await (const chunk of this.chunks(asked)) this.take(chunk)
       if (!turn.finish) throw new ServerError("broken")
     } catch (error) {
       if (error.name !== "AbortError") throw error
@@ -68,6 +80,11 @@ export class Answering {
     const tokens = this.usage?.completion_tokens ?? this.count
     const seconds = (this.last - this.first) / 1000
     const speed = this.count > 1 && seconds > 0 ? (this.count - 1) / seconds : null
-    return { tokens, speed, first: (this.first - this.began) / 1000, prompt: this.usage?.prompt_tokens ?? null }
+    return {
+      tokens,
+      speed,
+      first: (this.first - this.began) / 1000,
+      prompt: this.usage?.prompt_tokens ?? null,
+    }
   }
 }

@@ -24,7 +24,13 @@ export class Api {
     let response
     try {
       const address = new URL(path, document.baseURI)
-      response = await fetch(address, { method, headers, signal, body: body && JSON.stringify(body), cache: "no-store" })
+      response = await fetch(address, {
+        method,
+        headers,
+        signal,
+        body: body && JSON.stringify(body),
+        cache: "no-store",
+      })
     } catch (error) {
       if (error.name === "AbortError") throw error
       throw new ServerError("gone", error.message)
@@ -54,8 +60,18 @@ export class Api {
   }
 
   /** The chunks of a streamed answer, as objects. Throws ServerError "broken" where the stream has no end. */
-  async *chat(body, signal) {
-    const response = await this.fetch("v1/chat/completions", { body: { ...body, stream: true }, signal })
+  chat(body, signal) {
+    return this.stream("v1/chat/completions", body, signal)
+  }
+
+  /** The same for a text that is continued, its chunks in the shape of a chat's. */
+  async *complete(body, signal) {
+    for await (const chunk of this.stream("v1/completions", body, signal))
+      yield { ...chunk, choices: chunk.choices.map(asChat) }
+  }
+
+  async *stream(path, body, signal) {
+    const response = await this.fetch(path, { body: { ...body, stream: true }, signal })
     let ended = false
     try {
       for await (const data of events(response.body)) {
@@ -75,10 +91,34 @@ export class Api {
   }
 }
 
+function asChat({ text, logprobs, finish_reason: finish }) {
+  const entry = (spelling, logprob) => ({ ...spelled(spelling), logprob })
+  const content = (logprobs?.tokens ?? []).map((token, at) => {
+    const top = Object.entries(logprobs.top_logprobs[at] ?? {}).map(([other, value]) => entry(other, value))
+    top.sort((a, b) => b.logprob - a.logprob)
+    return { ...entry(token, logprobs.token_logprobs[at]), top_logprobs: top }
+  })
+  return { delta: { content: text }, logprobs: { content }, finish_reason: finish }
+}
+
+/** A token as completions spell it: text, or "bytes:\xe9\x9b" where it is no whole text. */
+function spelled(token) {
+  if (!/^bytes:(?:\\x[0-9a-f]{2})+$/.test(token))
+    return { token, bytes: [...new TextEncoder().encode(token)] }
+  return {
+    token,
+    bytes: token
+      .slice(8)
+      .split("\\x")
+      .map((byte) => parseInt(byte, 16)),
+  }
+}
+
 /** The data of server-sent events, each event's lines joined. */
 export async function* events(stream) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader()
-  let held = "", data = []
+  let held = "",
+    data = []
   try {
     for (;;) {
       const { value, done } = await reader.read()

@@ -4,7 +4,8 @@ import { Api } from "./api.js"
 import { AttentionPanel } from "./attention.js"
 import { Chat } from "./chat.js"
 import { Composer } from "./composer.js"
-import { all, icon, make, one } from "./dom.js"
+import { icon, make, one } from "./dom.js"
+import { Frame } from "./frame.js"
 import { Inspector } from "./inspector.js"
 import { Live } from "./live.js"
 import { Notices } from "./notices.js"
@@ -18,7 +19,15 @@ const MOST_ATTENTION = 512
 const THEMES = ["system", "light", "dark"]
 // Small models wander off at temperature 1, where a request that says nothing would be.
 const SAMPLING = { temperature: 0.7, top_p: 0.95 }
-const DEFAULTS = { theme: "system", language: null, model: null, shade: false, sampling: SAMPLING, system: "", key: "" }
+const DEFAULTS = {
+  theme: "system",
+  language: null,
+  model: null,
+  shade: false,
+  sampling: SAMPLING,
+  system: "",
+  key: "",
+}
 
 class Page {
   constructor() {
@@ -28,17 +37,23 @@ class Page {
     this.notices = new Notices()
     this.live = new Live(this.api)
     this.chat = new Chat(this)
-    this.inspector = new Inspector({ continueWith: (...where) => this.chat.continueWith(...where) })
+    this.inspector = new Inspector({
+      continueWith: (...where) => this.chat.continueWith(...where),
+      canGoOn: (turn) => this.chat.canGoOn(turn),
+    })
     this.transcript = new Transcript({
       copy: (text, button) => copyText(text, button, (said) => this.notices.say(said)),
       edit: (view) => view.edit((text) => this.chat.send(text, view.turn)),
       again: (turn) => this.chat.again(turn),
       goOn: (turn) => this.chat.goOn(turn),
+      canGoOn: (turn) => this.chat.canGoOn(turn),
       choose: (turn, step) => this.choose(turn, step),
       inspect: (...where) => this.inspector.open(...where),
     })
     this.composer = new Composer({
-      send: (text) => this.chat.send(text), stop: () => this.chat.stop(), editLast: () => this.editLast(),
+      send: (text) => this.chat.send(text),
+      stop: () => this.chat.stop(),
+      editLast: () => this.editLast(),
     })
     this.side = new Side({
       open: (conversation) => this.open(conversation),
@@ -47,10 +62,12 @@ class Page {
       exported: (conversation) => this.export([conversation]),
     })
     this.panel = new SettingsPanel({
-      sampling: this.settings.get("sampling"), standard: SAMPLING,
+      sampling: this.settings.get("sampling"),
+      standard: SAMPLING,
       changed: (sampling) => this.settings.set("sampling", sampling),
       systemChanged: (text) => this.systemChanged(text),
     })
+    this.frame = new Frame((name) => name === "attention" && this.attention.load())
     this.attention = new AttentionPanel((layer, head, signal) => this.askAttention(layer, head, signal))
   }
 
@@ -61,30 +78,41 @@ class Page {
     this.shade(this.settings.get("shade"))
     const { hash } = location
     this.chat.begin()
-    await Promise.all([this.chat.relist(), this.loadModels()])
+    await Promise.all([this.chat.relist().catch((error) => this.chat.notKept(error)), this.loadModels()])
     const kept = this.chat.list.find(({ id }) => hash === `#c-${id}`)
     if (kept) await this.chat.open(kept)
-    if (document.activeElement === document.body && matchMedia("(pointer: fine)").matches) this.composer.focus()
+    if (document.activeElement === document.body && matchMedia("(pointer: fine)").matches)
+      this.composer.focus()
     this.live.ask()
   }
 
   listen() {
     const clicks = {
-      "#new": () => this.begin(), "#theme": () => this.theme(), "#keys": showShortcuts, "#shade": () => this.shade(!this.shaded),
-      "#language": () => this.changeLanguage(), "#export": () => this.export(this.chat.list), "#import": () => one("#file").click(),
-      "#side-open": () => this.showSide(true), "#side-close": () => this.showSide(false), "#veil": () => this.showSide(false),
-      "#open-attention": () => this.toggle("attention"), "#open-settings": () => this.toggle("settings"),
-      "#tab-attention": () => this.openPanel("attention"), "#tab-settings": () => this.openPanel("settings"),
-      "#panel-close": () => this.closePanel(),
+      "#new": () => this.begin(),
+      "#theme": () => this.theme(),
+      "#keys": showShortcuts,
+      "#shade": () => this.shade(!this.shaded),
+      "#language": () => this.changeLanguage(),
+      "#export": () => this.export(this.chat.list),
+      "#import": () => one("#file").click(),
+      "#side-open": () => this.frame.showSide(true),
+      "#side-close": () => this.frame.showSide(false),
+      "#veil": () => this.frame.showSide(false),
+      "#open-attention": () => this.frame.toggle("attention"),
+      "#open-settings": () => this.frame.toggle("settings"),
+      "#tab-attention": () => this.frame.openPanel("attention"),
+      "#tab-settings": () => this.frame.openPanel("settings"),
+      "#panel-close": () => this.frame.closePanel(),
     }
     for (const [selector, run] of Object.entries(clicks)) one(selector).addEventListener("click", run)
     one("#file").addEventListener("change", (event) => this.import(event.target))
     one("#model").addEventListener("change", (event) => this.choseModel(event.target.value))
     one('[role="tablist"]').addEventListener("keydown", (event) => {
       if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return
-      this.openPanel(event.target.id === "tab-settings" ? "attention" : "settings")
+      this.frame.openPanel(event.target.id === "tab-settings" ? "attention" : "settings")
     })
     document.addEventListener("keydown", (event) => this.shortcut(event))
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.attention.draw())
     addEventListener("hashchange", () => {
       const kept = this.chat.list.find(({ id }) => location.hash === `#c-${id}`)
       if (kept && kept.id !== this.chat.conversation.id) this.chat.open(kept)
@@ -95,8 +123,13 @@ class Page {
     if (event.key === "Escape" && !event.defaultPrevented) return this.escape()
     if (!event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return
     const keys = {
-      KeyN: () => this.begin(), KeyC: () => this.toConversations(), KeyR: () => this.againLast(), KeyK: showShortcuts,
-      KeyP: () => this.shade(!this.shaded), KeyA: () => this.toggle("attention"), KeyS: () => this.toggle("settings"),
+      KeyN: () => this.begin(),
+      KeyC: () => this.frame.toConversations(),
+      KeyR: () => this.againLast(),
+      KeyK: showShortcuts,
+      KeyP: () => this.shade(!this.shaded),
+      KeyA: () => this.frame.toggle("attention"),
+      KeyS: () => this.frame.toggle("settings"),
       KeyQ: () => this.composer.focus(),
     }
     if (!(event.code in keys)) return
@@ -107,9 +140,9 @@ class Page {
   /** Closes what lies on top; where nothing does, stops the answer. */
   escape() {
     if (this.inspector.isOpen || one("dialog[open], [popover]:popover-open")) return
-    if (document.body.classList.contains("side-shown")) return this.showSide(false)
+    if (this.frame.sideShown) return this.frame.showSide(false)
     if (this.chat.run || this.notices.giveUp) return this.chat.stop()
-    if (!one("#panel").hidden) this.closePanel()
+    if (!one("#panel").hidden) this.frame.closePanel()
   }
 
   // ---- what the chat tells
@@ -123,7 +156,7 @@ class Page {
     one("#title").textContent = chat.conversation.title || word("untitled")
     document.title = chat.conversation.title ? `${chat.conversation.title} · Shizuku` : "Shizuku"
     this.panel.open(chat.conversation.system)
-    this.attention.outdated()
+    this.attention.outdated({ writing: Boolean(chat.run) })
     this.writing(Boolean(chat.run))
     if (!chat.run) this.live.show(chat.tree.path().at(-1)?.stats)
     this.listed()
@@ -136,6 +169,9 @@ class Page {
 
   writing(now) {
     this.composer.show(now)
+    // Buttons go while an answer is written; whoever pressed one is not left nowhere.
+    if (now && document.activeElement === document.body && matchMedia("(pointer: fine)").matches)
+      this.composer.focus()
     document.body.classList.toggle("is-writing", now)
   }
 
@@ -152,7 +188,11 @@ class Page {
       })
     } else if (error.kind === "full") {
       const anew = [word("newConversation"), () => this.begin()]
-      this.notices.show(word("errors.full"), { detail: `${word("fullHelp")} ${error.message}`, fault: true, actions: [anew] })
+      this.notices.show(word("errors.full"), {
+        detail: `${word("fullHelp")} ${error.message}`,
+        fault: true,
+        actions: [anew],
+      })
     } else {
       const detail = error.kind === "refused" ? error.message : ""
       this.notices.show(word(`errors.${error.kind}`), { detail, fault: true, actions: [again] })
@@ -187,7 +227,8 @@ class Page {
       return this.fault(error, () => this.loadModels())
     }
     const kept = this.models.find(({ id }) => id === this.settings.get("model"))
-    const select = one("#model"), several = this.models.length > 1
+    const select = one("#model"),
+      several = this.models.length > 1
     select.replaceChildren(...this.models.map(({ id }) => make("option", { value: id }, id)))
     select.hidden = !several
     one("#only-model").hidden = several
@@ -201,15 +242,34 @@ class Page {
     one("#model").value = id
     one("#only-model").textContent = id
     this.settings.set("model", id)
-    this.live.window = found.context_length ?? found.context ?? null
+    this.live.window = found.context_length ?? null
     this.panel.modelDefaults(found.defaults)
     this.attention.outdated()
+    this.sayMode()
+  }
+
+  /** Whether a model answers messages; one without a chat template can only continue a text. */
+  converses(id) {
+    const found = this.models?.find((model) => model.id === id)
+    return found?.capabilities?.includes("chat") ?? true
+  }
+
+  sayMode() {
+    const chat = this.converses(this.model)
+    one("#question").placeholder = word(chat ? "questionHint" : "textHint")
+    one("#empty p").textContent = word(chat ? "emptyText" : "emptyContinue")
+    const idea = (text) =>
+      make("button", { type: "button", click: () => (this.composer.put(text), this.composer.focus()) }, text)
+    one("#ideas").replaceChildren(
+      ...word(chat ? "ideas" : "beginnings").map((text) => make("li", {}, idea(text))),
+    )
   }
 
   async askAttention(layer, head, signal) {
     const { tree } = this.chat
     if (!tree.path().length) return null
-    const body = { model: this.model, messages: tree.messages() }
+    const read = this.converses(this.model) ? { messages: tree.messages() } : { text: tree.text() }
+    const body = { model: this.model, ...read }
     try {
       return await this.api.attention({ ...body, layer, head }, signal)
     } catch (error) {
@@ -224,14 +284,14 @@ class Page {
   // ---- what the reader does
 
   async open(conversation) {
-    this.showSide(false)
+    this.frame.showSide(false)
     this.notices.clear()
     await this.chat.open(conversation)
     this.composer.focus()
   }
 
   begin() {
-    this.showSide(false)
+    this.frame.showSide(false)
     this.notices.clear()
     this.chat.begin()
     this.composer.focus()
@@ -241,7 +301,8 @@ class Page {
   choose(turn, step) {
     this.chat.choose(turn)
     const foot = this.transcript.view(turn).foot
-    const target = one(`[data-step="${step}"]:not(:disabled)`, foot) ?? one("[data-step]:not(:disabled)", foot)
+    const target =
+      one(`[data-step="${step}"]:not(:disabled)`, foot) ?? one("[data-step]:not(:disabled)", foot)
     target?.focus()
   }
 
@@ -288,7 +349,7 @@ class Page {
     button.replaceChildren(icon(theme))
     button.title = word(`theme.${theme}`)
     button.setAttribute("aria-label", button.title)
-    if (this.attention.data) this.attention.draw()
+    this.attention.draw()
   }
 
   changeLanguage() {
@@ -307,8 +368,7 @@ class Page {
     this.panel.render()
     this.attention.render()
     this.live.render()
-    const idea = (text) => make("button", { type: "button", click: () => (this.composer.put(text), this.composer.focus()) }, text)
-    one("#ideas").replaceChildren(...word("ideas").map((text) => make("li", {}, idea(text))))
+    this.sayMode()
     if (this.chat.tree) this.chat.show(this.chat.tree)
   }
 
@@ -318,46 +378,6 @@ class Page {
     one("#shade").setAttribute("aria-pressed", String(on))
     one("#legend").hidden = !on
     this.transcript.shade(on)
-  }
-
-  showSide(on) {
-    document.body.classList.toggle("side-shown", on)
-    one("#side-open").setAttribute("aria-expanded", String(on))
-    if (on) one("#side-close").focus()
-    else if (one("#side").contains(document.activeElement)) one("#side-open").focus()
-  }
-
-  toConversations() {
-    if (getComputedStyle(one("#side-open")).display !== "none") this.showSide(true)
-    const target = one('#list [aria-current="true"]') ?? one("#list .open") ?? one("#new")
-    target.focus()
-  }
-
-  toggle(name) {
-    if (!one("#panel").hidden && !one(`#${name}`).hidden) this.closePanel()
-    else this.openPanel(name)
-  }
-
-  openPanel(name) {
-    one("#panel").hidden = false
-    document.body.classList.add("panel-shown")
-    for (const tab of all('[role="tab"]')) {
-      const chosen = tab.id === `tab-${name}`
-      tab.setAttribute("aria-selected", String(chosen))
-      tab.tabIndex = chosen ? 0 : -1
-      one(`#${tab.getAttribute("aria-controls")}`).hidden = !chosen
-      one(`#open-${tab.getAttribute("aria-controls")}`).setAttribute("aria-expanded", String(chosen))
-    }
-    one(`#tab-${name}`).focus()
-    if (name === "attention") this.attention.load()
-  }
-
-  closePanel() {
-    const name = one("#attention").hidden ? "settings" : "attention"
-    one("#panel").hidden = true
-    document.body.classList.remove("panel-shown")
-    for (const button of all(".tool[aria-expanded]")) button.setAttribute("aria-expanded", "false")
-    one(`#open-${name}`).focus()
   }
 }
 

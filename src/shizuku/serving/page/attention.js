@@ -20,23 +20,41 @@ export class AttentionPanel {
     this.about = make("p", { class: "help", role: "status" })
     this.canvas = make("canvas", { role: "img", "aria-label": word("attentionMap") })
     this.map = make("div", { class: "map", hidden: true }, this.canvas, make("i", { class: "row-mark" }))
-    this.text = make("div", { class: "reads", role: "group", "aria-label": word("attentionText"), translate: "no", hidden: true })
+    this.text = make("div", {
+      class: "reads",
+      role: "group",
+      "aria-label": word("attentionText"),
+      translate: "no",
+      hidden: true,
+    })
     this.row = make("div", { class: "row-facts", "aria-live": "polite" })
-    this.root.replaceChildren(make("p", { class: "help" }, word("attentionLead")), this.pickers, this.about, this.map, this.row, this.text)
+    this.root.replaceChildren(
+      make("p", { class: "help" }, word("attentionLead")),
+      this.pickers,
+      this.about,
+      this.map,
+      this.row,
+      this.text,
+    )
     this.text.addEventListener("click", (event) => this.point(event.target.dataset?.index))
-    this.text.addEventListener("pointerover", (event) => event.pointerType === "mouse" && this.point(event.target.dataset?.index))
+    this.text.addEventListener(
+      "pointerover",
+      (event) => event.pointerType === "mouse" && this.point(event.target.dataset?.index),
+    )
     this.text.addEventListener("focusin", (event) => this.point(event.target.dataset?.index))
     this.text.addEventListener("keydown", (event) => this.key(event))
-    for (const kind of ["pointermove", "pointerdown"]) this.canvas.addEventListener(kind, (event) => this.over(event))
-    new ResizeObserver(() => this.draw()).observe(this.map)
+    for (const kind of ["pointermove", "pointerdown"])
+      this.canvas.addEventListener(kind, (event) => this.over(event))
     if (this.data) this.show()
     else this.about.textContent = word("attentionEmpty")
   }
 
-  /** The conversation has changed: what is shown is old, unless the panel is open and computes anew. */
-  outdated() {
-    this.stale = true
-    if (!this.root.hidden && this.data) this.about.replaceChildren(word("attentionStale"), " ", this.again())
+  /** The conversation has changed: an open panel computes anew, but not while an answer is being written. */
+  outdated({ writing = false } = {}) {
+    clearTimeout(this.soon)
+    if (!this.root.checkVisibility()) return
+    if (writing) this.about.textContent = word("attentionStale")
+    else this.soon = setTimeout(() => this.load(), 300)
   }
 
   again() {
@@ -50,14 +68,10 @@ export class AttentionPanel {
     this.about.textContent = word("attentionLoading")
     try {
       const data = await this.ask(this.layer, this.head, signal)
-      if (!data) {
-        this.about.textContent = word("attentionEmpty")
-        return
-      }
+      if (!data) return this.clear()
       data.tokens = textsOf(data.bytes)
       if (data.tokens.length !== this.data?.tokens.length) this.from = null
       this.data = data
-      this.stale = false
       this.about.textContent = data.dropped ? word("attentionCut", data.tokens.length) : ""
       this.from = Math.min(this.from ?? Infinity, data.tokens.length - 1)
       this.show()
@@ -67,14 +81,29 @@ export class AttentionPanel {
     }
   }
 
+  clear() {
+    this.data = null
+    this.about.textContent = word("attentionEmpty")
+    this.map.hidden = this.text.hidden = true
+    this.pickers.replaceChildren()
+    this.row.replaceChildren()
+  }
+
   show() {
     this.pick()
     this.map.hidden = this.text.hidden = false
     const { tokens } = this.data
     this.faces = tokens.map(faceOf)
     this.nodes = this.faces.map(({ shown, label }, index) =>
-      make("span", { role: "button", tabindex: "-1", "data-index": String(index), "aria-label": label }, shown))
-    const parts = this.nodes.flatMap((node, index) => (tokens[index].includes("\n") ? [node, make("br")] : [node]))
+      make(
+        "span",
+        { role: "button", tabindex: "-1", "data-index": String(index), "aria-label": label },
+        shown,
+      ),
+    )
+    const parts = this.nodes.flatMap((node, index) =>
+      tokens[index].includes("\n") ? [node, make("br")] : [node],
+    )
     this.text.replaceChildren(...parts)
     this.draw()
     this.point(this.from)
@@ -87,9 +116,21 @@ export class AttentionPanel {
         this[name] = Math.min(count - 1, Math.max(0, value))
         this.load()
       }
-      const field = make("input", { type: "number", id: `pick-${name}`, min: "0", max: String(count - 1), value: String(this[name]) })
+      const field = make("input", {
+        type: "number",
+        id: `pick-${name}`,
+        min: "0",
+        max: String(count - 1),
+        value: String(this[name]),
+      })
       field.addEventListener("change", () => set(Number(field.value) || 0))
-      const slide = make("input", { type: "range", id: `slide-${name}`, min: "0", max: String(count - 1), "aria-label": word(name) })
+      const slide = make("input", {
+        type: "range",
+        id: `slide-${name}`,
+        min: "0",
+        max: String(count - 1),
+        "aria-label": word(name),
+      })
       slide.value = this[name]
       slide.addEventListener("change", () => set(Number(slide.value)))
       slide.addEventListener("input", () => (field.value = slide.value))
@@ -101,15 +142,21 @@ export class AttentionPanel {
 
   /** Draws the whole map, one cell a pair of tokens, darker where more is read. */
   draw() {
-    if (!this.data || this.map.hidden) return
-    const { weights } = this.data, count = weights.length
+    if (!this.data || !this.map || this.map.hidden) return
+    const { weights } = this.data,
+      count = weights.length
     this.canvas.width = this.canvas.height = count
     const [red, green, blue] = colour(getComputedStyle(this.canvas).color)
     const image = new ImageData(count, count)
-    weights.forEach((row, y) => row.forEach((weight, x) => {
-      // The square root makes small weights visible without hiding which are large.
-      image.data.set([red, green, blue, Math.round(255 * Math.sqrt(Math.max(0, weight)))], 4 * (y * count + x))
-    }))
+    weights.forEach((row, y) =>
+      row.forEach((weight, x) => {
+        // The square root makes small weights visible without hiding which are large.
+        image.data.set(
+          [red, green, blue, Math.round(255 * Math.sqrt(Math.max(0, weight)))],
+          4 * (y * count + x),
+        )
+      }),
+    )
     this.canvas.getContext("2d").putImageData(image, 0, 0)
     this.mark()
   }
@@ -122,7 +169,8 @@ export class AttentionPanel {
 
   over(event) {
     if (event.type === "pointermove" && event.pointerType !== "mouse" && !event.buttons) return
-    const box = this.canvas.getBoundingClientRect(), count = this.data.weights.length
+    const box = this.canvas.getBoundingClientRect(),
+      count = this.data.weights.length
     const row = Math.floor(((event.clientY - box.top) / box.height) * count)
     const column = Math.floor(((event.clientX - box.left) / box.width) * count)
     if (row >= 0 && row < count) this.point(row, column <= row ? column : null)
@@ -138,7 +186,9 @@ export class AttentionPanel {
   /** Shows what is read from one token on. */
   point(given, column = null) {
     if (given === undefined || given === null) return
-    const from = Number(given), { tokens, weights } = this.data, row = weights[from]
+    const from = Number(given),
+      { tokens, weights } = this.data,
+      row = weights[from]
     this.from = from
     this.nodes.forEach((node, index) => {
       const weight = index <= from ? row[index] : 0
@@ -148,14 +198,40 @@ export class AttentionPanel {
     })
     this.mark()
     const sum = row.reduce((total, weight) => total + weight, 0)
-    const best = row.map((weight, index) => [weight, index]).sort((a, b) => b[0] - a[0]).slice(0, 5)
-    const head = make("p", {}, make("strong", { translate: "no" }, word("attentionFrom", visible(tokens[from]))), " ", word("attentionSum", sum.toFixed(4)))
-    const at = column === null ? null : make("p", {}, word("attentionAt", visible(tokens[from]), visible(tokens[column]), percent(row[column])))
-    const list = best.map(([weight, index]) => make("li", {}, make("span", { translate: "no" }, visible(tokens[index])), " ", percent(weight)))
-    this.row.replaceChildren(head, at ?? "", make("p", { class: "help" }, word("attentionTop")), make("ol", {}, ...list))
+    const best = row
+      .map((weight, index) => [weight, index])
+      .sort((a, b) => b[0] - a[0])
+      .slice(0, 5)
+    const head = make(
+      "p",
+      {},
+      make("strong", { translate: "no" }, word("attentionFrom", visible(tokens[from]))),
+      " ",
+      word("attentionSum", sum.toFixed(4)),
+    )
+    const at =
+      column === null
+        ? null
+        : make(
+            "p",
+            {},
+            word("attentionAt", visible(tokens[from]), visible(tokens[column]), percent(row[column])),
+          )
+    const list = best.map(([weight, index]) =>
+      make("li", {}, make("span", { translate: "no" }, visible(tokens[index])), " ", percent(weight)),
+    )
+    this.row.replaceChildren(
+      head,
+      at ?? "",
+      make("p", { class: "help" }, word("attentionTop")),
+      make("ol", {}, ...list),
+    )
   }
 }
 
 function colour(text) {
-  return text.match(/[\d.]+/g).slice(0, 3).map(Number)
+  return text
+    .match(/[\d.]+/g)
+    .slice(0, 3)
+    .map(Number)
 }

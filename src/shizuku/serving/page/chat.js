@@ -28,6 +28,12 @@ export class Chat {
     return this.runs.get(this.conversation.id)
   }
 
+  /** Private windows and full disks: one can still talk, but it is said that nothing stays. */
+  notKept(error) {
+    if (!(error instanceof DOMException)) throw error
+    this.page.notices.show(word("notKept"), { detail: error.message, fault: true })
+  }
+
   async relist({ tell = false } = {}) {
     this.list = await store.listConversations()
     this.page.listed()
@@ -59,9 +65,13 @@ export class Chat {
     const { conversation } = tree
     const first = tree.listed("")[0]
     if (!conversation.named) conversation.title = titleOf(first.content)
-    await store.saveConversation(conversation)
-    await store.saveTurns(...turns.map(({ writing, ...kept }) => kept))
-    await this.relist({ tell: true })
+    try {
+      await store.saveConversation(conversation)
+      await store.saveTurns(...turns.map(({ writing, ...kept }) => kept))
+      await this.relist({ tell: true })
+    } catch (error) {
+      this.notKept(error)
+    }
   }
 
   /** Sends a message after the last turn that is shown, or in place of one that was edited. */
@@ -93,7 +103,8 @@ export class Chat {
   /** Begins a branch in which the answer takes another token, and goes on behind it. */
   continueWith(view, index, rank) {
     if (this.run) return
-    const { tree } = this, { turn } = view
+    const { tree } = this,
+      { turn } = view
     const { log, text } = view.log.branched(index, rank)
     const branch = tree.add(turn.parent, "assistant", turn.content.slice(0, view.log.starts[index]) + text)
     branch.model = turn.model
@@ -105,24 +116,31 @@ export class Chat {
   async goOn(turn) {
     if (this.run) return
     const { tree } = this
-    const body = { ...this.asked(turn.model), answer_begins: [...logOf(turn).ids] }
     turn.finish = undefined
-    await this.attempt(tree, turn, body, () => this.goOn(turn))
+    await this.attempt(tree, turn, () => this.goOn(turn))
   }
 
-  asked(model) {
-    return { model, ...samplingOf(this.page.settings.get("sampling")) }
+  /** Whether an answer can go on behind any of its tokens: as a text always, in a chat by the tokens' numbers. */
+  canGoOn(turn) {
+    return !this.page.converses(turn.model) || logOf(turn).continuable
+  }
+
+  asked(tree, turn) {
+    const settings = { model: turn.model, ...samplingOf(this.page.settings.get("sampling")) }
+    if (!this.page.converses(turn.model)) return { ...settings, prompt: tree.text(turn) }
+    return { ...settings, messages: tree.messages(turn), answerBegins: [...logOf(turn).ids] }
   }
 
   /** Has the model answer a turn; waits and tries again where the server is full and the reader agrees. */
   async respond(tree, question) {
     const turn = tree.add(question.id, "assistant", "")
     turn.model = this.page.model
-    await this.attempt(tree, turn, this.asked(turn.model), () => this.respond(tree, question))
+    await this.attempt(tree, turn, () => this.respond(tree, question))
   }
 
-  async attempt(tree, turn, body, retry) {
-    const { page } = this, { id } = tree.conversation
+  async attempt(tree, turn, retry) {
+    const { page } = this,
+      { id } = tree.conversation
     const answering = new Answering(page.api, turn, () => this.changed(tree, turn))
     this.runs.set(id, { tree, answering })
     page.notices.clear()
@@ -132,7 +150,7 @@ export class Chat {
     page.notices.say(word("writing"))
     let fault = null
     try {
-      await answering.run(body, tree.messages(turn))
+      await answering.run(this.asked(tree, turn))
     } catch (error) {
       if (!(error instanceof ServerError)) throw error
       fault = error
@@ -162,7 +180,7 @@ export class Chat {
     if (!turn.content || now - (this.saved ?? 0) < SAVED_EVERY) return
     this.saved = now
     const { writing, ...kept } = turn
-    store.saveTurns(kept)
+    store.saveTurns(kept).catch((error) => this.notKept(error))
   }
 
   async rename(conversation, title) {

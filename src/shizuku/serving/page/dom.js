@@ -11,7 +11,8 @@ export function make(tag, attributes = {}, ...children) {
     else node.setAttribute(name, value === true ? "" : value)
   }
   // One by one: what a model writes may have more parts than a call may have arguments.
-  for (const child of children.flat()) if (child !== null && child !== undefined && child !== false) node.append(child)
+  for (const child of children.flat())
+    if (child !== null && child !== undefined && child !== false) node.append(child)
   return node
 }
 
@@ -28,7 +29,14 @@ export function icon(name) {
 
 /** A button that shows a drawing and says its name to those who don't see it. */
 export function iconButton(name, label, click, attributes = {}) {
-  const all = { type: "button", class: "icon-button", "aria-label": label, title: label, click, ...attributes }
+  const all = {
+    type: "button",
+    class: "icon-button",
+    "aria-label": label,
+    title: label,
+    click,
+    ...attributes,
+  }
   return make("button", all, icon(name))
 }
 

@@ -40,7 +40,8 @@ function placeIn(lines) {
     start += line.text.length + 1
   }
   return (place) => {
-    let low = 0, high = starts.length - 1
+    let low = 0,
+      high = starts.length - 1
     while (low < high) {
       const middle = (low + high + 1) >> 1
       if (starts[middle] <= place) low = middle
@@ -105,10 +106,15 @@ class Inline {
       this.plain(at, at + length)
       return at + length
     }
-    let from = at + length, to = end
+    let from = at + length,
+      to = end
     const inside = this.text.slice(from, to)
     if (inside.startsWith(" ") && inside.endsWith(" ") && inside.trim()) [from, to] = [from + 1, to - 1]
-    this.out.push({ kind: "code", text: this.text.slice(from, to).replaceAll("\n", " "), at: this.place(from) })
+    this.out.push({
+      kind: "code",
+      text: this.text.slice(from, to).replaceAll("\n", " "),
+      at: this.place(from),
+    })
     return end + length
   }
 
@@ -132,9 +138,11 @@ class Inline {
   emphasis(mark, at) {
     const { text } = this
     const length = runLength(text, at)
-    const before = text[at - 1] ?? " ", after = text[at + length] ?? " "
+    const before = text[at - 1] ?? " ",
+      after = text[at + length] ?? " "
     const inWord = mark === "_" && isWord(before) && isWord(after)
-    let left = length, from = at
+    let left = length,
+      from = at
     if (!inWord && !/\s/.test(before)) {
       while (left && this.waiting[mark]) {
         const used = this.close(mark, left)
@@ -221,7 +229,8 @@ class Inline {
       return at + mark.length
     }
     const written = mark === "<" ? found[1] : withoutEnd(found[0])
-    const address = safeAddress(written), from = at + (mark === "<" ? 1 : 0)
+    const address = safeAddress(written),
+      from = at + (mark === "<" ? 1 : 0)
     const node = { kind: "text", text: written, at: this.place(from) }
     this.out.push(address ? { kind: "link", address, children: [node] } : node)
     return mark === "<" ? at + found[0].length : at + written.length

@@ -5,9 +5,10 @@ import { visible } from "./tokens.js"
 import { percent, word } from "./words.js"
 
 export class Inspector {
-  /** `continueWith(view, index, rank)` begins a branch that takes another token. */
-  constructor({ continueWith }) {
+  /** `continueWith(view, index, rank)` begins a branch that takes another token, where `canGoOn(turn)`. */
+  constructor({ continueWith, canGoOn }) {
     this.continueWith = continueWith
+    this.canGoOn = canGoOn
     this.root = one("#inspector")
     this.root.popover = "auto"
     this.root.addEventListener("beforetoggle", (event) => event.newState === "closed" && this.closed())
@@ -37,7 +38,10 @@ export class Inspector {
     this.index = index
     this.fill()
     this.place()
-    if (inside) (one(`[data-part="${label}"]:not(:disabled)`, this.root) ?? one("button:not(:disabled)", this.root)).focus()
+    if (inside)
+      (
+        one(`[data-part="${label}"]:not(:disabled)`, this.root) ?? one("button:not(:disabled)", this.root)
+      ).focus()
     if (this.returnTo) this.returnTo = this.view.strip?.nodes[index] ?? this.returnTo
   }
 
@@ -55,35 +59,59 @@ export class Inspector {
   }
 
   fill() {
-    const { log } = this.view, { index } = this
-    const probability = log.probability(index), tops = log.tops[index]
+    const { log } = this.view,
+      { index } = this
+    const probability = log.probability(index),
+      tops = log.tops[index]
     const rank = tops.findIndex((_, at) => log.taken(index, at))
     const step = (name, by, label) =>
       iconButton(name, label, () => this.move(by), { "data-part": name, disabled: !log.texts[index + by] })
     const head = make(
-      "div", { class: "inspector-head" },
-      step("back", -1, word("previousToken")), make("span", {}, word("tokenOf", index + 1, log.count)),
-      step("next", 1, word("nextToken")), iconButton("close", word("close"), () => this.root.hidePopover(), { "data-part": "close" }),
+      "div",
+      { class: "inspector-head" },
+      step("back", -1, word("previousToken")),
+      make("span", {}, word("tokenOf", index + 1, log.count)),
+      step("next", 1, word("nextToken")),
+      iconButton("close", word("close"), () => this.root.hidePopover(), { "data-part": "close" }),
     )
     const title = make("h2", { id: "inspected", translate: "no" }, visible(log.texts[index]))
     const bits = (-log.logprobs[index] / Math.LN2).toFixed(Math.abs(log.logprobs[index]) < 0.07 ? 2 : 1)
     const place = rank >= 0 ? word("rank", rank + 1) : word("notTop", tops.length)
-    const figures = make("p", { class: "figures" }, make("strong", {}, percent(probability)), ` ${place} · ${word("surprise", bits)}`)
+    const figures = make(
+      "p",
+      { class: "figures" },
+      make("strong", {}, percent(probability)),
+      ` ${place} · ${word("surprise", bits)}`,
+    )
     const note = make("p", { class: "note" }, word("modelsOwn"))
-    this.root.replaceChildren(head, title, figures, make("h3", {}, word("alternatives")), this.alternatives(), note)
+    this.root.replaceChildren(
+      head,
+      title,
+      figures,
+      make("h3", {}, word("alternatives")),
+      this.alternatives(),
+      note,
+    )
   }
 
   alternatives() {
-    const { log, turn } = this.view, { index } = this
-    const tops = log.tops[index], free = log.continuable && !turn.writing
+    const { log, turn } = this.view,
+      { index } = this
+    const tops = log.tops[index],
+      free = this.canGoOn(turn) && !turn.writing
     const rows = tops.map(([text, logprob], rank) => {
-      const taken = log.taken(index, rank), probability = Math.exp(logprob)
+      const taken = log.taken(index, rank),
+        probability = Math.exp(logprob)
       return make("li", {}, this.row(text, probability, taken || !free ? null : () => this.take(rank), taken))
     })
     const inTops = tops.some((_, rank) => log.taken(index, rank))
     if (!inTops) rows.push(make("li", {}, this.row(log.texts[index], log.probability(index), null, true)))
-    const sum = tops.reduce((total, [, logprob]) => total + Math.exp(logprob), inTops ? 0 : log.probability(index))
-    if (1 - sum > 0.0005) rows.push(make("li", { class: "rest" }, this.row(word("others"), 1 - sum, null, false, true)))
+    const sum = tops.reduce(
+      (total, [, logprob]) => total + Math.exp(logprob),
+      inTops ? 0 : log.probability(index),
+    )
+    if (1 - sum > 0.0005)
+      rows.push(make("li", { class: "rest" }, this.row(word("others"), 1 - sum, null, false, true)))
     return make("ol", { class: "alternatives" }, ...rows)
   }
 
@@ -95,7 +123,17 @@ export class Inspector {
     if (taken) parts.push(make("span", { class: "unseen" }, word("chosen")))
     if (!click) return make("span", { class: taken ? "alternative taken" : "alternative" }, ...parts)
     const title = word("continueWith", visible(text))
-    return make("button", { type: "button", class: "alternative", title, "aria-label": `${visible(text)} ${percent(probability)}. ${title}`, click }, ...parts)
+    return make(
+      "button",
+      {
+        type: "button",
+        class: "alternative",
+        title,
+        "aria-label": `${visible(text)} ${percent(probability)}. ${title}`,
+        click,
+      },
+      ...parts,
+    )
   }
 
   take(rank) {
@@ -110,8 +148,12 @@ export class Inspector {
     const range = this.view.rangeOf(this.index)
     if (range && globalThis.Highlight) CSS.highlights.set("token", new Highlight(range))
     const box = range?.getClientRects()[0] ?? this.view.element.getBoundingClientRect()
-    const own = this.root.getBoundingClientRect(), gap = 8
-    const left = Math.min(Math.max(gap, box.left + box.width / 2 - own.width / 2), innerWidth - own.width - gap)
+    const own = this.root.getBoundingClientRect(),
+      gap = 8
+    const left = Math.min(
+      Math.max(gap, box.left + box.width / 2 - own.width / 2),
+      innerWidth - own.width - gap,
+    )
     const below = box.bottom + gap + own.height <= innerHeight
     const top = below ? box.bottom + gap : Math.max(gap, box.top - own.height - gap)
     this.root.style.setProperty("--left", `${left}px`)

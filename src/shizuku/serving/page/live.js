@@ -55,7 +55,12 @@ export class Live {
     this.painted = now
     const { stats, memory, running, waiting } = this.figures
     const rows = [
-      ["context", stats?.prompt ? `${(stats.prompt + stats.tokens).toLocaleString()}${this.window ? ` / ${this.window.toLocaleString()}` : ""}` : null],
+      [
+        "context",
+        stats?.prompt
+          ? `${(stats.prompt + stats.tokens).toLocaleString()}${this.window ? ` / ${this.window.toLocaleString()}` : ""}`
+          : null,
+      ],
       ["tokens", stats?.tokens?.toLocaleString()],
       ["speed", stats?.speed ? rate(stats.speed) : null],
       ["first", stats?.first === undefined ? null : `${stats.first.toFixed(2)} s`],
@@ -64,8 +69,11 @@ export class Live {
       ["waiting", waiting ? String(waiting) : null],
     ]
     const shown = rows.filter(([, value]) => value)
-    this.root.replaceChildren(...shown.map(([name, value]) =>
-      make("div", { class: `live-${name}` }, make("dt", {}, word(name)), make("dd", {}, value))))
+    this.root.replaceChildren(
+      ...shown.map(([name, value]) =>
+        make("div", { class: `live-${name}` }, make("dt", {}, word(name)), make("dd", {}, value)),
+      ),
+    )
   }
 }
 

@@ -11,7 +11,7 @@ const DEEPEST = 12
 /** Parses from a place in the source on: blocks `{kind, at, …}`, `at` being where the block begins. */
 export function parseBlocks(source, from = 0) {
   const lines = []
-  for (let at = from; at < source.length; ) {
+  for (let at = from; at < source.length;) {
     let end = source.indexOf("\n", at)
     if (end < 0) end = source.length
     lines.push({ text: source.slice(at, end).replace(/\r$/, ""), at })
@@ -22,7 +22,7 @@ export function parseBlocks(source, from = 0) {
 
 function blocks(lines, depth) {
   const found = []
-  for (let at = 0; at < lines.length; ) {
+  for (let at = 0; at < lines.length;) {
     if (!lines[at].text.trim()) {
       at += 1
       continue
@@ -49,7 +49,8 @@ function takeFence(lines, at) {
   const [, indent, marks, info] = FENCE.exec(lines[at].text)
   const closing = new RegExp(`^ {0,3}\\${marks[0]}{${marks.length},}[ \\t]*$`)
   const inside = []
-  let next = at + 1, closed = false
+  let next = at + 1,
+    closed = false
   for (; next < lines.length && !closed; next += 1) {
     closed = closing.test(lines[next].text)
     if (!closed) inside.push(without(lines[next], indent.length))
@@ -78,9 +79,14 @@ function takeQuote(lines, at, depth) {
 
 function takeList(lines, at, depth) {
   const first = ITEM.exec(lines[at].text)
-  const base = first[1].length, ordered = isOrdered(first)
+  const base = first[1].length,
+    ordered = isOrdered(first)
   const items = []
-  let next = at, inside = null, width = 0, blank = false, loose = false
+  let next = at,
+    inside = null,
+    width = 0,
+    blank = false,
+    loose = false
   for (; next < lines.length; next += 1) {
     const { text } = lines[next]
     if (!text.trim()) {
@@ -118,7 +124,8 @@ function task(item) {
 
 function takeTable(lines, at) {
   if (!lines[at].text.includes("|") || !lines[at + 1]?.text.includes("-")) return null
-  const head = cells(lines[at]), marks = cells(lines[at + 1])
+  const head = cells(lines[at]),
+    marks = cells(lines[at + 1])
   if (head.length !== marks.length || !marks.every(({ text }) => /^:?-+:?$/.test(text))) return null
   const aligned = marks.map(({ text }) => {
     if (text.endsWith(":")) return text.startsWith(":") ? "center" : "end"
@@ -143,7 +150,8 @@ function cells(line) {
   if (to > from && line.text[to - 1] === "|" && line.text[to - 2] !== "\\") to -= 1
   for (let at = from; at <= to; at += 1) {
     if (at < to && (line.text[at] !== "|" || line.text[at - 1] === "\\")) continue
-    const raw = line.text.slice(from, at), text = raw.trim()
+    const raw = line.text.slice(from, at),
+      text = raw.trim()
     found.push({ text, at: line.at + from + raw.length - raw.trimStart().length })
     from = at + 1
   }
@@ -155,7 +163,8 @@ function takeParagraph(lines, at) {
   let next = at
   while (next < lines.length && lines[next].text.trim() && (next === at || !interrupts(lines[next].text))) {
     const { text } = lines[next]
-    const kept = text.trim(), indent = text.length - text.trimStart().length
+    const kept = text.trim(),
+      indent = text.length - text.trimStart().length
     inside.push({ text: kept, at: lines[next].at + indent })
     next += 1
   }

@@ -25,10 +25,27 @@ export class Notices {
     this.clear()
     const close = () => this.clear()
     const buttons = actions.map(([label, run]) =>
-      make("button", { type: "button", class: "plain", click: () => (close(), run()) }, label))
-    const end = make("button", { type: "button", class: "icon-button", "aria-label": word("close"), click: close }, icon("close"))
-    const words = make("div", { class: "notice-words" }, make("p", {}, text), detail && make("p", { class: "detail" }, detail), extra)
-    const notice = make("div", { class: fault ? "notice fault" : "notice", role: fault ? "alert" : "status" }, words, ...buttons, end)
+      make("button", { type: "button", class: "plain", click: () => (close(), run()) }, label),
+    )
+    const end = make(
+      "button",
+      { type: "button", class: "icon-button", "aria-label": word("close"), click: close },
+      icon("close"),
+    )
+    const words = make(
+      "div",
+      { class: "notice-words" },
+      make("p", {}, text),
+      detail && make("p", { class: "detail" }, detail),
+      extra,
+    )
+    const notice = make(
+      "div",
+      { class: fault ? "notice fault" : "notice", role: fault ? "alert" : "status" },
+      words,
+      ...buttons,
+      end,
+    )
     this.root.append(notice)
     return notice
   }
@@ -43,7 +60,10 @@ export class Notices {
         resolve(answer)
       }
       this.giveUp = () => settle(false)
-      const actions = [[word("retry"), () => settle(true)], [word("giveUp"), () => settle(false)]]
+      const actions = [
+        [word("retry"), () => settle(true)],
+        [word("giveUp"), () => settle(false)],
+      ]
       const notice = this.show(text, { detail: word("retryIn", left), actions, fault: true })
       const detail = one(".detail", notice)
       // Only the first count is read aloud.
@@ -59,7 +79,13 @@ export class Notices {
 
   /** Asks for an API key; `use(key, remember)` gets it. */
   askKey(text, use) {
-    const field = make("input", { type: "password", id: "api-key", autocomplete: "off", required: true, spellcheck: "false" })
+    const field = make("input", {
+      type: "password",
+      id: "api-key",
+      autocomplete: "off",
+      required: true,
+      spellcheck: "false",
+    })
     const keep = make("input", { type: "checkbox", id: "keep-key" })
     const label = make("label", { for: "api-key" }, word("apiKey"))
     const remember = make("label", { class: "check" }, keep, word("remember"))
@@ -69,7 +95,10 @@ export class Notices {
       use(field.value.trim(), keep.checked)
     }
     const button = make("button", { class: "primary" }, word("useKey"))
-    this.show(text, { fault: true, extra: make("form", { class: "key-form", submit }, label, field, remember, button) })
+    this.show(text, {
+      fault: true,
+      extra: make("form", { class: "key-form", submit }, label, field, remember, button),
+    })
     field.focus()
   }
 }

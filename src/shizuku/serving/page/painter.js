@@ -43,7 +43,8 @@ export class Painter {
 
   /** Appends to a code block that is still open, so that a selection in it and its scroll place stay. */
   growCode(blocks) {
-    const before = this.last?.blocks.at(-1), now = blocks.at(-1)
+    const before = this.last?.blocks.at(-1),
+      now = blocks.at(-1)
     if (this.last?.blocks.length !== 1 || blocks.length !== 1) return false
     if (before.kind !== "code" || now.kind !== "code" || before.closed || now.closed) return false
     if (before.at !== now.at || before.language !== now.language || !before.lines.length) return false
@@ -74,7 +75,11 @@ function paintBlock(block, tools) {
     case "rule":
       return make("hr")
     case "quote":
-      return make("blockquote", { dir: "auto" }, block.children.map((child) => paintBlock(child, tools)))
+      return make(
+        "blockquote",
+        { dir: "auto" },
+        block.children.map((child) => paintBlock(child, tools)),
+      )
     case "list":
       return paintList(block, tools)
     case "table":
@@ -98,10 +103,21 @@ function codeLines(lines) {
 }
 
 function paintList({ ordered, start, loose, items }, tools) {
-  const list = make(ordered ? "ol" : "ul", { start: ordered && start !== 1 ? String(start) : null, dir: "auto" })
+  const list = make(ordered ? "ol" : "ul", {
+    start: ordered && start !== 1 ? String(start) : null,
+    dir: "auto",
+  })
   for (const { children, done } of items) {
     const item = make("li", { dir: "auto", class: done === undefined ? null : "task" })
-    if (done !== undefined) item.append(make("input", { type: "checkbox", disabled: true, checked: done, "aria-label": tools.word(done ? "taskDone" : "taskOpen") }))
+    if (done !== undefined)
+      item.append(
+        make("input", {
+          type: "checkbox",
+          disabled: true,
+          checked: done,
+          "aria-label": tools.word(done ? "taskDone" : "taskOpen"),
+        }),
+      )
     for (const child of children) {
       if (child.kind === "paragraph" && !loose) inline(child.lines).forEach((node) => item.append(node))
       else item.append(paintBlock(child, tools))
@@ -113,8 +129,16 @@ function paintList({ ordered, start, loose, items }, tools) {
 
 function paintTable({ head, aligned, rows }) {
   const row = (cells, tag) =>
-    make("tr", {}, cells.map((cell, at) => make(tag, { class: `at-${aligned[at]}`, dir: "auto" }, inline([cell]))))
-  const body = make("tbody", {}, rows.map((cells) => row(cells, "td")))
+    make(
+      "tr",
+      {},
+      cells.map((cell, at) => make(tag, { class: `at-${aligned[at]}`, dir: "auto" }, inline([cell]))),
+    )
+  const body = make(
+    "tbody",
+    {},
+    rows.map((cells) => row(cells, "td")),
+  )
   const table = make("table", {}, make("thead", {}, row(head, "th")), body)
   return make("div", { class: "table-frame", tabindex: "0", role: "region" }, table)
 }

@@ -45,17 +45,34 @@ export class SettingsPanel {
   }
 
   render() {
-    const system = make("textarea", { id: "system", rows: "4", placeholder: word("systemHint"), dir: "auto", "aria-describedby": "system-help" })
+    const system = make("textarea", {
+      id: "system",
+      rows: "4",
+      placeholder: word("systemHint"),
+      dir: "auto",
+      "aria-describedby": "system-help",
+    })
     system.value = this.system
     system.addEventListener("input", () => {
       this.system = system.value
       this.systemChanged(system.value)
     })
-    const reset = make("button", { type: "button", class: "plain", click: () => this.reset() }, word("defaults"))
+    const reset = make(
+      "button",
+      { type: "button", class: "plain", click: () => this.reset() },
+      word("defaults"),
+    )
     this.root.replaceChildren(
-      make("label", { class: "field-name", for: "system" }, word("system")), system,
+      make("label", { class: "field-name", for: "system" }, word("system")),
+      system,
       make("p", { class: "help", id: "system-help" }, word("systemHelp")),
-      make("fieldset", {}, make("legend", {}, word("sampling")), ...CONTROLS.map((control) => this.control(control)), reset),
+      make(
+        "fieldset",
+        {},
+        make("legend", {}, word("sampling")),
+        ...CONTROLS.map((control) => this.control(control)),
+        reset,
+      ),
       make("p", { class: "help" }, word("privacy")),
     )
   }
@@ -63,16 +80,29 @@ export class SettingsPanel {
   control({ name, min, max, step, whole }) {
     const id = `set-${name}`
     const before = this.defaults[name]
-    const placeholder = before === undefined || before === null ? (word("unset")[name] ?? word("unset.other")) : String(before)
+    const placeholder =
+      before === undefined || before === null ? (word("unset")[name] ?? word("unset.other")) : String(before)
     const mode = whole ? "numeric" : "decimal"
-    const field = make("input", { type: "number", id, min, max, step: whole ? 1 : "any", inputmode: mode, placeholder, "aria-describedby": `${id}-help` })
+    const field = make("input", {
+      type: "number",
+      id,
+      min,
+      max,
+      step: whole ? 1 : "any",
+      inputmode: mode,
+      placeholder,
+      "aria-describedby": `${id}-help`,
+    })
     if (Number.isFinite(this.sampling[name])) field.value = this.sampling[name]
     const slides = max <= 2
-    const slide = slides && make("input", { type: "range", min, max, step, "aria-label": word(`names.${name}`), tabindex: "-1" })
+    const slide =
+      slides &&
+      make("input", { type: "range", min, max, step, "aria-label": word(`names.${name}`), tabindex: "-1" })
     if (slide) slide.value = this.sampling[name] ?? before ?? (name === "min_p" ? 0 : 1)
     const set = (text) => {
       const value = text === "" ? NaN : Number(text)
-      const sound = Number.isFinite(value) && value >= min && value <= max && (!whole || Number.isInteger(value))
+      const sound =
+        Number.isFinite(value) && value >= min && value <= max && (!whole || Number.isInteger(value))
       field.setAttribute("aria-invalid", String(text !== "" && !sound))
       this.sampling[name] = sound ? value : null
       this.changed(this.sampling)

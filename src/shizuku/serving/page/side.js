@@ -21,25 +21,41 @@ export class Side {
   }
 
   item(conversation, currentId) {
-    const title = conversation.title || word("untitled"), isCurrent = conversation.id === currentId
-    const open = make("button", {
-      type: "button", class: "open", dir: "auto", "aria-current": isCurrent ? "true" : null, click: () => this.act.open(conversation),
-    }, title)
-    const more = iconButton("more", word("more", title), () => this.openMenu(conversation, item, more), { "aria-haspopup": "menu" })
+    const title = conversation.title || word("untitled"),
+      isCurrent = conversation.id === currentId
+    const open = make(
+      "button",
+      {
+        type: "button",
+        class: "open",
+        dir: "auto",
+        "aria-current": isCurrent ? "true" : null,
+        click: () => this.act.open(conversation),
+      },
+      title,
+    )
+    const more = iconButton("more", word("more", title), () => this.openMenu(conversation, item, more), {
+      "aria-haspopup": "menu",
+    })
     const item = make("li", { "data-id": conversation.id, class: isCurrent ? "current" : null }, open, more)
     return item
   }
 
   openMenu(conversation, item, button) {
     const entry = (label, run) =>
-      make("button", { type: "button", role: "menuitem", tabindex: "-1", click: () => (this.menu.hidePopover(), run()) }, label)
+      make(
+        "button",
+        { type: "button", role: "menuitem", tabindex: "-1", click: () => (this.menu.hidePopover(), run()) },
+        label,
+      )
     this.menu.replaceChildren(
       entry(word("rename"), () => this.rename(conversation, item)),
       entry(word("export"), () => this.act.exported(conversation)),
       entry(word("remove"), () => this.act.remove(conversation)),
     )
     this.menu.showPopover()
-    const box = button.getBoundingClientRect(), own = this.menu.getBoundingClientRect()
+    const box = button.getBoundingClientRect(),
+      own = this.menu.getBoundingClientRect()
     this.menu.style.setProperty("--left", `${Math.min(box.left, innerWidth - own.width - 8)}px`)
     const below = box.bottom + own.height + 8 < innerHeight
     this.menu.style.setProperty("--top", `${below ? box.bottom + 4 : box.top - own.height - 4}px`)
@@ -47,7 +63,8 @@ export class Side {
   }
 
   menuKey(event) {
-    const entries = [...this.menu.children], at = entries.indexOf(document.activeElement)
+    const entries = [...this.menu.children],
+      at = entries.indexOf(document.activeElement)
     const steps = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: -1 }
     if (event.key === "Tab") this.menu.hidePopover()
     if (!(event.key in steps)) return
@@ -56,7 +73,12 @@ export class Side {
   }
 
   rename(conversation, item) {
-    const field = make("input", { class: "rename", "aria-label": word("newTitle"), dir: "auto", maxlength: "120" })
+    const field = make("input", {
+      class: "rename",
+      "aria-label": word("newTitle"),
+      dir: "auto",
+      maxlength: "120",
+    })
     field.value = conversation.title
     let done = false
     const end = (keep) => {
@@ -90,8 +112,21 @@ export function download(name, text) {
 export function showShortcuts() {
   const dialog = one("#shortcuts")
   const rows = word("shortcutList").map(([keys, text]) =>
-    make("div", {}, make("dt", {}, ...keys.split(" ").map((key) => make("kbd", {}, key))), make("dd", {}, text)))
-  const close = make("button", { class: "icon-button", "aria-label": word("close"), click: () => dialog.close() }, icon("close"))
-  dialog.replaceChildren(make("header", {}, make("h2", { id: "shortcuts-title" }, word("shortcuts")), close), make("dl", {}, ...rows))
+    make(
+      "div",
+      {},
+      make("dt", {}, ...keys.split(" ").map((key) => make("kbd", {}, key))),
+      make("dd", {}, text),
+    ),
+  )
+  const close = make(
+    "button",
+    { class: "icon-button", "aria-label": word("close"), click: () => dialog.close() },
+    icon("close"),
+  )
+  dialog.replaceChildren(
+    make("header", {}, make("h2", { id: "shortcuts-title" }, word("shortcuts")), close),
+    make("dl", {}, ...rows),
+  )
   if (!dialog.open) dialog.showModal()
 }

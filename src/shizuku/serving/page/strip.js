@@ -11,7 +11,12 @@ export class Strip {
     this.open = open
     this.shown = 0
     this.nodes = []
-    this.root = make("div", { class: "strip", role: "group", "aria-label": word("tokenList"), translate: "no" })
+    this.root = make("div", {
+      class: "strip",
+      role: "group",
+      "aria-label": word("tokenList"),
+      translate: "no",
+    })
     this.root.addEventListener("click", (event) => this.chosen(event.target, event.detail === 0))
     this.root.addEventListener("keydown", (event) => this.key(event))
     this.root.addEventListener("focusin", (event) => this.focused(event.target))
@@ -33,8 +38,15 @@ export class Strip {
 
   token(index) {
     const { shown, label, kind } = faceOf(this.log.texts[index])
-    const className = `t p${shade(this.log.probability(index))}${kind}`, tabindex = index === 0 ? "0" : "-1"
-    const attributes = { class: className, role: "button", tabindex, "data-index": String(index), "aria-label": label }
+    const className = `t p${shade(this.log.probability(index))}${kind}`,
+      tabindex = index === 0 ? "0" : "-1"
+    const attributes = {
+      class: className,
+      role: "button",
+      tabindex,
+      "data-index": String(index),
+      "aria-label": label,
+    }
     return make("span", attributes, shown)
   }
 
@@ -48,7 +60,10 @@ export class Strip {
     const index = Number(node.dataset.index)
     for (const other of this.root.querySelectorAll('[tabindex="0"]')) other.tabIndex = -1
     node.tabIndex = 0
-    node.setAttribute("aria-label", word("atToken", visible(this.log.texts[index]), percent(this.log.probability(index))))
+    node.setAttribute(
+      "aria-label",
+      word("atToken", visible(this.log.texts[index]), percent(this.log.probability(index))),
+    )
   }
 
   key(event) {

@@ -30,7 +30,8 @@ export class TokenLog {
    */
   push(entries, piece = null) {
     const texts = entries.map(({ token, bytes }) =>
-      bytes ? this.decoder.decode(new Uint8Array(bytes), { stream: true }) : token)
+      bytes ? this.decoder.decode(new Uint8Array(bytes), { stream: true }) : token,
+    )
     // The server leaves control tokens out of its text: then its text counts, and the last token bears it.
     const differs = piece !== null && texts.join("") !== piece && !piece.includes("\ufffd")
     if (differs) texts.fill("").splice(-1, 1, piece)
@@ -48,7 +49,8 @@ export class TokenLog {
   /** The token that a place in the answer's text belongs to, or -1. */
   at(place) {
     if (place >= this.length || !this.count) return -1
-    let low = 0, high = this.count - 1
+    let low = 0,
+      high = this.count - 1
     while (low < high) {
       const middle = (low + high + 1) >> 1
       if (this.starts[middle] <= place) low = middle
@@ -78,14 +80,25 @@ export class TokenLog {
 
   /** The log up to a token, with another in its place: the one of that rank among the likeliest. */
   branched(index, rank) {
-    const lists = { texts: this.texts, starts: this.starts, logprobs: this.logprobs, tops: this.tops, ids: this.ids }
+    const lists = {
+      texts: this.texts,
+      starts: this.starts,
+      logprobs: this.logprobs,
+      tops: this.tops,
+      ids: this.ids,
+    }
     for (const [name, list] of Object.entries(lists)) lists[name] = list.slice(0, index)
     const log = new TokenLog({ ...lists, length: this.starts[index] })
     let from = index
-    while (from > 0 && this.starts[from - 1] === this.starts[index] && PARTIAL.test(this.texts[from - 1])) from -= 1
+    while (from > 0 && this.starts[from - 1] === this.starts[index] && PARTIAL.test(this.texts[from - 1]))
+      from -= 1
     for (const text of lists.texts.slice(from)) log.decoder.decode(bytesOf(text), { stream: true })
     const [token, logprob, id] = this.tops[index][rank]
-    const top = this.tops[index].map(([other, value, number]) => ({ token: other, logprob: value, id: number }))
+    const top = this.tops[index].map(([other, value, number]) => ({
+      token: other,
+      logprob: value,
+      id: number,
+    }))
     const text = log.push([{ token, bytes: bytesOf(token), id, logprob, top_logprobs: top }])
     return { log, text }
   }
@@ -116,7 +129,11 @@ export const isPart = (text) => PARTIAL.test(text)
 /** A token's text in a row of tokens, and what is said of it where the text alone doesn't tell. */
 export function faceOf(text) {
   if (isPart(text)) return { shown: "·", label: text, kind: " part" }
-  return { shown: text.includes("\n") ? visible(text) : text, label: text.trim() ? null : visible(text), kind: "" }
+  return {
+    shown: text.includes("\n") ? visible(text) : text,
+    label: text.trim() ? null : visible(text),
+    kind: "",
+  }
 }
 
 /** The text of each token, the bytes of a character given to the one that completes it. */
@@ -129,7 +146,10 @@ export function textsOf(listOfBytes) {
 /** The bytes of a token as it is kept here: those of a part of a character stand in it as numbers. */
 function bytesOf(text) {
   if (!PARTIAL.test(text)) return [...new TextEncoder().encode(text)]
-  return text.slice(1, -1).split("›‹").map((byte) => parseInt(byte, 16))
+  return text
+    .slice(1, -1)
+    .split("›‹")
+    .map((byte) => parseInt(byte, 16))
 }
 
 const logs = new WeakMap()

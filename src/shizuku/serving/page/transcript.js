@@ -26,7 +26,8 @@ export class Transcript {
       this.following = true
     }
     this.tree = tree
-    const path = tree.path(), kept = new Map()
+    const path = tree.path(),
+      kept = new Map()
     path.forEach((turn, at) => {
       const view = this.views.get(turn.id) ?? new TurnView(turn, this.act)
       kept.set(turn.id, view)
@@ -56,7 +57,8 @@ export class Transcript {
       return
     }
     // Answers become tokens when they come near the window: a long conversation has very many.
-    const near = (entries) => entries.forEach((entry) => entry.isIntersecting && entry.target.view.shade(true))
+    const near = (entries) =>
+      entries.forEach((entry) => entry.isIntersecting && entry.target.view.shade(true))
     this.observer = new IntersectionObserver(near, { root: this.scroll, rootMargin: "800px" })
     for (const view of this.views.values()) this.observer.observe(view.element)
   }

@@ -1,6 +1,7 @@
 // A conversation is a tree: an edited question or a second answer is a branch beside the first, never instead.
 
-export const newId = () => Array.from(crypto.getRandomValues(new Uint32Array(3)), (n) => n.toString(36)).join("")
+export const newId = () =>
+  Array.from(crypto.getRandomValues(new Uint32Array(3)), (n) => n.toString(36)).join("")
 
 export function newConversation(system = "") {
   const now = Date.now()
@@ -53,7 +54,7 @@ export class Tree {
   /** The turns that are shown, from the first. */
   path() {
     const shown = []
-    for (let parent = ""; ; ) {
+    for (let parent = ""; ;) {
       const next = this.listed(parent)
       if (!next.length) return shown
       const chosen = this.turns.get(this.conversation.chosen[parent || "begin"])
@@ -61,6 +62,15 @@ export class Tree {
       shown.push(turn)
       parent = turn.id
     }
+  }
+
+  /** What is shown as one text, up to and with `end`, for a model that continues texts. */
+  text(end = null) {
+    const shown = this.path()
+    return shown
+      .slice(0, end ? shown.indexOf(end) + 1 : shown.length)
+      .map(({ content }) => content)
+      .join("")
   }
 
   /** Messages for the API: the system prompt and all turns before `end`, a turn that is shown or none. */
@@ -94,8 +104,10 @@ export function readExport(text) {
 }
 
 function renewed({ conversation, turns }) {
-  if (typeof conversation !== "object" || !conversation || !Array.isArray(turns)) throw new Error("importNotOurs")
-  const id = newId(), ids = new Map([["", ""]])
+  if (typeof conversation !== "object" || !conversation || !Array.isArray(turns))
+    throw new Error("importNotOurs")
+  const id = newId(),
+    ids = new Map([["", ""]])
   for (const turn of turns) ids.set(turn.id, newId())
   const kept = turns.map((turn) => {
     const sound = ["user", "assistant"].includes(turn.role) && typeof turn.content === "string"
@@ -103,14 +115,23 @@ function renewed({ conversation, turns }) {
     const { tokens, stats, finish, model } = turn
     const created = Number(turn.created) || Date.now()
     const own = { id: ids.get(turn.id), conversation: id, parent: ids.get(turn.parent), created }
-    return { ...own, role: turn.role, content: turn.content, tokens: soundTokens(tokens), stats, finish, model }
+    return {
+      ...own,
+      role: turn.role,
+      content: turn.content,
+      tokens: soundTokens(tokens),
+      stats,
+      finish,
+      model,
+    }
   })
   const chosen = {}
   for (const [parent, turn] of Object.entries(conversation.chosen ?? {})) {
     const key = parent === "begin" ? "begin" : ids.get(parent)
     if (key && ids.has(turn)) chosen[key] = ids.get(turn)
   }
-  const title = String(conversation.title ?? ""), system = String(conversation.system ?? "")
+  const title = String(conversation.title ?? ""),
+    system = String(conversation.system ?? "")
   const updated = Number(conversation.updated) || Date.now()
   const whole = { id, title, system, chosen, created: Number(conversation.created) || updated, updated }
   return { conversation: { ...whole, named: Boolean(conversation.named) }, turns: kept }

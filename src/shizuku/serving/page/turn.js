@@ -62,7 +62,9 @@ export class TurnView {
   /** Shows tokens instead of text, or text instead of tokens. */
   shade(on) {
     if (!this.isAnswer || on === Boolean(this.strip) || (on && !this.log.count)) return
-    this.strip = on ? new Strip(this.log, (index, byKeyboard) => this.act.inspect(this, index, byKeyboard)) : null
+    this.strip = on
+      ? new Strip(this.log, (index, byKeyboard) => this.act.inspect(this, index, byKeyboard))
+      : null
     this.body.replaceChildren(on ? this.strip.root : this.prose)
     this.paint()
   }
@@ -70,11 +72,25 @@ export class TurnView {
   tools() {
     const { turn, act } = this
     if (turn.writing) return []
-    const siblings = act.siblings(turn), at = siblings.indexOf(turn)
+    const siblings = act.siblings(turn),
+      at = siblings.indexOf(turn)
     const step = (name, to, label) =>
-      iconButton(name, label, () => act.choose(siblings[to], name), { "data-step": name, disabled: !siblings[to] })
-    const version = make("span", { "aria-label": word("version", at + 1, siblings.length), role: "img" }, `${at + 1}/${siblings.length}`)
-    const branches = make("span", { class: "branches" }, step("back", at - 1, word("earlier")), version, step("next", at + 1, word("later")))
+      iconButton(name, label, () => act.choose(siblings[to], name), {
+        "data-step": name,
+        disabled: !siblings[to],
+      })
+    const version = make(
+      "span",
+      { "aria-label": word("version", at + 1, siblings.length), role: "img" },
+      `${at + 1}/${siblings.length}`,
+    )
+    const branches = make(
+      "span",
+      { class: "branches" },
+      step("back", at - 1, word("earlier")),
+      version,
+      step("next", at + 1, word("later")),
+    )
     const copy = iconButton("copy", word("copy"), () => act.copy(turn.content, copy))
     const redo = this.isAnswer
       ? iconButton("again", word("again"), () => act.again(turn), { class: "icon-button again" })
@@ -91,8 +107,14 @@ export class TurnView {
     if (stats?.first) said.push(word("stats.first", stats.first.toFixed(2)))
     const ended = finish && finish !== "stop" && word("ended")[finish]
     const note = ended && make("span", { class: "ended" }, ended)
-    const further = ended && this.log.continuable
-    const goOn = further && make("button", { type: "button", class: "plain go-on", click: () => this.act.goOn(this.turn) }, word("goOn"))
+    const further = ended && this.log.count && this.act.canGoOn(this.turn)
+    const goOn =
+      further &&
+      make(
+        "button",
+        { type: "button", class: "plain go-on", click: () => this.act.goOn(this.turn) },
+        word("goOn"),
+      )
     return [said.length && make("span", { class: "figures" }, said.join(" · ")), note, goOn]
   }
 
@@ -119,7 +141,12 @@ export class TurnView {
       event.stopPropagation()
     })
     const cancel = make("button", { type: "button", class: "plain", click: close }, word("cancel"))
-    const go = make("button", { type: "button", class: "primary", click: submit }, icon("send"), word("sendEdited"))
+    const go = make(
+      "button",
+      { type: "button", class: "primary", click: submit },
+      icon("send"),
+      word("sendEdited"),
+    )
     this.element.classList.add("editing")
     this.prose.replaceChildren(field)
     this.foot.replaceChildren(cancel, go)
@@ -142,11 +169,13 @@ export class TurnView {
       range.selectNodeContents(this.strip.nodes[index])
       return range
     }
-    const from = this.log.starts[index], to = Math.max(this.log.end(index), from + 1)
+    const from = this.log.starts[index],
+      to = Math.max(this.log.end(index), from + 1)
     const walker = document.createTreeWalker(this.prose, NodeFilter.SHOW_TEXT)
     let begun = false
     for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-      const start = placeOf(node), end = start + node.data.length
+      const start = placeOf(node),
+        end = start + node.data.length
       if (start === undefined || end <= from || start >= to) continue
       if (!begun) range.setStart(node, Math.max(0, from - start))
       begun = true
@@ -165,7 +194,8 @@ export function isComposing(event) {
 function placeUnder(x, y) {
   const caret = document.caretPositionFromPoint?.(x, y)
   const range = caret ? null : document.caretRangeFromPoint?.(x, y)
-  const node = caret?.offsetNode ?? range?.startContainer, offset = caret?.offset ?? range?.startOffset
+  const node = caret?.offsetNode ?? range?.startContainer,
+    offset = caret?.offset ?? range?.startOffset
   const start = node && placeOf(node)
   if (start === undefined || start === null) return null
   for (const at of [offset, offset - 1]) {
@@ -174,7 +204,8 @@ function placeUnder(x, y) {
     character.setStart(node, at)
     character.setEnd(node, at + 1)
     for (const box of character.getClientRects()) {
-      if (x >= box.left - 1 && x <= box.right + 1 && y >= box.top - 4 && y <= box.bottom + 4) return start + at
+      if (x >= box.left - 1 && x <= box.right + 1 && y >= box.top - 4 && y <= box.bottom + 4)
+        return start + at
     }
   }
   return null

@@ -4,7 +4,8 @@
     python benchmarks/structured_output.py TOKENIZER_DIRECTORY_OR_GGUF
 
 Random logits are masked by a fresh processor and the best token is taken, 20 texts of at most 120 tokens for
-each grammar. Milliseconds of processor time for one call, the first compilation (which reads the vocabulary) and a second one.
+each grammar. Milliseconds of processor time for one call, the first compilation (which reads the vocabulary)
+and a second one.
 """
 
 import random

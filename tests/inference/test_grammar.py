@@ -272,62 +272,6 @@ def test_a_vocabulary_that_cannot_go_on_says_so_and_never_stops() -> None:
         grammar.regex("[xyz]1", tokenizer)
 
 
-@pytest.mark.parametrize(
-    ("schema", "said"),
-    [
-        ({"type": "array", "uniqueItems": True}, "'uniqueItems'"),
-        ({"properties": {"a": {"items": {"not": {"type": "null"}}}}}, "#/properties/a/items.*'not'"),
-        ({"type": "integer", "minimun": 3}, "'minimun'"),
-        ({"type": "string", "nullable": True}, "'nullable'.*null"),
-        ({"if": {}, "then": {}}, "'if'"),
-        ({"type": "string", "format": "postal-code"}, "postal-code"),
-        ({"type": "strin"}, "strin"),
-        ({"$ref": "#/$defs/none"}, "none"),
-        ({"$ref": "https://example.org/schema.json"}, "example.org"),
-        ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "oneOf"),
-        ({"type": "string", "pattern": "("}, "unclosed group"),
-        ({"type": "string", "pattern": "(?=a)b"}, "look-ahead"),
-        ({"type": "integer", "minimum": 5, "maximum": 3}, "Unsatisfiable"),
-        ({"type": "string", "minLength": -1}, "minLength"),
-        ({"type": "number", "minimum": 1, "exclusiveMinimum": True}, "draft 6"),
-        ({"type": "array", "items": [{}]}, "prefixItems"),
-        ({"type": "object", "minProperties": 3}, "'minProperties'"),
-        ({"x-guidance": {"lenient": True}, "type": "string"}, "'x-guidance'"),
-        ({"properties": {"a": 3}}, "#/properties/a.*3"),
-        ({"properties": []}, "'properties' is an object"),
-        ({"const": "\ud800"}, "surrogate"),
-        ({"const": float("nan")}, "cannot be written as JSON"),
-        ({"enum": [{1, 2}]}, "cannot be written as JSON"),
-        ('{"type": ', "not JSON"),
-        ("[1]", "expected an object of JSON Schema"),
-    ],
-)
-def test_a_schema_that_cannot_be_kept_is_refused(schema: Any, said: str, tokenizer: Tokenizer) -> None:
-    with pytest.raises(ConfigError, match=said):
-        grammar.json_schema(schema, tokenizer)
-
-
-def test_a_schema_too_deep_is_refused(tokenizer: Tokenizer) -> None:
-    schema: dict[str, Any] = {"type": "integer"}
-    for _ in range(100):
-        schema = {"type": "array", "items": schema}
-    with pytest.raises(ConfigError, match="levels deep"):
-        grammar.json_schema(schema, tokenizer)
-
-
-@pytest.mark.parametrize("pattern", ["(", "(?=a)b", r"(a)\1", r"a\b", "", "[z-a]", "\ud800"])
-def test_a_pattern_that_cannot_be_kept_is_refused(pattern: str, tokenizer: Tokenizer) -> None:
-    with pytest.raises(ConfigError, match="regular expression"):
-        grammar.regex(pattern, tokenizer)
-
-
-def test_broken_grammars_are_refused(tokenizer: Tokenizer) -> None:
-    with pytest.raises(ConfigError, match="unknown name"):
-        grammar.lark("start: nowhere", tokenizer)
-    with pytest.raises(ConfigError, match="nowhere"):
-        grammar.gbnf('root ::= "a" nowhere', tokenizer)
-
-
 def test_what_generate_is_given(tokenizer: Tokenizer) -> None:
     assert grammar.constraint(tokenizer) is None
     assert isinstance(grammar.constraint(tokenizer, schema={"type": "null"}), Grammar)
@@ -347,6 +291,30 @@ def test_compiled_once_and_freed_with_its_tokenizer() -> None:
     del tokenizer
     gc.collect()
     assert reference() is None
+
+
+def test_a_grammar_that_many_have_used_begins_anew(tokenizer: Tokenizer) -> None:
+    """What copies of a matcher work out is shared, and limited: that must not end the texts of others."""
+    own = Tokenizer.train(TEXT, 380)
+    made = grammar.regex(".*a.{30}b", own)
+    limits = sys.modules["llguidance"].LLParserLimits(verbose_errors=False, max_lexer_states=500)
+    made.vocabulary.limits = limits
+    made.renew(made.matcher)
+    plain = grammar.regex(".*a.{30}b", tokenizer)
+    for seed in range(80):
+        processor, expected = made.processor(), plain.processor()
+        numbers, ids = np.random.default_rng(seed), [1]
+        for _ in range(12):
+            logits_V = numbers.standard_normal(own.vocab_size, dtype=np.float32)
+            found_V = processor(ids, logits_V)
+            np.testing.assert_array_equal(found_V, expected(ids, logits_V))
+            ids.append(int(found_V.argmax()))
+            if ids[-1] in own.stop_ids:
+                break
+    made.vocabulary.limits = sys.modules["llguidance"].LLParserLimits(max_lexer_states=60)
+    made.renew(made.matcher)
+    processor = made.processor()
+    assert read(processor, own, 0)[1] == "nothing" and "too many states" in processor.problem
 
 
 def test_requests_in_threads_do_not_disturb_each_other(tokenizer: Tokenizer) -> None:

@@ -56,11 +56,11 @@ def test_long_sequences_cost_little() -> None:
     chance = random.Random(0)
     ids = [chance.randrange(5000) for _ in range(8192)]
     index = Proposals(ids)
-    begun = time.perf_counter()
+    begun = time.thread_time()
     for token in ids[:200]:
         index.extend([token])
         index.propose()
-    indexed = (time.perf_counter() - begun) / 200
-    begun = time.perf_counter()
+    indexed = (time.thread_time() - begun) / 200
+    begun = time.thread_time()
     propose(ids)
-    assert indexed < (time.perf_counter() - begun) / 4
+    assert indexed < (time.thread_time() - begun) / 4

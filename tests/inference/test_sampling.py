@@ -110,7 +110,7 @@ def test_a_bias_moves_single_tokens() -> None:
         0,
         2.5,
     ]
-    with pytest.raises(ConfigError, match="--logit-bias 4: 1.0: expected token ids from 0 to 3"):
+    with pytest.raises(ConfigError, match=r"--logit-bias 4: 1\.0: expected token ids from 0 to 3"):
         adjust(logits, SamplingConfig(logit_bias={4: 1.0}), [0], 1)
 
 
@@ -206,7 +206,7 @@ def test_bad_settings_name_the_flag_and_the_value(name: str, value: float) -> No
 
 def test_a_bias_beyond_the_limits_is_an_error() -> None:
     for bias in ({3: 101.0}, {-1: 1.0}):
-        with pytest.raises(ConfigError, match="--logit-bias .*: expected token ids with numbers from -100"):
+        with pytest.raises(ConfigError, match=r"--logit-bias .*: expected token ids with numbers from -100"):
             SamplingConfig(logit_bias=bias)
 
 

@@ -37,3 +37,10 @@ def test_the_stop_token_is_counted_but_not_text() -> None:
     stop = next(iter(tokenizer().stop_ids))
     assert reader.push(stop, "stop") == ""
     assert (reader.text, reader.tokens, reader.finish) == ("a", 2, "stop")
+
+
+def test_an_end_without_a_token_adds_none() -> None:
+    reader = TextReader(tokenizer(), ["never seen"])
+    ids = tokenizer().encode("water")
+    text = "".join(reader.push(token, None) for token in ids) + reader.push(-1, "length")
+    assert (text, reader.finish, reader.tokens) == ("water", "length", len(ids))

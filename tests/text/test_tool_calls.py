@@ -11,6 +11,7 @@ from shizuku.errors import ConfigError
 from shizuku.text.chat import render
 from shizuku.text.tool_calls.calls import Tool, ToolCall, json_end, read_tools
 from shizuku.text.tool_calls.formats import FORMATS, find_format, named_format
+from shizuku.text.tool_calls.plain import plain_messages
 from shizuku.text.tool_calls.reader import ToolCallReader, take_tool_calls
 
 WEATHER = ToolCall("weather", {"place": "札幌", "days": 3})
@@ -106,6 +107,21 @@ ANSWERS: list[tuple[str, str, str, tuple[ToolCall, ...]]] = [
         "",
         (ToolCall("weather", {"place": "12", "x": True, "y": 'a\n"b"\n'}),),
     ),
+    (
+        "deepseek",
+        'Hm.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>weather<｜tool▁sep｜>{"place": "札幌", "days": 3}'
+        "<｜tool▁call▁end｜><｜tool▁call▁begin｜>clock<｜tool▁sep｜>{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+        "Hm.",
+        (WEATHER, CLOCK),
+    ),
+    (
+        "deepseek-r1",
+        "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n```json\n"
+        '{"place": "札幌", "days": 3}\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>'
+        "clock\n```json\n{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+        "",
+        (WEATHER, CLOCK),
+    ),
     ("plain", '{"name": "weather", "arguments": {"place": "札幌", "days": 3}}', "", (WEATHER,)),
 ]
 
@@ -136,6 +152,14 @@ NO_CALLS = [
     ("qwen-coder", "<tool_call>\n<function=clock>\nwhat\n</function>\n</tool_call>", "expected <parameter="),
     ("qwen-coder", "<tool_call>\n<function=weather>\n<parameter=place>\nOtaru", "cut off"),
     ("qwen-coder", '<tool_call>{"name": "clock"}</tool_call>', "expected <function="),
+    (
+        "deepseek",
+        "<｜tool▁calls▁begin｜>what then",
+        "expected <｜tool▁call▁begin",
+    ),
+    ("deepseek", "<｜tool▁call▁begin｜>clock<｜tool▁sep｜>no", "begin with {"),
+    ("deepseek-r1", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>clock\n{}", "expected ```json"),
+    ("deepseek-r1", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>clock\n```json\n{", "cut off"),
     ("plain", '[{"a": 1}]', None),
 ]
 
@@ -224,6 +248,8 @@ EXPECTED = {
     "Qwen3.5-4B": "qwen-coder",
     "NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": "qwen-coder",
     "StepFun3.5-Flash": "qwen-coder",
+    "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B": "deepseek-r1",
+    "deepseek-ai-DeepSeek-V3.1": "deepseek",
     "GLM-4.6": None,
     "google-gemma-2-2b-it": None,
     "ByteDance-Seed-OSS": None,
@@ -284,3 +310,34 @@ def test_a_format_by_name() -> None:
     with pytest.raises(ConfigError, match="hermes, llama"):
         named_format("morse")
     assert find_format(None) is None
+
+
+def test_a_template_without_tools_is_told_of_them_in_words(llama_cpp_models: Path) -> None:
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
+    talk: list[dict[str, Any]] = [
+        {"role": "user", "content": "Weather in 札幌?"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "a", "function": {"name": "weather", "arguments": '{"place": "札幌"}'}}],
+        },
+        {"role": "tool", "tool_call_id": "a", "content": "snow"},
+        {"role": "user", "content": "And then?"},
+    ]
+    plain = plain_messages(talk, tools)
+    assert [m["role"] for m in plain] == ["user", "assistant", "user"]
+    assert plain[0]["content"].startswith('You may use these tools:\n{"name": "weather"')
+    assert plain[0]["content"].endswith("Weather in 札幌?")
+    assert take_tool_calls(plain[1]["content"], FORMATS["plain"]) == (
+        "",
+        (ToolCall("weather", {"place": "札幌"}),),
+    )
+    assert plain[2]["content"] == "Result of weather:\nsnow\n\nAnd then?"
+    template = (llama_cpp_models / "templates" / "google-gemma-2-2b-it.jinja").read_text()
+    assert "Result of weather:" in render(template, plain, None, True, {"bos_token": "<bos>"})
+    assert talk[0]["content"] == "Weather in 札幌?", "the messages given are changed"
+    with_system = plain_messages([{"role": "system", "content": "Be brief."}, *talk], tools)
+    assert with_system[0]["content"].startswith("Be brief.\n\nYou may use")
+    assert with_system[1]["content"] == "Weather in 札幌?"
+    parts = plain_messages([{"role": "user", "content": [{"type": "text", "text": "Hi"}]}], tools)
+    assert [part["type"] for part in parts[0]["content"]] == ["text", "text"]

@@ -14,8 +14,9 @@ from shizuku.models.decoder import Decoder, DecoderConfig
 from shizuku.models.decoder_config import RotaryScaling
 from shizuku.training import memory
 from shizuku.training.batches import TensorBatch
-from shizuku.training.config import ModelOverrides, OptimizerConfig, TrainConfig
+from shizuku.training.config import LoopConfig, ModelOverrides, OptimizerConfig, TrainConfig
 from shizuku.training.cost import bill, matmul_peak, parameter_total, token_cost
+from shizuku.training.dropout import dropping
 from shizuku.training.from_text import decoder_config
 from shizuku.training.memory import check_memory, estimate_memory
 from shizuku.training.objectives import NextToken
@@ -93,17 +94,19 @@ def test_the_peak_is_a_plausible_number() -> None:
 def test_memory_counts_what_each_optimizer_keeps() -> None:
     made = model()
     total = sum(parameter.numel() for parameter in made.parameters())
-    adamw = estimate_memory(made, OptimizerConfig(kind="adamw"), 2, 16)
-    muon = estimate_memory(made, OptimizerConfig(kind="muon"), 2, 16)
+    adamw = estimate_memory(made, LoopConfig(optimizer=OptimizerConfig(kind="adamw")), 2, 16)
+    muon = estimate_memory(made, LoopConfig(optimizer=OptimizerConfig(kind="muon")), 2, 16)
     assert adamw.weights == 4 * total and adamw.optimizer == 8 * total
     matrices = sum(p.numel() for n, p in made.named_parameters() if n.startswith("blocks") and p.dim() == 2)
     assert muon.optimizer == 4 * (2 * total - matrices)
+    assert estimate_memory(made, LoopConfig(ema=0.9), 2, 16).weights == 2 * muon.weights
 
 
 def test_shares_take_less_memory_and_processes_of_a_machine_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
     made = model(layers=8)
     whole, half = (
-        estimate_memory(made, OptimizerConfig(kind="adamw"), 2, 16, shards=shards) for shards in (1, 2)
+        estimate_memory(made, LoopConfig(optimizer=OptimizerConfig(kind="adamw")), 2, 16, shards=shards)
+        for shards in (1, 2)
     )
     outside = [p.numel() for n, p in made.named_parameters() if not n.startswith("blocks")]
     block = sum(parameter.numel() for parameter in made.blocks[0].parameters())
@@ -126,7 +129,8 @@ def test_shares_take_less_memory_and_processes_of_a_machine_share_it(monkeypatch
         {"residual_multiplier": 0.3, "parallel_residual": True},
     ],
 )  # fmt: skip
-def test_saved_activations_are_estimated(changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_saved_activations_are_estimated(changes: dict[str, Any], dropout: float) -> None:
     config = DecoderConfig(vocab_size=64, context=128, width=64, layers=4, heads=4, ffn_width=192, **changes)
     made = Decoder(config)
     held: dict[int, int] = {}
@@ -139,13 +143,15 @@ def test_saved_activations_are_estimated(changes: dict[str, Any]) -> None:
         return tensor
 
     ids = torch.randint(64, (8, 128))
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), dropping(made, dropout):
         made.hidden(ids)
-    estimate = memory.activation_bytes(config, 8, 128, packed=False) - 3 * memory.CHUNK_BYTES
+    estimate = (
+        memory.activation_bytes(config, 8, 128, packed=False, dropout=dropout > 0) - 3 * memory.CHUNK_BYTES
+    )
     assert sum(held.values()) <= estimate <= 1.5 * sum(held.values())
 
 
 def test_a_run_that_would_not_fit_names_what_to_lower(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_memory", lambda: 1000)
     with pytest.raises(TrainingError, match=r"weights .*are available.*--batch-size.*--preset"):
-        check_memory(estimate_memory(model(), OptimizerConfig(), 2, 16))
+        check_memory(estimate_memory(model(), LoopConfig(), 2, 16))

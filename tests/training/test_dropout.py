@@ -11,7 +11,7 @@ from training_parts import model
 from shizuku.checkpoints.directory import load_model
 from shizuku.errors import ConfigError
 from shizuku.training.config import LoopConfig
-from shizuku.training.dropout import dropping
+from shizuku.training.dropout import dropping, seed_draws
 from shizuku.training.evaluation import evaluate
 from shizuku.training.objectives import NextToken
 
@@ -68,3 +68,13 @@ def test_a_run_with_dropout_evaluates_without_and_resumes_bit_for_bit(parts, tmp
 def test_a_share_that_is_none(share: float) -> None:
     with pytest.raises(ConfigError, match=r"--loop\.dropout"):
         LoopConfig(dropout=share)
+
+
+def test_processes_and_steps_draw_apart_and_a_step_again_the_same() -> None:
+    def drawn(*place: int) -> float:
+        seed_draws(*place)
+        return float(torch.rand(1))
+
+    places = [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)]
+    assert len({drawn(*place) for place in places}) == len(places)
+    assert drawn(0, 1, 0) == drawn(0, 1, 0)

@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from training_parts import CONTEXT, corpus, model
 
 from shizuku.checkpoints.directory import load_model, load_run, load_tokenizer
+from shizuku.config import to_dict
 from shizuku.data.packing import Batch, PackedBatches, ValidationBatches
 from shizuku.data.shards import ShardSet
 from shizuku.errors import CheckpointError, ConfigError, TrainingError
@@ -190,6 +191,21 @@ def test_a_run_that_is_there_is_not_overwritten(parts: tuple[Tokenizer, ShardSet
     (tmp_path / "out/state/loop.json").unlink()
     with pytest.raises(CheckpointError, match="not the state/"):
         go(parts[1], tmp_path / "out", CONFIG)
+
+
+def test_a_run_from_before_a_setting_of_the_model_goes_on_where_the_default_is_meant() -> None:
+    def progress(**changes: Any) -> resume.Progress:
+        settings = {**json.loads(json.dumps(to_dict(model().config))), **changes}
+        return resume.Progress(config=to_dict(CONFIG), task={"model": settings, "terms": {}}, steps=STEPS)
+
+    now, older = progress(), progress()
+    assert older.task["model"].pop("logit_cap", 0) is None
+    resume.check_same_run(older, now, CONFIG)
+    older.task["model"]["rope_theta"] = 5.0
+    with pytest.raises(ConfigError, match=r"begun with other settings: model was"):
+        resume.check_same_run(older, now, CONFIG)
+    with pytest.raises(ConfigError, match=r"begun with other settings: model was"):
+        resume.check_same_run(now, progress(logit_cap=3.0), CONFIG)
 
 
 def test_resuming_a_finished_run_changes_nothing(parts: tuple[Tokenizer, ShardSet], tmp_path: Path) -> None:

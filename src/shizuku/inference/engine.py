@@ -43,6 +43,7 @@ from shizuku.inference.engine_settings import EngineSettings
 from shizuku.inference.requests import Finish, Request, Step
 from shizuku.inference.runtime import Runtime
 from shizuku.inference.scheduling import Guesser, Scheduler, Work
+from shizuku.inference.speculation import PromptLookup
 from shizuku.inference.statistics import Statistics, Tally
 from shizuku.inference.tickets import OnEnd, OnStep, Ticket
 from shizuku.inference.validation import check_prompt
@@ -54,14 +55,19 @@ class Engine:
     def __init__(
         self, runtime: Runtime, settings: EngineSettings | None = None, *, guesser: Guesser | None = None
     ) -> None:
-        """Serve `runtime`, which nobody else may call from now on."""
+        """Serve `runtime`, which nobody else may call from now on.
+
+        With `speculative_tokens`, `guesser` guesses ahead; none: it is looked up in the text itself.
+        """
         self.runtime, self.settings = runtime, settings or EngineSettings()
+        self._guesser = guesser or PromptLookup()
         blocks = cache_blocks(runtime, self.settings)
         self._pool = BlockPool(runtime.block_tokens, blocks, reserve=runtime.reserve, copy=runtime.copy_block)
-        self._scheduler = Scheduler(self._pool, self.settings, runtime.vocab_size, guesser)
+        self._scheduler = Scheduler(self._pool, self.settings, runtime.vocab_size)
         self._tally = Tally()
         self._tickets: dict[Ticket, Continuation] = {}
         self._computed: list[Work] = []
+        self._ended: list[Continuation] = []  # the guesser has yet to hear of these
         self._turn = threading.Lock()  # one thread computes
         self._changed = threading.Condition(threading.RLock())  # guards everything above
         self._thread: threading.Thread | None = None
@@ -195,8 +201,9 @@ class Engine:
 
     def _step(self) -> bool:
         begun = time.perf_counter()
+        guessed = self._guesses()
         with self._changed:
-            work = self._computed = self._scheduler.plan()
+            work = self._computed = self._scheduler.plan(guessed)
             if not work:
                 stuck = self._scheduler.running[:1]
                 for continuation in stuck:
@@ -214,6 +221,17 @@ class Engine:
         finally:
             self._computed = []
         return True
+
+    def _guesses(self) -> dict[Continuation, list[int]]:
+        """Tokens guessed ahead; only the thread that computes calls the guesser, and without the lock."""
+        if self.settings.speculative_tokens == 0:
+            return {}
+        with self._changed:
+            ended, self._ended = self._ended, []
+            asked, most = self._scheduler.worth_guessing()
+        for continuation in ended:
+            self._guesser.leave(continuation)
+        return dict(zip(asked, self._guesser.guess(asked, most), strict=True)) if asked else {}
 
     def _use(self, work: Work, rows_NV: np.ndarray) -> None:
         c = work.continuation
@@ -254,11 +272,16 @@ class Engine:
     # ---- ends
 
     def _end(self, c: Continuation, finish: Finish | None, error: Exception | None = None) -> None:
+        self._remove(c, finish)
+        c.ticket.end(finish, error)
+        self._changed.notify_all()
+
+    def _remove(self, c: Continuation, finish: Finish | None) -> None:
         del self._tickets[c.ticket]
         self._scheduler.leave(c)
         self._tally.ended(finish)
-        c.ticket.end(finish, error)
-        self._changed.notify_all()
+        if self.settings.speculative_tokens:
+            self._ended.append(c)
 
     def _end_cancelled(self, c: Continuation) -> None:
         try:
@@ -278,9 +301,7 @@ class Engine:
             for ticket, continuation in list(self._tickets.items()):
                 told = EngineError(f"the engine broke: {type(error).__name__}: {error}")
                 told.__cause__ = error
-                del self._tickets[ticket]
-                self._scheduler.leave(continuation)
-                self._tally.ended(None)
+                self._remove(continuation, None)
                 ticket.end(None, told)
             self._changed.notify_all()
 

@@ -1,7 +1,7 @@
 """What is computed in the next step: who joins, who gets a token, whose prompt is read on, who must wait."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -57,22 +57,29 @@ class Work:
 class Scheduler:
     """The requests that wait and those at work, and the blocks they hold."""
 
-    def __init__(
-        self, pool: BlockPool, settings: EngineSettings, vocab_size: int, guesser: Guesser | None
-    ) -> None:
-        """Begin empty; `guesser` is asked for tokens to be read ahead."""
-        self.pool, self.settings, self._guesser = pool, settings, guesser
+    def __init__(self, pool: BlockPool, settings: EngineSettings, vocab_size: int) -> None:
+        """Begin empty."""
+        self.pool, self.settings = pool, settings
         self.queue: FairQueue[Continuation] = FairQueue()
         self.running: list[Continuation] = []
         self.preemptions = 0
         self.reused_tokens = 0
         self._prompt_rows = max(1, LOGITS_AT_ONCE // vocab_size)
 
-    def plan(self) -> list[Work]:
+    def worth_guessing(self) -> tuple[list[Continuation], list[int]]:
+        """Whose next tokens may be guessed ahead, and at most how many of each."""
+        most = self.settings.speculative_tokens
+        ready = [c for c in self.running if c.decoding]
+        if most == 0 or len(ready) > self.settings.speculative_running:
+            return [], []
+        asked = [c for c in ready if c.guessable and c.limit - len(c.ids) > 1]
+        return asked, [min(most, c.guesses, c.limit - len(c.ids) - 1) for c in asked]
+
+    def plan(self, guessed: Mapping[Continuation, Sequence[int]]) -> list[Work]:
         """What the next step computes; empty only where nobody is here or nobody has room."""
         self._admit()
         while True:
-            work = self._tokens()
+            work = self._tokens(guessed)
             work += self._prompts(work)
             if work or len(self.running) < 2:
                 return work
@@ -86,8 +93,6 @@ class Scheduler:
         else:
             self.queue.take(continuation)
         self.queue.leave(continuation)
-        if self._guesser is not None:
-            self._guesser.leave(continuation)
 
     def read(self, work: Work, held: int) -> None:
         """The cache now has the first `held` tokens of a request."""
@@ -141,16 +146,14 @@ class Scheduler:
 
     # ---- the next tokens
 
-    def _tokens(self) -> list[Work]:
-        ready = [c for c in self.running if c.decoding]
-        guessed = self._guessed(ready)
+    def _tokens(self, guessed: Mapping[Continuation, Sequence[int]]) -> list[Work]:
         work = []
-        for c in ready:
+        for c in [c for c in self.running if c.decoding]:
             if c not in self.running:  # put back for an older one
                 continue
-            ahead = guessed.get(c, [])
+            ahead = guessed.get(c, ())
             if ahead and not c.table.extend(len(c.ids) + len(ahead)):
-                ahead = []
+                ahead = ()
             if self._extend_by_force(c):
                 work.append(Work(c, 1, "all" if ahead else "last", ahead))
         return work
@@ -165,14 +168,6 @@ class Scheduler:
             if youngest is c:
                 return False
         return True
-
-    def _guessed(self, ready: list[Continuation]) -> dict[Continuation, list[int]]:
-        most = self.settings.speculative_tokens
-        if self._guesser is None or most == 0 or len(ready) > self.settings.speculative_running:
-            return {}
-        asked = [c for c in ready if c.guessable and c.limit - len(c.ids) > 1]
-        counts = [min(most, c.guesses, c.limit - len(c.ids) - 1) for c in asked]
-        return dict(zip(asked, self._guesser.guess(asked, counts), strict=True)) if asked else {}
 
     # ---- prompts
 

@@ -198,10 +198,21 @@ class Tokens(Answer):
 
 
 class Text(Answer):
-    """Of POST /detokenize."""
+    """Of POST /detokenize; `prompt` is the same text under vLLM's name."""
 
     model: str
     text: str
+    prompt: str
+
+
+class TokenizerInfo(Answer):
+    """Of GET /tokenizer_info."""
+
+    model: str
+    eos_token: str | None
+    bos_token: str | None
+    pad_token: str | None
+    chat_template: str | None
 
 
 class Attention(Answer):
@@ -209,6 +220,7 @@ class Attention(Answer):
 
     model: str
     tokens: list[str]
+    bytes: list[list[int]]
     ids: list[int]
     layer: int
     head: int

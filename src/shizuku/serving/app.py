@@ -44,7 +44,7 @@ PAGE_HEADERS = {
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    "cache-control": "no-cache",  # its modules belong together: a browser asks whether they are the same
+    "cache-control": "no-cache",  # its modules belong together: browsers ask whether they are the same
 }
 AnyBody = TypeVar("AnyBody", bound=BaseModel)
 Handler = Callable[[Request], Awaitable[Response]]
@@ -73,7 +73,7 @@ class Service:
         """What there is, in OpenAPI's form."""
         from shizuku.serving.openapi import document  # takes a moment to make, and few ask
 
-        return JSONResponse(document())
+        return JSONResponse(document([model.name for model in self.models]))
 
     async def prometheus(self, request: Request) -> Response:
         """Counters for Prometheus."""
@@ -117,6 +117,11 @@ class Service:
         """The text of token ids."""
         body = await read(request, DetokenizeRequest, self.settings)
         return JSONResponse(await inspection.detokenize(body, self.models.find(body.model)))
+
+    async def tokenizer_info(self, request: Request) -> Response:
+        """Special tokens and template, of the only model or of `?model=`."""
+        model = self.models.find(request.query_params.get("model"))
+        return JSONResponse(inspection.tokenizer_info(model))
 
     async def attention(self, request: Request) -> Response:
         """Where a head looks."""
@@ -191,6 +196,7 @@ def build(models: Registry, settings: ServerSettings, keys: Sequence[str] = ()) 
         Route("/v1/completions", service.completions, methods=["POST"]),
         Route("/v1/embeddings", service.embeddings, methods=["POST"]),
         Route("/tokenize", service.tokenize, methods=["POST"]),
+        Route("/tokenizer_info", service.tokenizer_info, methods=["GET"]),
         Route("/detokenize", service.detokenize, methods=["POST"]),
         Route("/shizuku/attention", service.attention, methods=["POST"]),
         Route("/shizuku/status", service.status, methods=["GET"]),

@@ -31,7 +31,19 @@ async def detokenize(body: DetokenizeRequest, model: ServedModel) -> dict[str, A
         text = await asyncio.to_thread(model.tokenizer.decode, body.tokens)
     except TokenizerError as error:
         raise bad_value("tokens", str(error)) from error
-    return {"model": model.name, "text": text}
+    return {"model": model.name, "text": text, "prompt": text}
+
+
+def tokenizer_info(model: ServedModel) -> dict[str, Any]:
+    """What lm-evaluation-harness asks (as of vLLM) to do without a tokenizer of its own."""
+    special = model.tokenizer.special
+    return {
+        "model": model.name,
+        "eos_token": special.eos,
+        "bos_token": special.bos,
+        "pad_token": special.pad,
+        "chat_template": model.tokenizer.chat_template,
+    }
 
 
 async def attention(body: AttentionRequest, model: ServedModel) -> dict[str, Any]:
@@ -97,12 +109,18 @@ def pieces(model: ServedModel, ids: list[int]) -> list[str]:
 
 
 def _ids(body: TokenizeRequest | AttentionRequest, model: ServedModel) -> list[int]:
-    given = [name for name in ("text", "messages", "tokens") if getattr(body, name, None) is not None]
-    if len(given) != 1:
+    forms = ("text", "prompt", "messages", "tokens")
+    if len([name for name in forms if getattr(body, name, None) is not None]) != 1:
         raise bad_value("text", "give either `text` or `messages`")
     if isinstance(body, AttentionRequest) and body.tokens is not None:
         return list(body.tokens)
     try:
+        if isinstance(body, TokenizeRequest) and body.prompt is not None:
+            ids = model.tokenizer.encode(body.prompt, control=True)
+            if body.add_special_tokens is False:
+                return ids
+            whole = model.lm.prompt_ids(body.prompt)
+            return [*whole[: len(whole) - len(model.tokenizer.encode(body.prompt))], *ids]
         if body.text is not None:
             return model.tokenizer.encode(body.text)
         tools = plain_tools(getattr(body, "tools", None))

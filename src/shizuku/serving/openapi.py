@@ -22,6 +22,7 @@ POSTS: Sequence[tuple[str, str, type[BaseModel], type[BaseModel]]] = (
 GETS: Sequence[tuple[str, str, type[BaseModel]]] = (
     ("/health", "200 as soon as the server answers.", answers.Health),
     ("/v1/models", "The models that are served.", answers.Models),
+    ("/tokenizer_info", "Special tokens and template of the one model.", answers.TokenizerInfo),
     ("/shizuku/status", "Live numbers.", answers.Status),
 )
 FAULTS = {
@@ -37,8 +38,8 @@ FAULTS = {
 }
 
 
-def document() -> dict[str, Any]:
-    """The whole document, OpenAPI 3.1."""
+def document(models: Sequence[str]) -> dict[str, Any]:
+    """The whole document, OpenAPI 3.1, of a server with these models."""
     forms: dict[type[BaseModel], str] = {answers.Fault: "serialization"}
     for _, _, body, answer in POSTS:
         forms |= {body: "validation", answer: "serialization"}
@@ -49,9 +50,11 @@ def document() -> dict[str, Any]:
     )
     refs = {form: names[form, mode] for form, mode in forms.items()}  # type: ignore[index]
     faults = {status: _response(text, _json(refs[answers.Fault])) for status, text in FAULTS.items()}
+    closed = {status: faults[status] for status in ("400", "401", "403", "503")}
     paths: dict[str, Any] = {}
     for path, text, answer in GETS:
-        paths[path] = {"get": _operation(path, text, {"200": _response("It is so.", _json(refs[answer]))})}
+        responses = {"200": _response("It is so.", _json(refs[answer])), **closed}
+        paths[path] = {"get": _operation(path, text, responses)}
     for path, text, body, answer in POSTS:
         content = _json(refs[answer])
         if issubclass(body, schemas.GenerationBody):
@@ -62,6 +65,9 @@ def document() -> dict[str, Any]:
     paths["/v1/models/{id}"] = {"get": _model_by_id(refs[answers.ModelCard], faults["404"])}
     paths["/metrics"] = {"get": _metrics()}
     paths["/health"]["get"]["security"] = [{}]
+    for schema in definitions["$defs"].values():
+        if schema["title"].endswith("Request") and "model" in schema["properties"]:
+            schema["properties"]["model"]["anyOf"][0]["enum"] = list(models)
     return {
         "openapi": "3.1.0",
         "info": {

@@ -195,10 +195,16 @@ class EmbeddingRequest(Body):
 
 
 class TokenizeRequest(Body):
-    """Body of POST /tokenize: a text, or a conversation as the model reads it."""
+    """Body of POST /tokenize: a text, a prompt, or a conversation as the model reads it."""
 
     model: str | None = None
-    text: str | None = None
+    text: str | None = Field(None, description="Encoded as text alone: nothing added, nothing special in it.")
+    prompt: str | None = Field(
+        None, description="Encoded as vLLM does: spellings of control tokens become those tokens."
+    )
+    add_special_tokens: bool | None = Field(
+        None, description="Whether a `prompt` begins with the tokens that the tokenizer puts before texts."
+    )
     messages: list[ChatMessage] | None = None
     tools: list[Tool] | None = None
 

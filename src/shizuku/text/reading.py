@@ -16,12 +16,15 @@ class TextReader:
         self._stops = StopStrings(stop)
 
     def push(self, token_id: int, finish: str | None) -> str:
-        """The text that this token makes certain; the token of a `finish` "stop" is not part of it."""
+        """The text that this token makes certain; the token of a `finish` "stop" is not part of it.
+
+        A negative id is no token: the text has ended without one.
+        """
         if self.finish:
             return ""
-        self.tokens += 1
+        self.tokens += token_id >= 0
         piece, stopped = "", False
-        if finish != "stop":
+        if finish != "stop" and token_id >= 0:
             piece, stopped = self._stops.push(self._characters.push(token_id))
         if finish and not stopped:
             rest, stopped = self._stops.push(self._characters.finish())

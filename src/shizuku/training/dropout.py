@@ -1,10 +1,18 @@
 """Dropout from outside the model: while a run trains, and nowhere else."""
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+def seed_draws(seed: int, step: int, rank: int) -> None:
+    """Settle what one step of one process draws: its own places, the same again where a run is resumed."""
+    mixed = random.Random(f"{seed} {step} {rank}").getrandbits(63)
+    torch.manual_seed(mixed)
 
 
 @contextmanager

@@ -168,7 +168,7 @@ def check_size(config: TrainConfig, vocab_size: int) -> None:
             empty = Decoder(decoder)
         shards = place()[1] if config.loop.parallel == "fsdp" else 1
         estimate = estimate_memory(
-            empty, config.loop.optimizer, rows, decoder.context, packed=config.boundaries, shards=shards
+            empty, config.loop, rows, decoder.context, packed=config.boundaries, shards=shards
         )
         check_memory(estimate, neighbours())
 
@@ -301,9 +301,7 @@ def plan(config: TrainConfig) -> dict[str, object]:
     with torch.device("meta"):
         empty = Decoder(decoder)
     shards = world if loop.parallel == "fsdp" else 1
-    memory = estimate_memory(
-        empty, loop.optimizer, rows, decoder.context, packed=config.boundaries, shards=shards
-    )
+    memory = estimate_memory(empty, loop, rows, decoder.context, packed=config.boundaries, shards=shards)
     flops = float(token_cost(decoder, decoder.context).training * tokens)
     seconds = tokens / speed
     cost = bill(seconds, flops, watts=loop.watts, price_per_hour=loop.price_per_hour)

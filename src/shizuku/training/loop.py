@@ -25,7 +25,7 @@ from shizuku.training.batches import BatchSource, DeviceBatch, on_device, peek
 from shizuku.training.config import LoopConfig
 from shizuku.training.cost import bill, token_cost
 from shizuku.training.distribution import any_of_ranks, as_first_says, neighbours, place, wait_for_all
-from shizuku.training.dropout import dropping
+from shizuku.training.dropout import dropping, seed_draws
 from shizuku.training.evaluation import evaluate
 from shizuku.training.memory import check_memory, estimate_memory
 from shizuku.training.metrics import Meter, Metrics
@@ -195,6 +195,8 @@ class _Training:
         config, progress = self.config, self.progress
         start = time.perf_counter()
         batches = [on_device(self.source.next(), self.device) for _ in range(config.accumulate)]
+        if config.dropout:
+            seed_draws(config.seed, progress.step, self.rank)
         loss = accumulate_gradients(
             self.model,
             self.objective,
@@ -362,9 +364,7 @@ class _Training:
         batch = on_device(peek(self.source, 1)[0], torch.device("cpu"))
         packed = batch.tensors().get("segments_BT") is not None
         shards = self.world if self.config.parallel == "fsdp" else 1
-        estimate = estimate_memory(
-            self.model, self.config.optimizer, *batch.shape, packed=packed, shards=shards
-        )
+        estimate = estimate_memory(self.model, self.config, *batch.shape, packed=packed, shards=shards)
         if int(os.environ.get("LOCAL_RANK", "0")) == 0:
             check_memory(estimate, neighbours())
         wait_for_all()  # nobody takes memory before all machines have looked

@@ -7,7 +7,7 @@ from torch import nn
 from shizuku.checkpoints.memory import available_memory, readable
 from shizuku.errors import TrainingError
 from shizuku.models.decoder import DecoderConfig
-from shizuku.training.config import OptimizerConfig
+from shizuku.training.config import LoopConfig
 from shizuku.training.cross_entropy import CHUNK_BYTES
 from shizuku.training.optimizers import parameter_groups
 
@@ -44,7 +44,7 @@ class MemoryEstimate:
 
 def estimate_memory(
     model: nn.Module,
-    optimizer: OptimizerConfig,
+    loop: LoopConfig,
     rows: int,
     tokens: int,
     *,
@@ -60,18 +60,20 @@ def estimate_memory(
         kind: sum(parameter.numel() for parameter in group) for kind, group in parameter_groups(model).items()
     }
     every = sum(parameter.numel() for parameter in model.parameters())
-    matrices = sizes["matrices"] * (1 if optimizer.kind == "muon" else 2)
+    matrices = sizes["matrices"] * (1 if loop.optimizer.kind == "muon" else 2)
     tables = getattr(model, "unembedding_weight_VD", None)
     # The chunked cross entropy keeps the output matrix's gradient from the forward pass to the backward pass.
     kept = 0 if tables is None else tables.numel()
     gathered = _gathered(model) if shards > 1 else 0
     config = getattr(model, "config", None)
     activations = (
-        activation_bytes(config, rows, tokens, packed=packed) if isinstance(config, DecoderConfig) else 0
+        activation_bytes(config, rows, tokens, packed=packed, dropout=loop.dropout > 0)
+        if isinstance(config, DecoderConfig)
+        else 0
     )
     moved = BYTES * -(-(matrices + 2 * (sizes["embeddings"] + sizes["vectors"])) // shards)
     return MemoryEstimate(
-        weights=BYTES * (-(-every // shards) + gathered),
+        weights=BYTES * (-(-every // shards) * (1 if loop.ema is None else 2) + gathered),
         gradients=BYTES * (-(-sum(sizes.values()) // shards) + gathered + kept),
         optimizer=moved,
         activations=activations,
@@ -91,7 +93,9 @@ def _gathered(model: nn.Module) -> int:
     return every - sum(blocks) + 2 * max(blocks, default=0)
 
 
-def activation_bytes(config: DecoderConfig, rows: int, tokens: int, *, packed: bool = True) -> int:
+def activation_bytes(
+    config: DecoderConfig, rows: int, tokens: int, *, packed: bool = True, dropout: bool = False
+) -> int:
     """What the forward pass keeps for the backward pass, plus one chunk of logits."""
     inner, shared = config.heads * config.head_width, config.kv_heads * config.head_width
     heads = inner + 2 * shared
@@ -103,6 +107,8 @@ def activation_bytes(config: DecoderConfig, rows: int, tokens: int, *, packed: b
     layer += 2 * config.width if config.norm_placement == "both" else 0
     layer += 2 * config.width if config.residual_multiplier != 1 else 0
     per_token = config.layers * layer + (4 + 2 * config.embedding_norm) * config.width
+    if dropout:  # what is left of the embeddings and of each layer's outputs, and a byte for each place
+        per_token += (2 * config.layers + 1) * (config.width + config.width // BYTES)
     if config.attention_cap is not None:  # tanh and pattern of every layer, scores and their mask of one
         per_token += 2 * (config.layers + 1) * config.heads * tokens
     mask = rows * tokens * tokens * (1 + BYTES) if packed else 0

@@ -18,8 +18,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from shizuku.checkpoints.replacing import check_replaceable
-from shizuku.config import to_dict
+from shizuku.config import from_dict, to_dict
 from shizuku.errors import CheckpointError, ConfigError, TrainingError
+from shizuku.models.decoder_config import DecoderConfig
 from shizuku.training.config import MAY_CHANGE, LoopConfig, ScheduleConfig
 from shizuku.training.distribution import as_first_says, place
 from shizuku.training.schedules import rate_factor
@@ -250,10 +251,11 @@ def check_same_run(saved: Progress, now: Progress, config: LoopConfig) -> None:
         for key, value in now.config.items()
         if key not in MAY_CHANGE | {"steps"} and before[key] != value
     ]
+    task = {**saved.task, "model": _completed(saved.task.get("model", {}))}
     changed += [
-        f"{key} was {saved.task.get(key)!r}, is {value!r}"
+        f"{key} was {task.get(key)!r}, is {value!r}"
         for key, value in now.task.items()
-        if saved.task.get(key) != value
+        if task.get(key) != value
     ]
     if changed:
         raise ConfigError(
@@ -265,6 +267,15 @@ def check_same_run(saved: Progress, now: Progress, config: LoopConfig) -> None:
             f"--steps {now.steps}: the run was planned for {saved.steps} and its learning rate "
             f"at step {saved.step} depends on that; give the same number, or start anew with another --out"
         )
+
+
+def _completed(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A saved model's settings with those that came later, at their defaults; as they are if not understood."""
+    try:
+        completed: Mapping[str, Any] = json.loads(json.dumps(to_dict(from_dict(DecoderConfig, model))))
+    except ConfigError:
+        return model
+    return completed
 
 
 def _same_rate(schedule: ScheduleConfig, step: int, *plans: int) -> bool:

@@ -2,16 +2,23 @@
 
 from shizuku.errors import ConfigError
 from shizuku.text.tool_calls.calls import Format
+from shizuku.text.tool_calls.deepseek import DEEPSEEK, DEEPSEEK_R1
 from shizuku.text.tool_calls.functions import FUNCTIONS
 from shizuku.text.tool_calls.hermes import HERMES
-from shizuku.text.tool_calls.llama import LLAMA, PLAIN
+from shizuku.text.tool_calls.llama import LLAMA
 from shizuku.text.tool_calls.mistral import MISTRAL, MISTRAL_NAMED
+from shizuku.text.tool_calls.plain import PLAIN
 from shizuku.text.tool_calls.qwen_coder import QWEN_CODER
 
-FORMATS = {made.name: made for made in (HERMES, LLAMA, MISTRAL, MISTRAL_NAMED, FUNCTIONS, QWEN_CODER, PLAIN)}
+FORMATS = {
+    made.name: made
+    for made in (HERMES, LLAMA, MISTRAL, MISTRAL_NAMED, FUNCTIONS, QWEN_CODER, DEEPSEEK, DEEPSEEK_R1, PLAIN)
+}
 """All formats by name."""
 
 _SIGNS: tuple[tuple[tuple[str, ...], Format | None], ...] = (
+    (("<｜tool▁call▁begin｜>", "```json"), DEEPSEEK_R1),
+    (("<｜tool▁call▁begin｜>",), DEEPSEEK),
     (("[TOOL_CALLS]", "[ARGS]"), MISTRAL_NAMED),
     (("[TOOL_CALLS]",), MISTRAL),
     (("<tool_call>", "<function=", "<parameter="), QWEN_CODER),

@@ -1,5 +1,5 @@
 """`{"name": …, "parameters": {…}}`, and nothing else in the answer: Llama 3.1 to 3.3; with `<|python_tag|>`
-before it now and then. The same without a format of its own: a plain JSON frame."""
+before it now and then."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -23,7 +23,8 @@ from shizuku.text.tool_calls.calls import (
 BEGINS = "<|python_tag|>"
 
 
-def _take(text: str, last: bool, tools: Sequence[Tool]) -> Taken:
+def take_json(text: str, last: bool, tools: Sequence[Tool]) -> Taken:
+    """Calls written as JSON, one after another, perhaps with `;` in between."""
     marked = text.startswith(BEGINS)
     start = after_blanks(text, len(BEGINS) if marked else 0)
     calls: list[ToolCall] = []
@@ -51,9 +52,11 @@ def _take(text: str, last: bool, tools: Sequence[Tool]) -> Taken:
             start = after_blanks(text, start + 1)
 
 
-def _frame(arguments: str, tools: Sequence[Tool], several: bool, spell: Spell, rule: Rule) -> str:
+def frame_json(arguments: str, tools: Sequence[Tool], several: bool, spell: Spell, rule: Rule) -> str:
+    """Calls whose arguments stand under the name `arguments`."""
     return choice("call", several, '"; "') + f"call: {rule(calls_schema(tools, arguments))}\n"
 
 
-LLAMA = Format(name="llama", begins=(BEGINS,), take=_take, frame=partial(_frame, "parameters"), bare="{[")
-PLAIN = Format(name="plain", begins=(), take=_take, frame=partial(_frame, "arguments"), bare="{[")
+LLAMA = Format(
+    name="llama", begins=(BEGINS,), take=take_json, frame=partial(frame_json, "parameters"), bare="{["
+)

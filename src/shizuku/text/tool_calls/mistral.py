@@ -29,7 +29,7 @@ def _take(text: str, last: bool, tools: Sequence[Tool]) -> Taken:
     head = text[start:]
     if named:
         head, found, _ = head.partition(ARGUMENTS)
-        if not found:
+        if not found or "\n" in head:
             cut_off = Broken(f"expected {ARGUMENTS} behind the tool's name")
             return cut_off if last or "\n" in head else None
         start = after_blanks(text, start + len(head) + len(ARGUMENTS))

@@ -33,6 +33,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Use": {
         "chat": "talk to a model in the terminal",
         "generate": "continue a prompt",
+        "serve": "an OpenAI-compatible API and a web page for models",
     },
     "Make": {
         "data town": "write the simulated town: text in two languages, and every fact behind it",

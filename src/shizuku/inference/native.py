@@ -72,6 +72,7 @@ class NativeRuntime:
         room = sum(library.matrix_bytes(self.instruction_set, tensors[name]) for name in matrices)
         settings = _settings(config, cache=library.CACHES[cache], floats=activations == "float")
         self._model = NativeModel(settings, self.instruction_set, threads, room)
+        self.weight_bytes = room
         self._blocks = 0
         _Loading(config, tensors, self._model).run()
 

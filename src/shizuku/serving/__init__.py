@@ -1,1 +1,1 @@
-"""A model for other programs: the OpenAI-compatible API and the web page."""
+"""The OpenAI-compatible server and what it says of itself; nothing here needs torch at import."""

@@ -1,0 +1,129 @@
+"""The models that one server has."""
+
+import asyncio
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shizuku.errors import ConfigError
+from shizuku.models.parameter_shapes import parameter_shapes
+from shizuku.serving.faults import ApiError
+
+if TYPE_CHECKING:
+    from shizuku.inference.engine import Engine
+    from shizuku.language_model import LanguageModel
+    from shizuku.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model under the name by which clients ask for it."""
+
+    name: str
+    """Its `model` in requests."""
+    lm: "LanguageModel"
+    """The model itself."""
+    created: int = field(default_factory=lambda: int(time.time()))
+    """When it was loaded, in seconds since 1970."""
+    inspecting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while the model itself is looked into: hooks are for one at a time."""
+
+    @property
+    def engine(self) -> "Engine":
+        """What continues its sequences."""
+        return self.lm.engine
+
+    @property
+    def tokenizer(self) -> "Tokenizer":
+        """Its tokenizer."""
+        return self.lm.tokenizer
+
+    @property
+    def context(self) -> int:
+        """Most tokens of one sequence: its window, or what the cache holds if that is less."""
+        return min(self.lm.context, self.engine.capacity)
+
+    def card(self) -> dict[str, Any]:
+        """What GET /v1/models says of it: OpenAI's fields, and what a page can show beside them."""
+        return {
+            "id": self.name,
+            "object": "model",
+            "created": self.created,
+            "owned_by": "shizuku",
+            "context_length": self.context,
+            "capabilities": sorted(self.lm.capabilities),
+            "vocab_size": self.tokenizer.vocab_size,
+            **sizes(self.lm),
+        }
+
+
+def sizes(lm: "LanguageModel") -> dict[str, int]:
+    """`parameters` of a model, and the `bytes` that they take."""
+    runtime: Any = lm.runtime
+    module = getattr(runtime, "model", None)
+    config = runtime.config if module is None else module.config
+    parameters = sum(math.prod(shape) for shape in parameter_shapes(config).values())
+    if module is not None:
+        return {"parameters": parameters, "bytes": sum(p.nbytes for p in module.parameters())}
+    return {"parameters": parameters, "bytes": runtime.weight_bytes}
+
+
+class Registry:
+    """The models of one server by name."""
+
+    def __init__(self, models: Sequence[ServedModel]) -> None:
+        """ConfigError for two models of one name."""
+        self._models: dict[str, ServedModel] = {}
+        for model in models:
+            if model.name in self._models:
+                raise ConfigError(
+                    f"two of the models would be called {model.name!r}: give one another name with NAME=MODEL"
+                )
+            self._models[model.name] = model
+
+    def __iter__(self) -> Iterator[ServedModel]:
+        return iter(self._models.values())
+
+    def find(self, name: str | None) -> ServedModel:
+        """The model asked for; ApiError 404 if there is none of that name, 400 if none was named."""
+        if name is None and len(self._models) == 1:
+            return next(iter(self._models.values()))
+        there = ", ".join(self._models)
+        if name is None:
+            raise ApiError(
+                400,
+                f"Missing required parameter: 'model'. Served here: {there}.",
+                param="model",
+                code="missing_required_parameter",
+            )
+        found = self._models.get(name)
+        if found is None:
+            raise ApiError(
+                404,
+                f"The model {name[:200]!r} does not exist. Served here: {there}.",
+                param="model",
+                code="model_not_found",
+            )
+        return found
+
+
+def check_names(models: Sequence[str]) -> None:
+    """ConfigError for two models of one name."""
+    names = [split_name(given)[0] for given in models]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ConfigError(
+            f"two of the models would be called {twice[0]!r}: give one another name with NAME=MODEL"
+        )
+
+
+def split_name(given: str) -> tuple[str, str]:
+    """The name under which a model is served, and where it is: `NAME=MODEL`, or both in one."""
+    name, equals, place = given.partition("=")
+    if equals and name and "/" not in name:
+        return name, place
+    path = Path(given)
+    return (path.stem if path.suffix == ".gguf" else path.name or given), given

@@ -1,8 +1,8 @@
 """Builds the native library: as hatchling's hook, and by `python hatch_build.py` in a checkout.
 
-One translation unit, no `-march=native`: kernels are compiled for every instruction set of the architecture and
-chosen at run time, so a wheel runs on any machine of its platform. Without a C++ compiler the wheel is pure.
-`CXX` names the compiler, `SHIZUKU_NATIVE=0` leaves the library out, `SHIZUKU_NATIVE=1` makes a failure an error.
+One translation unit, no `-march=native`: kernels are compiled for every instruction set of the architecture
+and chosen at run time, so a wheel runs on any machine of its platform. Without a compiler it is pure.
+`CXX` names the compiler; `SHIZUKU_NATIVE=0` leaves the library out, 1 makes a failure an error.
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent
 FLAGS = (
-    "-std=c++17", "-O3", "-fPIC", "-shared", "-fvisibility=hidden", "-ffp-contract=off", "-fno-math-errno",
+    "-std=c++17", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-ffp-contract=off", "-fno-math-errno",
     "-pthread", "-w",
 )  # fmt: skip
 
@@ -66,7 +66,10 @@ def build() -> Path | None:
         fresh.unlink(missing_ok=True)
         if wish == "1":
             raise RuntimeError(f"the native library did not compile:\n{error.stderr}") from error
-        print(f"shizuku: the native library did not compile, going on without it:\n{error.stderr}", file=sys.stderr)
+        print(
+            f"shizuku: the native library did not compile, going on without it:\n{error.stderr}",
+            file=sys.stderr,
+        )
         target.unlink(missing_ok=True)
         return None
     return target

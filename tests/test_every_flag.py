@@ -14,7 +14,11 @@ from shizuku import cli
 from shizuku.config import field_types
 
 # Where any other value would contradict the defaults of other fields, this one fits.
-FITTING: dict[tuple[str, str], Any] = {}
+FITTING: dict[tuple[str, str], Any] = {
+    ("quantize", "group_size"): 32,
+    ("quantize", "outliers"): 0.01,
+    ("quantize", "target_bytes"): "60MB",
+}
 
 
 def leaves(cls: type[Any], prefix: str = "") -> Iterator[tuple[str, Any, Any, bool]]:

@@ -28,6 +28,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "show": "what a model is made of",
         "rm": "remove a pulled model",
         "export": "write a model in another format",
+        "quantize": "store a model in fewer bits, and measure what that changes",
     },
     "Use": {
         "chat": "talk to a model in the terminal",

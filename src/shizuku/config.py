@@ -9,6 +9,7 @@ import json
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -94,6 +95,11 @@ def read_fields(cls: type[Any], mapping: Mapping[str, Any], *, where: str = "") 
 
 def field_types(cls: type[Any]) -> dict[str, Any]:
     """Field names of a dataclass with their types, `Annotated` and positional markers stripped."""
+    return dict(_field_types(cls))  # type: ignore[arg-type]  # mypy takes some classes for unhashable
+
+
+@cache
+def _field_types(cls: Any) -> dict[str, Any]:
     hints = get_type_hints(cls)
     return {f.name: hints[f.name] for f in dataclasses.fields(_dataclass(cls))}
 

@@ -76,6 +76,16 @@ def test_the_header_reads_as_the_gguf_package_reads_it(trained: Tokenizer, tmp_p
     assert ours == {name: value for name, value in theirs.items() if not name.startswith("GGUF.")}
 
 
+def test_strings_may_hold_any_character(trained: Tokenizer, tmp_path: Path) -> None:
+    """Strings are decoded together, whatever stands in them."""
+    keys = metadata(trained)
+    odd = ["\0", "", "a\0b\n", "雨"]
+    path = write(tmp_path / "a.gguf", keys | {"tokenizer.ggml.odd": odd, "tokenizer.ggml.none": ["", ""]})
+    found = read_gguf_header(path)
+    assert found["tokenizer.ggml.odd"] == odd and found["tokenizer.ggml.none"] == ["", ""]
+    assert found["tokenizer.ggml.tokens"] == keys["tokenizer.ggml.tokens"]
+
+
 def test_words_that_are_not_control_are_read_in_text(trained: Tokenizer) -> None:
     keys = metadata(trained)
     keys["tokenizer.ggml.tokens"] = [*keys["tokenizer.ggml.tokens"], "<think>", "[UNUSED]"]

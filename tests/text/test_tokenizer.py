@@ -9,9 +9,13 @@ import fuzz
 import naive_bpe
 import numpy as np
 import pytest
+import tokenizers
+from tokenizers import AddedToken
 
 from shizuku.errors import TokenizerError
+from shizuku.text import control_symbols
 from shizuku.text.byte_alphabet import byte_characters
+from shizuku.text.control_symbols import text_only
 from shizuku.text.special_tokens import SpecialTokens
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.text.training_text import parts
@@ -200,6 +204,24 @@ def test_control_tokens_that_merges_or_whole_pieces_reach_stay_unforgeable(tmp_p
     assert tokenizer.encode("STOP", control=True) == [258]
     assert tokenizer.encode("STOP") == [256, 257]
     assert tokenizer.encode("GO[word]") == [vocabulary["G"], vocabulary["O"], 260]
+
+
+def test_one_model_for_both_faces_gives_the_ids_of_two(
+    small: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no merge arrives at a control token, text is read by the same model instead of a copy of it."""
+    backend = tokenizers.Tokenizer.from_str(small.backend.to_str())
+    backend.add_tokens([AddedToken("[word]", normalized=False), AddedToken(" 雨 ", rstrip=True)])
+    backend.add_special_tokens([AddedToken("<last>", normalized=False)])
+    with monkeypatch.context() as patch:
+        patch.setattr(control_symbols.json, "loads", lambda text: pytest.fail("the model was written out"))
+        sharing = text_only(backend)
+    monkeypatch.setattr(control_symbols, "_out_of_reach", lambda model, names: False)
+    copied = text_only(backend)
+    names = [*small.control.values(), "<last>", "[word]", " 雨 "]
+    texts = [*fuzz.strings(200), *names, *(f"{one}{other} x" for one in names for other in names)]
+    assert [e.ids for e in sharing.encode_batch(texts)] == [e.ids for e in copied.encode_batch(texts)]
+    assert sharing.get_added_tokens_decoder().keys() == copied.get_added_tokens_decoder().keys()
 
 
 def test_what_is_no_text_is_refused(small: Tokenizer) -> None:

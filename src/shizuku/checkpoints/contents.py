@@ -10,7 +10,13 @@ from typing import Any
 from shizuku.checkpoints.families import families
 from shizuku.checkpoints.gguf_tensors import GGUFFile, kind_name
 from shizuku.checkpoints.home import pulled_models
-from shizuku.checkpoints.huggingface import OWN_MODEL_TYPE, read_json, weight_files
+from shizuku.checkpoints.huggingface import (
+    OWN_MODEL_TYPE,
+    QUANTIZED_MODEL_TYPE,
+    read_config,
+    read_json,
+    weight_files,
+)
 from shizuku.checkpoints.kinds import Kind, kind_of
 from shizuku.checkpoints.safetensors_file import SafetensorsFile
 from shizuku.checkpoints.undisturbed import load_run
@@ -59,6 +65,9 @@ def unknown_architecture(path: Path) -> str | None:
     gguf_file = found.kind == "gguf"
     every = (f.gguf_architecture if gguf_file else f.model_type for f in families().values())
     known = sorted(filter(None, every))
+    if found.architecture == QUANTIZED_MODEL_TYPE:
+        read_config(path)
+        return None
     if found.architecture in (*known, OWN_MODEL_TYPE):
         return None
     return f"the architecture {found.architecture!r} is not known; known are {', '.join(known)}"

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,15 @@ def digest_files(directory: Path, files: Iterable[Path]) -> dict[str, dict[str, 
     }
 
 
-def check_files(directory: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
-    """Compare files with what `digest_files` said of them; CheckpointError names the first that differs."""
+def check_files(
+    directory: Path,
+    files: Mapping[str, Mapping[str, Any]],
+    digest: Callable[[Path], str] = file_digest,
+) -> None:
+    """Compare files with what `digest_files` said of them; CheckpointError names the first that differs.
+
+    `digest` is how a file's digest is had.
+    """
     for name, expected in files.items():
         path = directory / name
         if not path.resolve().is_relative_to(directory.resolve()):
@@ -48,10 +55,10 @@ def check_files(directory: Path, files: Mapping[str, Mapping[str, Any]]) -> None
                 f"{path} is damaged: it has {seen:,} bytes, expected {expected['bytes']:,} by run.json. "
                 "Fetch or save the checkpoint again"
             )
-        digest = file_digest(path)
-        if digest != expected["blake2b"]:
+        found = digest(path)
+        if found != expected["blake2b"]:
             raise CheckpointError(
-                f"{path} is damaged or was changed: its digest is {digest}, expected "
+                f"{path} is damaged or was changed: its digest is {found}, expected "
                 f"{expected['blake2b']} by run.json. Fetch or save the checkpoint again; if you changed it "
                 'on purpose, remove its entry under "files" in run.json'
             )

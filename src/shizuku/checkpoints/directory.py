@@ -21,16 +21,17 @@ from torch import Tensor
 from shizuku.checkpoints.digests import check_files, digest_files
 from shizuku.checkpoints.gguf import open_gguf
 from shizuku.checkpoints.gguf_tensors import GGUFFile
-from shizuku.checkpoints.home import check_pulled
 from shizuku.checkpoints.huggingface import load_weights, read_config, to_huggingface, weight_files
 from shizuku.checkpoints.kinds import Kind, kind_of
 from shizuku.checkpoints.memory import check_fits, readable
 from shizuku.checkpoints.names import resolve
+from shizuku.checkpoints.quantized import config_of, is_packed, load_quantized
 from shizuku.checkpoints.replacing import carry_over, check_replaceable, put_in_place, replaced, workspace
 from shizuku.checkpoints.run_record import RUN_FILE, checkpoint_digest, json_text, run_record
 from shizuku.checkpoints.undisturbed import (
     STATE,
     check_listed,
+    check_pulled,
     load_generation,
     load_run,
     load_tokenizer,
@@ -41,6 +42,7 @@ from shizuku.checkpoints.undisturbed import (
 from shizuku.checkpoints.weights import expected_shapes
 from shizuku.errors import CheckpointError, TokenizerError
 from shizuku.models.decoder import Decoder, DecoderConfig
+from shizuku.quantization.surgery import is_quantized
 from shizuku.text.tokenizer import Tokenizer
 
 __all__ = [
@@ -112,6 +114,9 @@ def save_checkpoint(
             f"the tokenizer has {tokenizer.vocab_size} ids, but the model only {model.config.vocab_size}: "
             "save the model with the tokenizer that it was trained with"
         )
+    packed = is_quantized(model)
+    if packed and (weights is not None or dtype is not None):
+        raise CheckpointError("a quantized model is stored as it is: its types cannot be chosen")
     weights = model.state_dict() if weights is None else weights
     check_finite(weights, f"the model to be saved in {target}")
     if dtype is not None:
@@ -122,7 +127,10 @@ def save_checkpoint(
         target.parent.mkdir(parents=True, exist_ok=True)
         _check_space(target, needed)
         with workspace(target) as made:
-            _write_model(made, model.config, weights, tokenizer, generation)
+            written = config_of(model), dict(weights)
+            if not packed:
+                written = to_huggingface(model.config, weights)
+            _write_model(made, *written, tokenizer, generation)
             if extra is not None:
                 extra(made)
             record = {**run_record(), **(run or {}), "files": digest_files(made, _files(made))}
@@ -209,12 +217,11 @@ def check_range(weights: Mapping[str, Tensor], dtype: torch.dtype) -> None:
 
 def _write_model(
     made: Path,
-    config: DecoderConfig,
-    weights: Mapping[str, Tensor],
+    foreign: Mapping[str, Any],
+    tensors: dict[str, Tensor],
     tokenizer: Tokenizer | None,
     generation: Mapping[str, Any] | None,
 ) -> None:
-    foreign, tensors = to_huggingface(config, weights)
     ids: dict[str, Any] = {}
     if tokenizer is not None:
         stops = sorted(tokenizer.stop_ids)
@@ -291,11 +298,14 @@ def _not_written(target: Path, error: OSError, needed: int) -> CheckpointError:
 def _load_directory(path: Path, run: Mapping[str, Any], *, verify: bool) -> Decoder:
     config = read_config(path)
     stored = sum(file.stat().st_size for file in weight_files(path))
-    whole = 4 * sum(math.prod(shape) for shape in expected_shapes(config).values())
+    packed = is_packed(path)
+    whole = stored if packed else 4 * sum(math.prod(shape) for shape in expected_shapes(config).values())
     # Weights stored in fewer bits than float32 lie in memory beside it until all are converted.
     check_fits(f"the model in {path}", whole if stored >= whole else whole + stored)
     if verify:
         check_listed(path, run)
+    if packed:
+        return load_quantized(path, config)
     return _assemble(config, load_weights(path, config), path)
 
 

@@ -2,23 +2,15 @@
 
 import json
 import os
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shizuku.checkpoints.digests import file_digest
 from shizuku.errors import CheckpointError
 from shizuku.progress import warn_once
 
 RECORD = "model.json"
 """Says of a pulled model where it came from; it is written last, so a folder without it is not whole."""
-
-CHECKED = ".checked.json"
-"""Says beside it which file has been found sound, and what told the file from any other then."""
-SETTLED = 2.0
-"""Seconds since a file's last change from which on a next one is sure to show in its times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,50 +54,12 @@ def pulled_model(name: str) -> Pulled | None:
     return _read(folder_of(name))
 
 
-def check_pulled(path: Path) -> None:
-    """Compare the digest of a pulled file with the known one; CheckpointError if it differs.
-
-    A file that has been found sound is read again only once its size, its times or its place on the disk have
-    changed.
-    """
+def known_sha256(path: Path) -> str | None:
+    """The SHA-256 that a pulled file must have; None for any other file."""
     if path.resolve().parent.parent != models_directory().resolve():
-        return
+        return None
     model = _read(path.parent)
-    expected = None if model is None else model.record["files"].get(path.name, {}).get("sha256")
-    if expected is None:
-        return
-    note, found = path.parent / CHECKED, {"file": path.name, "sha256": expected, "seen": _seen(path)}
-    if note.is_file() and _noted(note) == found:
-        return
-    seen = file_digest(path, "sha256")
-    if seen != expected:
-        raise CheckpointError(
-            f"{path} is damaged or was changed: its digest is {seen}, expected {expected}: remove "
-            f"{path.parent} and pull it again"
-        )
-    _take_note(note, path, found)
-
-
-def _seen(path: Path) -> list[int]:
-    """What changes with a file's contents: writing sets its time of change, which no program can set back."""
-    state = path.stat()
-    return [state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns]
-
-
-def _noted(note: Path) -> Any:
-    try:
-        return json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None  # it is only a note: the file is read again
-
-
-def _take_note(note: Path, path: Path, found: dict[str, Any]) -> None:
-    if _seen(path) != found["seen"] or time.time() - path.stat().st_ctime < SETTLED:
-        return
-    made = note.with_name(f"{CHECKED}-{os.getpid()}")
-    with suppress(OSError):  # a home that cannot be written: the next process reads the file again
-        made.write_text(json.dumps(found), encoding="utf-8")
-        made.replace(note)
+    return None if model is None else model.record["files"].get(path.name, {}).get("sha256")
 
 
 def pulled_models() -> list[Pulled]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 OWN_MODEL_TYPE = "shizuku-decoder"
 """The model_type of decoders that no Hugging Face architecture can express; AutoModel refuses it."""
+QUANTIZED_MODEL_TYPE = "shizuku-quantized"
+"""The model_type of checkpoints with packed matrices; `original` is the config.json of the float model."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -57,6 +59,11 @@ def read_config(directory: str | Path) -> DecoderConfig:
 
 def config_from_huggingface(foreign: Mapping[str, Any]) -> DecoderConfig:
     """Return our config for the keys of a config.json; see `families` for what is refused."""
+    if foreign.get("model_type") == QUANTIZED_MODEL_TYPE:
+        original = foreign.get("original")
+        if not isinstance(original, Mapping) or original.get("model_type") == QUANTIZED_MODEL_TYPE:
+            raise CheckpointError("original, the config of the float model, is missing")
+        return config_from_huggingface(original)
     if foreign.get("model_type") != OWN_MODEL_TYPE:
         known = (*sorted(families()), OWN_MODEL_TYPE)
         if foreign.get("model_type") not in known:
@@ -81,14 +88,13 @@ def load_weights(directory: str | Path, config: DecoderConfig | None = None) -> 
 
     directory = Path(directory)
     config = config or read_config(directory)
-    tensors: dict[str, Tensor] = {}
-    for path in weight_files(directory):
-        tensors.update(_read_safetensors(path))
+    tensors = stored_tensors(directory)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     floats = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
     try:
+        model_type = read_json(directory / "config.json").get("model_type")
         sources = directory_sources(
-            directory, config, shapes, same=lambda one, other: torch.equal(tensors[one], tensors[other])
+            model_type, config, shapes, same=lambda one, other: torch.equal(tensors[one], tensors[other])
         )
         for name in {source.theirs for source in sources}:
             if tensors[name].dtype not in floats:
@@ -98,6 +104,14 @@ def load_weights(directory: str | Path, config: DecoderConfig | None = None) -> 
     except CheckpointError as error:
         raise CheckpointError(f"{directory}: {error}") from error
     return {source.ours: rows.to(torch.float32).contiguous() for source, rows in take_all(sources, tensors)}
+
+
+def stored_tensors(directory: Path) -> "dict[str, Tensor]":
+    """Return all tensors of a directory's safetensors files, under the names and in the types stored."""
+    tensors: dict[str, Tensor] = {}
+    for path in weight_files(directory):
+        tensors.update(_read_safetensors(path))
+    return tensors
 
 
 def weight_files(directory: Path) -> list[Path]:
@@ -139,18 +153,18 @@ def _read_safetensors(path: Path) -> "Iterator[tuple[str, Tensor]]":
 
 
 def directory_sources(
-    directory: Path,
+    model_type: object,
     config: DecoderConfig,
     shapes: Mapping[str, tuple[int, ...]],
     *,
     same: Callable[[str, str], bool],
 ) -> list[Source]:
-    """Return where each of our tensors is found among those of a directory, given their shapes.
+    """Return where each of our tensors is found among those of a directory, given its model_type and their
+    shapes.
 
     `same` says whether two of them are equal: a tied output matrix may stand in the file beside the
     embedding. Tensors that are missing, unexpected or of the wrong shape raise CheckpointError naming them.
     """
-    model_type = read_json(directory / "config.json").get("model_type")
     if model_type == OWN_MODEL_TYPE:
         own = tuple(Weight(theirs=name, ours=(name,)) for name in expected_shapes(config))
         sources, strangers = find_sources(own, config, shapes, lambda name: (name,))

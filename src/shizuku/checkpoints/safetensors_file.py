@@ -7,7 +7,7 @@ https://github.com/huggingface/safetensors#format
 import json
 import math
 import mmap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,14 @@ class SafetensorsFile:
         """A tensor's bytes as they lie in the file: uint8 [bytes], a view."""
         entry = self.entries[name]
         return self._data[entry.start : entry.end]
+
+
+def places_in(files: Iterable[Path]) -> dict[str, tuple[SafetensorsFile, SafetensorsEntry]]:
+    """Every tensor of several files with the file that holds it; raises as `SafetensorsFile`."""
+    found: dict[str, tuple[SafetensorsFile, SafetensorsEntry]] = {}
+    for file in map(SafetensorsFile, files):
+        found.update((name, (file, entry)) for name, entry in file.entries.items())
+    return found
 
 
 def _entries(data: mmap.mmap) -> dict[str, SafetensorsEntry]:

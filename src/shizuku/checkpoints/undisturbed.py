@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from shizuku.checkpoints.checked import known_digest
 from shizuku.checkpoints.digests import check_files
 from shizuku.checkpoints.gguf_tensors import GGUFFile
+from shizuku.checkpoints.home import known_sha256
 from shizuku.checkpoints.huggingface import read_json
 from shizuku.checkpoints.kinds import kind_of
 from shizuku.checkpoints.replacing import recover
@@ -63,10 +65,27 @@ def load_run(path: str | Path) -> dict[str, Any]:
 
 def check_listed(path: Path, run: Mapping[str, Any]) -> None:
     """Compare a directory with the digests in its run record, but for `state/`; CheckpointError as
-    `check_files`.
+    `check_files`. A large file that has been digested before is read again only if it has changed.
     """
     files = run.get("files") or {}
-    check_files(path, {name: entry for name, entry in files.items() if not name.startswith(f"{STATE}/")})
+    listed = {name: entry for name, entry in files.items() if not name.startswith(f"{STATE}/")}
+    check_files(path, listed, digest=known_digest)
+
+
+def check_pulled(path: Path) -> None:
+    """Compare the digest of a pulled file with the known one; CheckpointError if it differs.
+
+    A file that has been digested before is read again only if it has changed.
+    """
+    expected = known_sha256(path)
+    if expected is None:
+        return
+    seen = known_digest(path, "sha256")
+    if seen != expected:
+        raise CheckpointError(
+            f"{path} is damaged or was changed: its digest is {seen}, expected {expected}: remove "
+            f"{path.parent} and pull it again"
+        )
 
 
 def load_generation(path: Path) -> dict[str, Any]:

@@ -45,11 +45,13 @@ def run(config: Config) -> dict[str, object]:
     import torch
 
     from shizuku.checkpoints.directory import check_range, load_checkpoint, resolve
+    from shizuku.quantization.surgery import dequantize
 
     begun = time.perf_counter()
     source = resolve(config.model)
     _check_out(config, source)
     checkpoint = load_checkpoint(source)
+    dequantize(checkpoint.model)
     if config.type in DTYPES:
         check_range(checkpoint.model.state_dict(), getattr(torch, DTYPES[config.type]))
     size = (

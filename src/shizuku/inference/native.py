@@ -242,8 +242,9 @@ class _Loading:
         tensor = self._tensor(name)
         if tensor.shape != (rows, cols):
             raise ModelError(f"tensor {name} has shape {tensor.shape}; the config says {(rows, cols)}")
-        if tensor.kind.startswith("q") and cols % 32:
-            raise ModelError(f"tensor {name} is {tensor.kind} with {cols} columns; expected a multiple of 32")
+        block = 256 if tensor.kind.endswith("_k") else 32 if tensor.kind.startswith("q") else 1
+        if cols % block:
+            raise ModelError(f"tensor {name} is {tensor.kind} with {cols} columns; expected a multiple of {block}")
         self.model.matrix(layer, part, tensor)
         _release(tensor.data)
         if bias:
@@ -279,12 +280,13 @@ def _settings(config: DecoderConfig, *, cache: int, floats: bool) -> Settings:
     scale = config.head_width**-0.5 if config.attention_scale is None else config.attention_scale
     return Settings(
         vocab=config.vocab_size, context=config.context, width=config.width, layers=config.layers,
-        heads=config.heads, kv_heads=config.kv_heads, head_width=config.head_width, ffn_width=config.ffn_width,
-        layer_norm=config.norm == "layernorm", parallel=config.parallel_residual, shared_norm=config.shared_norm,
-        joint_norms=config.qk_norm_joint, activation=library.ACTIVATIONS[config.activation], gated=config.gated,
-        rotary_width=config.rotary_width if config.positions == "rotary" else 0,
-        learned=config.positions == "learned", cache=cache, float_activations=floats, norm_eps=config.norm_eps,
-        attention_scale=scale, attention_cap=config.attention_cap or 0.0, logit_cap=config.logit_cap or 0.0,
+        heads=config.heads, kv_heads=config.kv_heads, head_width=config.head_width,
+        ffn_width=config.ffn_width, layer_norm=config.norm == "layernorm",
+        parallel=config.parallel_residual, shared_norm=config.shared_norm,
+        joint_norms=config.qk_norm_joint, activation=library.ACTIVATIONS[config.activation],
+        rotary_width=config.rotary_width if config.positions == "rotary" else 0, cache=cache,
+        float_activations=floats, norm_eps=config.norm_eps, attention_scale=scale,
+        attention_cap=config.attention_cap or 0.0, logit_cap=config.logit_cap or 0.0,
         embedding_multiplier=config.embedding_multiplier, residual_multiplier=config.residual_multiplier,
         logit_multiplier=config.logit_multiplier,
     )  # fmt: skip

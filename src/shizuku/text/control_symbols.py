@@ -1,6 +1,7 @@
 """Two faces of one vocabulary: one reads control tokens out of text, the other can never produce them."""
 
 import json
+from itertools import groupby
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, models
@@ -73,9 +74,10 @@ def _sharing(backend: Tokenizer) -> Tokenizer | None:
         if getattr(backend, part) is not None:
             setattr(copy, part, getattr(backend, part))
     added = backend.get_added_tokens_decoder()
-    for token_id in sorted(added):
-        token = added[token_id]
-        (copy.add_special_tokens if token.special else copy.add_tokens)([token])
+    in_order = [added[token_id] for token_id in sorted(added)]
+    # As many as possible in one call: each builds the matcher of all added tokens anew.
+    for special, run in groupby(in_order, key=lambda token: token.special):
+        (copy.add_special_tokens if special else copy.add_tokens)(list(run))
     copy.encode_special_tokens = True
     same = {token_id: token.content for token_id, token in copy.get_added_tokens_decoder().items()}
     return copy if same == {token_id: token.content for token_id, token in added.items()} else None

@@ -49,15 +49,15 @@ def merged_by_score(entries: Entries, *, space_first: bool) -> Tokenizer:
         for token, kind, score in zip(entries.tokens, entries.types, entries.scores, strict=True)
         if kind in (NORMAL, UNUSED)
     }
-    ranked: list[tuple[float, int, int, int, str, str]] = []
-    ids = {token: place for place, token in enumerate(entries.tokens)}
-    for token, score in usable.items():
-        for cut in range(1, len(token)):
-            left, right = token[:cut], token[cut:]
-            if left in usable and right in usable:
-                ranked.append((-score, -len(token), ids[token], -cut, left, right))
-    ranked.sort()
-    return merged_in_order(entries, [pair[-2:] for pair in ranked], space_first=space_first)
+    # `usable` is in the order of ids, which the sort keeps among equals.
+    ranked = sorted(usable, key=lambda token: (-usable[token], -len(token)))
+    merges = [
+        (left, right)
+        for token in ranked
+        for cut in range(len(token) - 1, 0, -1)
+        if (left := token[:cut]) in usable and (right := token[cut:]) in usable
+    ]
+    return merged_in_order(entries, merges, space_first=space_first)
 
 
 def merged_in_order(
@@ -138,6 +138,7 @@ def _cut(tokens: Sequence[str]) -> str | None:
     crossing = {
         (match[1], match[2])
         for token in tokens
+        if SPACE in token[1:]
         for match in re.finditer(rf"(?=([^{SPACE}]){SPACE}+(.?))", token, re.DOTALL)
     }
     if len(crossing) > _MOST_CROSSINGS:

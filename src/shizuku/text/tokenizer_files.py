@@ -2,6 +2,7 @@
 writing our own."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +92,13 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _load_directory(directory: Path, file: Path | None = None) -> Tokenizer:
     file = file or directory / "tokenizer.json"
-    _read_json(file)  # the library's own message does not name the file
     try:
-        backend = tokenizers.Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises bare Exception
+        text = file.read_text(encoding="utf-8")
+        backend = tokenizers.Tokenizer.from_str(text)
+    except Exception as error:  # the library raises bare Exception, and its message does not name the file
+        _read_json(file)
         raise TokenizerError(f"{file} is JSON but no tokenizer: {error}") from error
-    _check_ids(backend, file)
+    _check_ids(backend, file, text)
     config = _read_json(directory / "tokenizer_config.json")
     special = _special_tokens(directory, config, backend)
     return Tokenizer(
@@ -104,16 +106,23 @@ def _load_directory(directory: Path, file: Path | None = None) -> Tokenizer:
     )
 
 
-def _check_ids(backend: tokenizers.Tokenizer, file: Path) -> None:
+def _check_ids(backend: tokenizers.Tokenizer, file: Path, text: str) -> None:
     """The library numbers added tokens anew where the file's ids leave gaps; then every id after would be
     wrong.
     """
-    for token in _read_json(file).get("added_tokens", ()):
+    for token in _added_tokens(text):
         if backend.token_to_id(token["content"]) != token["id"]:
             raise TokenizerError(
                 f"{file} gives {token['content']!r} the id {token['id']}, but the vocabulary before it "
                 "leaves a gap. Number the added tokens without gaps."
             )
+
+
+def _added_tokens(text: str) -> list[dict[str, Any]]:
+    """The added tokens of a tokenizer.json that the library has read, without parsing the vocabulary too."""
+    # Inside a string the quotes would be escaped, and a token of that name has a number behind the colon.
+    start = re.search(r'"added_tokens"\s*:\s*(?=\[)', text)
+    return [] if start is None else json.JSONDecoder().raw_decode(text, start.end())[0]
 
 
 def _special_tokens(directory: Path, config: dict[str, Any], backend: tokenizers.Tokenizer) -> SpecialTokens:

@@ -56,7 +56,7 @@ def _kept(
 
 
 def alibi_slopes(heads: int) -> Float32[np.ndarray, " heads"]:
-    """Return how fast each head's scores fall with distance, as `visibility.py` has it (Press et al. 2022)."""
+    """Return how fast each head's scores fall with distance, as in `visibility.py` (Press et al. 2022)."""
     whole = 1 << (heads.bit_length() - 1)
     exponents = [8 * n / whole for n in range(1, whole + 1)]
     exponents += [4 * n / whole for n in range(1, 2 * whole, 2)][: heads - whole]

@@ -205,8 +205,12 @@ static void attend(const Model& m, Queries& a, int count) {
     for (int i = 0; i + n < count; i++) a.position[i] = a.position[i + by], a.slope[i] = a.slope[i + by], a.out[i] = a.out[i + by];
   };
   if (count == QUERIES) return attend<C, QUERIES>(m, a);
-  if (count - n >= 4) attend<C, 4>(m, a), shift(4);
-  if (count - n == 3) attend<C, 3>(m, a), shift(3);
-  if (count - n >= 2) attend<C, 2>(m, a), shift(2);
+  if constexpr (QUERIES > 4) {
+    if (count - n >= 4) attend<C, 4>(m, a), shift(4);
+  }
+  if constexpr (QUERIES > 2) {
+    if (count - n == 3) attend<C, 3>(m, a), shift(3);
+    if (count - n >= 2) attend<C, 2>(m, a), shift(2);
+  }
   if (count - n >= 1) attend<C, 1>(m, a);
 }

@@ -10,6 +10,8 @@
 // whatever N is: that is what makes a row's result independent of its company, so keep it. Sums of
 // integers are exact, their order is free. In a tile the integers come first, then the scales.
 
+constexpr int MOST_ROWS = PANEL > FLOAT_PANEL ? PANEL : FLOAT_PANEL;
+
 struct Floats {
   static constexpr bool BITS = false;
 };
@@ -47,6 +49,7 @@ struct Plain : Floats {
       for (; c < whole; c++) {
         UNROLL for (int i = 0; i < 4; i++) {
           const size_t at = static_cast<size_t>(c) + i * quarter;
+          __builtin_prefetch(tile + (at + cols) * W * SIZE);  // the next tile
           part[i] = fma(Load::load(tile + at * W * SIZE), broadcast(a.x[at]), part[i]);
         }
       }
@@ -101,6 +104,13 @@ INLINE void copy_half(uint8_t* tile, int cols, int bits, int at, const uint8_t* 
   }
 }
 
+// Asks for what stands AHEAD bytes further on, usually in a later tile: the processor's own guesses stop at each
+// jump from integers to scales, and decoding is nothing but reading. Past the last tile it does nothing.
+constexpr int AHEAD = 8192;
+INLINE void ask_ahead(const uint8_t* at, int bytes) {
+  for (int i = 0; i < bytes; i += 64) __builtin_prefetch(at + AHEAD + i);
+}
+
 struct FormatQ8_0 {
   static constexpr bool BITS = true;
   static constexpr int BLOCK_BYTES = 34;
@@ -132,7 +142,9 @@ struct FormatQ8_0 {
     const uint16_t* scales = halves(tile, cols, 8);
     F all[N];
     UNROLL for (int n = 0; n < N; n++) all[n] = zero();
+    const uint8_t* begin = tile;
     for (int g = 0; g < cols / GROUP; g++) {
+      ask_ahead(begin + g * W * BLOCK_BYTES, W * BLOCK_BYTES);
       Sum8 part[N];
       UNROLL for (int n = 0; n < N; n++) clear(part[n], a.sum[n * a.g_stride + g]);
       UNROLL for (int j = 0; j < 8; j++, tile += 4 * W) {
@@ -186,7 +198,9 @@ struct Nibbles {
     const uint16_t* scales = halves(tile, cols, 4);
     F all[N];
     UNROLL for (int n = 0; n < N; n++) all[n] = zero();
+    const uint8_t* begin = tile;
     for (int g = 0; g < groups; g++) {
+      ask_ahead(begin + g * W * BLOCK_BYTES, W * BLOCK_BYTES);
       Sum4 part[N];
       UNROLL for (int n = 0; n < N; n++) clear(part[n]);
       UNROLL for (int j = 0; j < 4; j++, tile += 4 * W) {
@@ -220,18 +234,29 @@ struct Nibbles {
 using FormatQ4_0 = Nibbles<false>;
 using FormatQ4_1 = Nibbles<true>;
 
-// Any number of rows up to PANEL, in pieces that were compiled for their number.
+#include "formats_k.h"
+
+// Any number of rows up to the format's, in pieces that were compiled for their number.
 template <class Format>
 static void panel(const uint8_t* tile, int cols, const Rows& a, int count, float* out) {
+  constexpr int MOST = Format::BITS ? PANEL : FLOAT_PANEL;
   int n = 0;
-  if (count == PANEL) return Format::template product<PANEL>(tile, cols, a, out);
-  if (count - n >= 4) Format::template product<4>(tile, cols, a.from(n), out + n * W), n += 4;
-  if (count - n >= 2) Format::template product<2>(tile, cols, a.from(n), out + n * W), n += 2;
+  if (count == MOST) return Format::template product<MOST>(tile, cols, a, out);
+  if constexpr (MOST > 8) {
+    if (count - n >= 8) Format::template product<8>(tile, cols, a.from(n), out + n * W), n += 8;
+  }
+  if constexpr (MOST > 4) {
+    if (count - n >= 4) Format::template product<4>(tile, cols, a.from(n), out + n * W), n += 4;
+  }
+  if constexpr (MOST > 2) {
+    if (count - n >= 2) Format::template product<2>(tile, cols, a.from(n), out + n * W), n += 2;
+  }
   if (count - n >= 1) Format::template product<1>(tile, cols, a.from(n), out + n * W);
 }
 
 struct FormatTable {
   bool bits;
+  int rows;  // that a panel has at most
   size_t (*tile_bytes)(int cols);
   void (*pack)(const uint8_t* rows, size_t stride, int count, int cols, uint8_t* tile);
   void (*row)(const uint8_t* tile, int r, int cols, float* out);
@@ -239,11 +264,12 @@ struct FormatTable {
 };
 template <class Format>
 constexpr FormatTable table_of() {
-  return {Format::BITS, Format::tile_bytes, Format::pack, Format::row, panel<Format>};
+  return {Format::BITS, Format::BITS ? PANEL : FLOAT_PANEL, Format::tile_bytes, Format::pack, Format::row, panel<Format>};
 }
 static const FormatTable FORMATS[KINDS] = {
     table_of<FormatF32>(), table_of<FormatF16>(), table_of<FormatBF16>(),
     table_of<FormatQ8_0>(), table_of<FormatQ4_0>(), table_of<FormatQ4_1>(),
+    table_of<FormatQ5_0>(), table_of<FormatQ4_K>(), table_of<FormatQ5_K>(), table_of<FormatQ6_K>(),
 };
 
 static size_t tile_bytes(int kind, int cols) { return (FORMATS[kind].tile_bytes(cols) + 63) / 64 * 64; }

@@ -321,3 +321,27 @@ EXPORT const char* shizuku_forward(ShizukuModel* model, int spans, const int32_t
     model->run();
   });
 }
+
+// One product with a packed matrix: x [count, cols] in, out [count, rows]. `exact` keeps the activations floats.
+EXPORT const char* shizuku_multiply(const char* set, int kind, int rows, int cols, const uint8_t* data, uint64_t stride,
+                                    const float* x, int count, int exact, float* out) {
+  return guarded([&] {
+    const Kernels* kernels = nullptr;
+    for (const Kernels* each : available()) {
+      if (std::string(each->name) == set) kernels = each;
+    }
+    if (!kernels) throw std::runtime_error("no such instruction set here");
+    const int lanes = kernels->lanes;
+    Matrix matrix;
+    matrix.kind = kind, matrix.rows = rows, matrix.cols = cols;
+    matrix.tiles = (rows + lanes - 1) / lanes;
+    matrix.tile_bytes = kernels->tile_bytes(kind, cols);
+    Arena arena(matrix.tile_bytes * matrix.tiles);
+    matrix.data = arena.take(matrix.tile_bytes * matrix.tiles);
+    for (int t = 0; t < matrix.tiles; t++) {
+      kernels->pack(kind, data + static_cast<uint64_t>(t) * lanes * stride, stride, std::min(lanes, rows - t * lanes), cols,
+                    matrix.data + t * matrix.tile_bytes);
+    }
+    kernels->multiply(matrix, x, count, exact != 0, out);
+  });
+}

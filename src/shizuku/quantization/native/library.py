@@ -15,7 +15,7 @@ from shizuku.errors import ConfigError, ModelError, NativeLibraryError
 from shizuku.quantization.native.sources import COMMAND, library_path, sources_digest
 from shizuku.quantization.packed import PackedTensor
 
-KINDS = {"f32": 0, "f16": 1, "bf16": 2, "q8_0": 3, "q4_0": 4, "q4_1": 5}
+KINDS = {"f32": 0, "f16": 1, "bf16": 2, "q8_0": 3, "q4_0": 4, "q4_1": 5, "q5_0": 6, "q4_k": 7, "q5_k": 8, "q6_k": 9}
 """The packed kinds that have kernels."""
 PARTS = {
     "attention.query": 0, "attention.key": 1, "attention.value": 2, "attention.output": 3,
@@ -33,19 +33,19 @@ SET_VARIABLE = "SHIZUKU_INSTRUCTION_SET"
 """Environment variable that forces an instruction set."""
 
 _WHOLE = (
-    "vocab", "context", "width", "layers", "heads", "kv_heads", "head_width", "ffn_width", "layer_norm", "parallel",
-    "shared_norm", "joint_norms", "activation", "gated", "rotary_width", "learned", "cache", "float_activations",
+    "vocab", "context", "width", "layers", "heads", "kv_heads", "head_width", "ffn_width", "layer_norm",
+    "parallel", "shared_norm", "joint_norms", "activation", "rotary_width", "cache", "float_activations",
 )  # fmt: skip
 _REAL = (
-    "norm_eps", "attention_scale", "attention_cap", "logit_cap", "embedding_multiplier", "residual_multiplier",
-    "logit_multiplier",
+    "norm_eps", "attention_scale", "attention_cap", "logit_cap", "embedding_multiplier",
+    "residual_multiplier", "logit_multiplier",
 )  # fmt: skip
 
 
 class Settings(Structure):
     """What the library has to know of a model: `Settings` in `model.h`."""
 
-    _fields_ = [(name, c_int32) for name in _WHOLE] + [(name, c_float) for name in _REAL]  # noqa: RUF012
+    _fields_ = [(name, c_int32) for name in _WHOLE] + [(name, c_float) for name in _REAL]
 
 
 _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
@@ -64,22 +64,27 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "block_tokens": (c_int, ()),
     "reserve": (c_char_p, (c_void_p, c_int)),
     "copy_block": (None, (c_void_p, c_int, c_int)),
+    "multiply": (c_char_p, (c_char_p, c_int, c_int, c_int, c_void_p, c_uint64, c_void_p, c_int, c_int, c_void_p)),
     "forward": (c_char_p, (c_void_p, c_int, *(c_void_p,) * 6, c_int, c_void_p)),
 }
 
 
 @cache
 def load() -> Any:
-    """Return the library; NativeLibraryError where it is missing or was not built from the sources beside it."""
+    """Return the library; NativeLibraryError if it is missing or not built from the sources beside it."""
     path = library_path()
     if not path.is_file():
-        raise NativeLibraryError(f"the native library is not built: {COMMAND} builds it where a C++ compiler is")
+        raise NativeLibraryError(
+            f"the native library is not built: {COMMAND} builds it where a C++ compiler is"
+        )
     try:
         library = ctypes.CDLL(str(path))
         library.shizuku_sources.restype = c_char_p
         carried = library.shizuku_sources().decode()
     except (OSError, AttributeError) as error:
-        raise NativeLibraryError(f"{path.name} cannot be loaded ({error}): {COMMAND} builds it anew") from error
+        raise NativeLibraryError(
+            f"{path.name} cannot be loaded ({error}): {COMMAND} builds it anew"
+        ) from error
     if carried != sources_digest():
         raise NativeLibraryError(f"{path.name} was built from other sources than those beside it: {COMMAND}")
     for name, (result, arguments) in _SIGNATURES.items():
@@ -94,10 +99,12 @@ def instruction_sets() -> tuple[str, ...]:
 
 
 def chosen_set(wish: str | None) -> str:
-    """Return the wished instruction set, that of SHIZUKU_INSTRUCTION_SET, or the best; ConfigError if not here."""
+    """Return the wished set, that of SHIZUKU_INSTRUCTION_SET, or the best; ConfigError if not here."""
     here, wish = instruction_sets(), wish or os.environ.get(SET_VARIABLE) or None
     if wish is not None and wish not in here:
-        raise ConfigError(f"instruction set {wish!r} is not to be had here; this processor has {', '.join(here)}")
+        raise ConfigError(
+            f"instruction set {wish!r} is not to be had here; this processor has {', '.join(here)}"
+        )
     return wish or here[0]
 
 
@@ -117,7 +124,8 @@ class NativeModel:
 
     def __init__(self, settings: Settings, instruction_set: str, threads: int, weight_bytes: int) -> None:
         """Make a model without weights, with room for `weight_bytes` of them in tiles."""
-        self._library, self._handle = load(), c_void_p()
+        self._library = load()
+        self._handle: c_void_p | None = c_void_p()
         check(
             self._library.shizuku_create(
                 byref(settings), instruction_set.encode(), threads, weight_bytes, byref(self._handle)
@@ -128,9 +136,9 @@ class NativeModel:
 
     def __del__(self) -> None:
         """Give threads and memory back."""
-        if getattr(self, "_handle", None):
-            self._library.shizuku_free(self._handle)
-            self._handle = c_void_p()
+        handle, self._handle = getattr(self, "_handle", None), None
+        if handle:
+            self._library.shizuku_free(handle)
 
     def matrix(self, layer: int, part: str, tensor: PackedTensor) -> None:
         """Take a weight; its data are copied."""
@@ -139,7 +147,14 @@ class NativeModel:
             data = np.ascontiguousarray(data)
         check(
             self._library.shizuku_matrix(
-                self._handle, layer, PARTS[part], KINDS[tensor.kind], rows, cols, pointer(data), data.strides[0]
+                self._handle,
+                layer,
+                PARTS[part],
+                KINDS[tensor.kind],
+                rows,
+                cols,
+                pointer(data),
+                data.strides[0],
             )
         )
 
@@ -159,7 +174,9 @@ class NativeModel:
     def rotary(self, table: int, frequencies: np.ndarray, amplitude: float) -> None:
         """Take the angles per token of a table, float32."""
         check(
-            self._library.shizuku_rotary(self._handle, table, pointer(frequencies), len(frequencies), amplitude)
+            self._library.shizuku_rotary(
+                self._handle, table, pointer(frequencies), len(frequencies), amplitude
+            )
         )
 
     def slopes(self, slopes: np.ndarray) -> None:
@@ -178,18 +195,31 @@ class NativeModel:
         """Copy one cache block onto another."""
         self._library.shizuku_copy_block(self._handle, source, target)
 
-    def forward(self, spans: np.ndarray, ids: np.ndarray, blocks: np.ndarray, logits: bool, out: np.ndarray) -> None:
-        """Run spans int32 [4, n]: counts, starts, offsets into `blocks`, and 0, 1 or 2 for none, last or all."""
-        first, stride = pointer(spans), spans.strides[0]
-        check(
-            self._library.shizuku_forward(
-                self._handle, spans.shape[1], first, first + stride, first + 2 * stride, first + 3 * stride,
-                pointer(ids), pointer(blocks), int(logits), pointer(out),
-            )  # fmt: skip
-        )
+    def forward(
+        self, spans: np.ndarray, ids: np.ndarray, blocks: np.ndarray, logits: bool, out: np.ndarray
+    ) -> None:
+        """Run spans int32 [4, n]: counts, starts, offsets in `blocks`; 0, 1 or 2 for none, last or all."""
+        addresses = (pointer(spans) + row * spans.strides[0] for row in range(4))
+        inputs = (*addresses, pointer(ids), pointer(blocks))
+        call = self._library.shizuku_forward
+        check(call(self._handle, spans.shape[1], *inputs, int(logits), pointer(out)))
 
 
 def matrix_bytes(instruction_set: str, tensor: PackedTensor) -> int:
     """Return how many bytes a weight takes in tiles."""
     rows, cols = tensor.shape
     return int(load().shizuku_matrix_bytes(instruction_set.encode(), KINDS[tensor.kind], rows, cols)) + 64
+
+
+def multiply(instruction_set: str, tensor: PackedTensor, x: np.ndarray, *, exact: bool = False) -> np.ndarray:
+    """Return x times the transposed weight, float32 [count, rows], for x float32 [count, columns].
+
+    `exact` keeps the activations floats; otherwise they are rounded in groups of 32 to eight bits where the
+    weight is of integers. The arithmetic of a model's products, on one thread.
+    """
+    (rows, cols), data = tensor.shape, np.ascontiguousarray(tensor.data)
+    x, out = np.ascontiguousarray(x, np.float32), np.empty((len(x), rows), np.float32)
+    name, stride = instruction_set.encode(), data.strides[0]
+    at = (pointer(data), stride, pointer(x), len(x), int(exact), pointer(out))
+    check(load().shizuku_multiply(name, KINDS[tensor.kind], rows, cols, *at))
+    return out

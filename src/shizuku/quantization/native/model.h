@@ -12,7 +12,7 @@
 #define INLINE static inline __attribute__((always_inline))
 
 // Numbers that Python knows too: library.py.
-enum Kind { F32, F16, BF16, Q8_0, Q4_0, Q4_1, KINDS };
+enum Kind { F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q4_K, Q5_K, Q6_K, KINDS };
 enum Part { QUERY, KEY, VALUE, OUTPUT, GATE, UP, DOWN, LAYER_PARTS, EMBEDDING = LAYER_PARTS, UNEMBEDDING, PARTS };
 enum NormPart {
   ATTENTION_NORM, QUERY_NORM, KEY_NORM, ATTENTION_OUTPUT_NORM, FEEDFORWARD_NORM, FEEDFORWARD_OUTPUT_NORM,
@@ -51,7 +51,7 @@ struct Layer {
 
 struct Settings {
   int32_t vocab, context, width, layers, heads, kv_heads, head_width, ffn_width;
-  int32_t layer_norm, parallel, shared_norm, joint_norms, activation, gated, rotary_width, learned, cache, float_activations;
+  int32_t layer_norm, parallel, shared_norm, joint_norms, activation, rotary_width, cache, float_activations;
   float norm_eps, attention_scale, attention_cap, logit_cap, embedding_multiplier, residual_multiplier, logit_multiplier;
 };
 
@@ -61,26 +61,33 @@ struct Rows {
   int8_t* q = nullptr;
   float* scale = nullptr;  // of a group
   int32_t* sum = nullptr;  // of a group's integers
+  int32_t* sum16 = nullptr;  // of each half of a group
+  float* whole = nullptr;    // a group's sum times its scale
   size_t x_stride = 0, q_stride = 0, g_stride = 0;
   Rows from(int row) const {
-    return {x + row * x_stride, q + row * q_stride, scale + row * g_stride, sum + row * g_stride, x_stride, q_stride, g_stride};
+    return {x + row * x_stride, q + row * q_stride, scale + row * g_stride, sum + row * g_stride,
+            sum16 + 2 * row * g_stride, whole + row * g_stride, x_stride, q_stride, g_stride};
   }
 };
 
 // Memory for Rows, zeroed.
 struct RowStore {
-  std::vector<float> x, scale;
+  std::vector<float> x, scale, whole;
   std::vector<int8_t> q;
-  std::vector<int32_t> sum;
+  std::vector<int32_t> sum, sum16;
   Rows rows;
   void make(int count, int width) {
     const int groups = (width + GROUP - 1) / GROUP;
-    x.assign(static_cast<size_t>(count) * padded(width, GROUP), 0.0f);
-    q.assign(static_cast<size_t>(count) * groups * GROUP, 0);
+    // Strides are never a multiple of 4096 bytes: a product's rows would all want the same few lines of the cache.
+    const size_t x_stride = padded(width, GROUP) + LANES, q_stride = static_cast<size_t>(groups) * GROUP + 64;
+    x.assign(count * x_stride, 0.0f);
+    q.assign(count * q_stride, 0);
     scale.assign(static_cast<size_t>(count) * groups, 0.0f);
     sum.assign(static_cast<size_t>(count) * groups, 0);
-    rows = {x.data(), q.data(), scale.data(), sum.data(),
-            static_cast<size_t>(padded(width, GROUP)), static_cast<size_t>(groups) * GROUP, static_cast<size_t>(groups)};
+    sum16.assign(static_cast<size_t>(count) * groups * 2, 0);
+    whole.assign(static_cast<size_t>(count) * groups, 0.0f);
+    rows = {x.data(), q.data(), scale.data(), sum.data(), sum16.data(), whole.data(), x_stride, q_stride,
+            static_cast<size_t>(groups)};
   }
 };
 
@@ -149,6 +156,7 @@ struct Kernels {
   int value_lanes;  // the head width of values is padded to a multiple of this
   size_t (*tile_bytes)(int kind, int cols);
   void (*pack)(int kind, const uint8_t* rows, size_t stride, int count, int cols, uint8_t* tile);
+  void (*multiply)(const Matrix& matrix, const float* x, int count, bool exact, float* out);
   void (*step)(Model& model, Chunk& chunk, int thread);
 };
 

@@ -28,13 +28,14 @@ struct Step {
       if (!own && !is_mine(row)) continue;
       const Rows to = rows.from(row);
       fill(row, to.x);
-      if (!m.s.float_activations) to_integers(to.x, width, to.q, to.scale, to.sum);
+      if (!m.s.float_activations) to_integers(to, width);
     }
     if (!own) wait();
     return rows;
   }
 
-  Rows normed(RowUse use, const Norm& norm) {
+  Rows normed(RowUse use, const Norm& norm, const Matrix& next) {
+    if (alone) ask(next);
     return prepare(use, c.rows, [&](int row, float* out) {
       if (norm.there) {
         normalise(stream(row), m.s.width, norm, m.s.layer_norm, m.s.norm_eps, out);
@@ -42,6 +43,13 @@ struct Step {
         __builtin_memcpy(out, stream(row), sizeof(float) * m.s.width);
       }
     });
+  }
+
+  // Asks for the first bytes of this thread's share, to be under way while activations are prepared.
+  void ask(const Matrix& matrix) {
+    const int first = static_cast<int>(static_cast<int64_t>(matrix.tiles) * thread / threads);
+    const uint8_t* at = matrix.data + first * matrix.tile_bytes;
+    for (int i = 0; i < AHEAD; i += 64) __builtin_prefetch(at + i);
   }
 
   // A tile as products read it: as it is, or unpacked where activations stay floats.
@@ -61,7 +69,7 @@ struct Step {
   // takes results out[count][W].
   template <class Use>
   void products(const Matrix* const* matrices, int matrix_count, const Rows& a, int count, Use use) {
-    alignas(64) float out[PANEL * W];
+    alignas(64) float out[MOST_ROWS * W];
     int tiles = 0, before = 0;
     for (int i = 0; i < matrix_count; i++) tiles += matrices[i]->tiles;
     const int begin = static_cast<int>(static_cast<int64_t>(tiles) * thread / threads);
@@ -70,8 +78,9 @@ struct Step {
       const Matrix& matrix = *matrices[i];
       for (int t = begin > before ? begin - before : 0; t < matrix.tiles && t + before < end; t++) {
         const Tile tile = tile_of(matrix, t, mine.tile.data());
-        for (int row = 0; row < count; row += PANEL) {
-          const int n = count - row < PANEL ? count - row : PANEL;
+        const int most = FORMATS[tile.kind].rows;
+        for (int row = 0; row < count; row += most) {
+          const int n = count - row < most ? count - row : most;
           FORMATS[tile.kind].panel(tile.data, matrix.cols, a.from(row), n, out);
           if (matrix.bias) {
             const F bias = load(matrix.bias + t * W);
@@ -212,9 +221,9 @@ struct Step {
 
   void layer(int l) {
     const Layer& layer = m.layers[l];
-    const Rows in = normed(ATTENTION_IN, layer.norms[ATTENTION_NORM]);
+    const Rows in = normed(ATTENTION_IN, layer.norms[ATTENTION_NORM], layer.parts[QUERY]);
     Rows fed = in;
-    if (m.s.parallel && !m.s.shared_norm) fed = normed(FEEDFORWARD_IN, layer.norms[FEEDFORWARD_NORM]);
+    if (m.s.parallel && !m.s.shared_norm) fed = normed(FEEDFORWARD_IN, layer.norms[FEEDFORWARD_NORM], layer.parts[UP]);
     const Matrix* const qkv[] = {&layer.parts[QUERY], &layer.parts[KEY], &layer.parts[VALUE]};
     const int places[] = {0, m.key_at, m.value_at};
     products(qkv, 3, in, c.rows, [&](int i, int t, int row, int n, const float* out) {
@@ -228,11 +237,12 @@ struct Step {
       case CACHE_F32: attention<CacheFloat>(l); break;
       default: attention<CacheBytes>(l);
     }
+    if (alone) ask(layer.parts[OUTPUT]);
     const Rows attended = prepare(ATTENDED, c.rows, [&](int row, float* out) {
       __builtin_memcpy(out, m.attention_of(row), sizeof(float) * m.inner);
     });
     add_to_stream(layer.parts[OUTPUT], attended, layer.norms[ATTENTION_OUTPUT_NORM]);
-    if (!m.s.parallel) fed = normed(FEEDFORWARD_IN, layer.norms[FEEDFORWARD_NORM]);
+    if (!m.s.parallel) fed = normed(FEEDFORWARD_IN, layer.norms[FEEDFORWARD_NORM], layer.parts[UP]);
     feedforward(layer, fed);
   }
 
@@ -248,6 +258,7 @@ struct Step {
       });
     }
     wait();
+    if (alone) ask(layer.parts[DOWN]);
     const Rows hidden = prepare(HIDDEN, c.rows, [&](int row, float* out) {
       __builtin_memcpy(out, m.hidden(row), sizeof(float) * m.s.ffn_width);
     });
@@ -256,14 +267,15 @@ struct Step {
 
   // Gate and up tile by tile, so that their results never leave the core before they are multiplied.
   void gated(const Matrix& gate, const Matrix& up, const Rows& fed, int kind) {
-    alignas(64) float g[PANEL * W], u[PANEL * W];
+    alignas(64) float g[MOST_ROWS * W], u[MOST_ROWS * W];
     const int begin = static_cast<int>(static_cast<int64_t>(gate.tiles) * thread / threads);
     const int end = static_cast<int>(static_cast<int64_t>(gate.tiles) * (thread + 1) / threads);
     float* second = mine.tile.data() + mine.tile.size() / 2;
     for (int t = begin; t < end; t++) {
       const Tile gate_tile = tile_of(gate, t, mine.tile.data()), up_tile = tile_of(up, t, second);
-      for (int row = 0; row < c.rows; row += PANEL) {
-        const int n = c.rows - row < PANEL ? c.rows - row : PANEL;
+      const int most = std::min(FORMATS[gate_tile.kind].rows, FORMATS[up_tile.kind].rows);
+      for (int row = 0; row < c.rows; row += most) {
+        const int n = c.rows - row < most ? c.rows - row : most;
         FORMATS[gate_tile.kind].panel(gate_tile.data, gate.cols, fed.from(row), n, g);
         FORMATS[up_tile.kind].panel(up_tile.data, up.cols, fed.from(row), n, u);
         for (int r = 0; r < n; r++) {
@@ -312,4 +324,4 @@ static void step(Model& model, Chunk& chunk, int thread) {
   s.head();
 }
 
-static const Kernels KERNELS = {SHIZUKU_NAME, W, QUERIES, VALUE_LANES, tile_bytes, pack, step};
+static const Kernels KERNELS = {SHIZUKU_NAME, W, QUERIES, VALUE_LANES, tile_bytes, pack, multiply, step};

@@ -3,6 +3,7 @@
 
 constexpr int W = 8;
 constexpr int PANEL = 4;
+constexpr int FLOAT_PANEL = 12;
 constexpr int QUERIES = 4;
 
 using F = __m256;
@@ -61,11 +62,16 @@ INLINE F to_float(I a) { return _mm256_cvtepi32_ps(a); }
 INLINE Quads load_quads(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 INLINE Quads low_nibbles(Quads q) { return _mm256_and_si256(q, _mm256_set1_epi8(15)); }
 INLINE Quads high_nibbles(Quads q) { return _mm256_and_si256(_mm256_srli_epi16(q, 4), _mm256_set1_epi8(15)); }
+INLINE Quads shifted(Quads q, int left, int mask) {
+  return _mm256_and_si256(left < 0 ? _mm256_srli_epi16(q, -left) : _mm256_slli_epi16(q, left), _mm256_set1_epi8(mask));
+}
+INLINE Quads merged(Quads a, Quads b) { return _mm256_or_si256(a, b); }
 INLINE I four(const int8_t* p) {
   int32_t x;
   __builtin_memcpy(&x, p, 4);
   return _mm256_set1_epi32(x);
 }
+INLINE I joined(I a, I b) { return _mm256_add_epi32(a, b); }
 INLINE I plus(I a, int32_t b) { return _mm256_add_epi32(a, _mm256_set1_epi32(b)); }
 
 struct Sum4 {
@@ -77,7 +83,7 @@ struct Sum8 {
 INLINE void clear(Sum4& s) { s.v = _mm256_setzero_si256(); }
 
 #ifdef SHIZUKU_VNNI
-constexpr bool OFFSET_BYTES = true;
+constexpr bool OFFSET_BYTES = true, SHORT_SUMS = false;
 using Quads8 = Quads;
 INLINE Quads8 prepared(Quads q) { return q; }
 INLINE void add(Sum4& s, Quads w, const int8_t* a) { s.v = _mm256_dpbusd_avx_epi32(s.v, w, four(a)); }
@@ -85,7 +91,7 @@ INLINE I total(const Sum4& s) { return s.v; }
 INLINE void clear(Sum8& s, int32_t a_sum) { s.v = _mm256_set1_epi32(-128 * a_sum); }
 INLINE void add(Sum8& s, Quads8 w, const int8_t* a) { s.v = _mm256_dpbusd_avx_epi32(s.v, w, four(a)); }
 #else
-constexpr bool OFFSET_BYTES = false;
+constexpr bool OFFSET_BYTES = false, SHORT_SUMS = true;
 struct Quads8 {
   Quads signs, size;
 };

@@ -2,8 +2,9 @@
 
 constexpr int W = 16;
 constexpr int PANEL = 8;
+constexpr int FLOAT_PANEL = 12;
 constexpr int QUERIES = 8;
-constexpr bool OFFSET_BYTES = true;
+constexpr bool OFFSET_BYTES = true, SHORT_SUMS = false;
 
 using F = __m512;
 using I = __m512i;
@@ -51,6 +52,10 @@ INLINE Quads low_nibbles(Quads q) { return _mm512_and_si512(q, _mm512_set1_epi8(
 INLINE Quads high_nibbles(Quads q) {
   return _mm512_and_si512(_mm512_srli_epi16(q, 4), _mm512_set1_epi8(15));
 }
+INLINE Quads shifted(Quads q, int left, int mask) {
+  return _mm512_and_si512(left < 0 ? _mm512_srli_epi16(q, -left) : _mm512_slli_epi16(q, left), _mm512_set1_epi8(mask));
+}
+INLINE Quads merged(Quads a, Quads b) { return _mm512_or_si512(a, b); }
 INLINE I four(const int8_t* p) {
   int32_t x;
   __builtin_memcpy(&x, p, 4);
@@ -72,4 +77,5 @@ struct Sum8 {
 INLINE void clear(Sum8& s, int32_t a_sum) { s.v = _mm512_set1_epi32(-128 * a_sum); }
 INLINE void add(Sum8& s, Quads8 w, const int8_t* a) { s.v = _mm512_dpbusd_epi32(s.v, w, four(a)); }
 INLINE I total(const Sum8& s) { return s.v; }
+INLINE I joined(I a, I b) { return _mm512_add_epi32(a, b); }
 INLINE I plus(I a, int32_t b) { return _mm512_add_epi32(a, _mm512_set1_epi32(b)); }

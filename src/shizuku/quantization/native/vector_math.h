@@ -79,20 +79,26 @@ static void normalise(const float* x, int width, const Norm& norm, bool layer_no
 }
 
 // Integers from -127 to 127 with one scale for each group of 32. `x` is padded with zeros to whole groups.
-static void to_integers(const float* x, int width, int8_t* q, float* scales, int32_t* sums) {
+static void to_integers(const Rows& to, int width) {
+  const float* x = to.x;
+  int8_t* q = to.q;
   for (int g = 0; g * GROUP < width; g++, x += GROUP, q += GROUP) {
     F most = absolute(load(x));
     for (int i = W; i < GROUP; i += W) most = max(most, absolute(load(x + i)));
     const float extreme = largest(most);
     const F inverse = broadcast(extreme > 0.0f ? 127.0f / extreme : 0.0f);
-    F s = zero();
+    F s[2] = {zero(), zero()};
     for (int i = 0; i < GROUP; i += W) {
       const F whole = nearest(mul(load(x + i), inverse));
       store_bytes(q + i, whole);
-      s = add(s, whole);  // whole numbers below 2^24: exact in any order
+      s[i / 16] = add(s[i / 16], whole);  // whole numbers below 2^24: exact in any order
     }
-    scales[g] = extreme / 127.0f;
-    sums[g] = static_cast<int32_t>(sum(s));
+    const float first = sum(s[0]), second = sum(s[1]);
+    to.scale[g] = extreme / 127.0f;
+    to.whole[g] = to.scale[g] * (first + second);
+    to.sum[g] = static_cast<int32_t>(first + second);
+    to.sum16[2 * g] = static_cast<int32_t>(first);
+    to.sum16[2 * g + 1] = static_cast<int32_t>(second);
   }
 }
 

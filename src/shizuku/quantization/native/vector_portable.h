@@ -1,9 +1,10 @@
 // Plain C++: 8 lanes in arrays, for any processor. Included inside a namespace of its own; see kernels.h.
 
 constexpr int W = 8;
-constexpr int PANEL = 4;
-constexpr int QUERIES = 4;
-constexpr bool OFFSET_BYTES = false;
+constexpr int PANEL = 2;
+constexpr int FLOAT_PANEL = 4;
+constexpr int QUERIES = 2;
+constexpr bool OFFSET_BYTES = false, SHORT_SUMS = false;
 
 struct F {
   float v[W];
@@ -106,6 +107,18 @@ INLINE Quads low_nibbles(Quads q) {
 INLINE Quads high_nibbles(Quads q) {
   for (uint8_t& x : q.v) x >>= 4;
   return q;
+}
+INLINE Quads shifted(Quads q, int left, int mask) {
+  for (uint8_t& x : q.v) x = (left < 0 ? x >> -left : x << left) & mask;
+  return q;
+}
+INLINE Quads merged(Quads a, const Quads& b) {
+  for (int i = 0; i < 4 * W; i++) a.v[i] |= b.v[i];
+  return a;
+}
+INLINE I joined(I a, const I& b) {
+  for (int i = 0; i < W; i++) a.v[i] += b.v[i];
+  return a;
 }
 INLINE I plus(I a, int32_t b) {
   for (int32_t& x : a.v) x += b;

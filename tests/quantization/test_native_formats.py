@@ -1,0 +1,90 @@
+"""Products of the native library in every format, against the `gguf` package's own unpacking."""
+
+import gguf
+import numpy as np
+import pytest
+
+from shizuku.quantization.native import library
+from shizuku.quantization.packed import PackedKind, PackedTensor
+
+pytestmark = pytest.mark.skipif(
+    not library.library_path().is_file(), reason="the native library is not built"
+)
+
+# Where the halves of a block stand, and how many bytes and columns it has.
+BLOCKS: dict[PackedKind, tuple[int, int, tuple[int, ...]]] = {
+    "q8_0": (32, 34, (0,)), "q4_0": (32, 18, (0,)), "q4_1": (32, 20, (0, 2)), "q5_0": (32, 22, (0,)),
+    "q4_k": (256, 144, (0, 2)), "q5_k": (256, 176, (0, 2)), "q6_k": (256, 210, (208,)),
+}  # fmt: skip
+PLAIN: tuple[PackedKind, ...] = ("f32", "f16", "bf16")
+SETS = ("portable", "avx2", "avxvnni", "avx512", "neon")
+
+
+def random_weight(kind: PackedKind, rows: int, cols: int, seed: int = 0) -> tuple[PackedTensor, np.ndarray]:
+    """A weight of random blocks, and what it means as float32 [rows, cols]."""
+    rng = np.random.default_rng(seed)
+    if kind in PLAIN:
+        values = rng.standard_normal((rows, cols), np.float32)
+        if kind == "bf16":
+            bits = (values.view(np.uint32) >> 16).astype(np.uint16)
+            return PackedTensor(kind, (rows, cols), bits.view(np.uint8)), (bits.astype(np.uint32) << 16).view(
+                np.float32
+            )
+        values = values.astype(np.float16 if kind == "f16" else np.float32)
+        return PackedTensor(kind, (rows, cols), values.view(np.uint8)), values.astype(np.float32)
+    width, size, halves = BLOCKS[kind]
+    raw = rng.integers(0, 256, (rows, cols // width, size), np.uint8)
+    for at in halves:
+        scales = rng.uniform(0.2, 1.0, (rows, cols // width, 1)) * rng.choice(
+            [-1, 1], (rows, cols // width, 1)
+        )
+        raw[:, :, at : at + 2] = scales.astype(np.float16).view(np.uint8)
+    data = raw.reshape(rows, -1)
+    return PackedTensor(kind, (rows, cols), data), gguf.quants.dequantize(
+        data, gguf.GGMLQuantizationType[kind.upper()]
+    )
+
+
+def rounded(x: np.ndarray) -> np.ndarray:
+    """Activations as integer products see them, float64."""
+    groups = x.reshape(len(x), -1, 32)
+    scales = np.abs(groups).max(-1, keepdims=True) / np.float32(127)
+    whole = np.rint(groups * (np.float32(127) / np.abs(groups).max(-1, keepdims=True)))
+    return (whole.astype(np.float64) * scales).reshape(x.shape)
+
+
+def here(name: str) -> str:
+    if name not in library.instruction_sets():
+        pytest.skip(f"this processor has no {name}")
+    return name
+
+
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("kind", [*PLAIN, *BLOCKS])
+def test_products_are_those_of_the_unpacked_weight(kind: PackedKind, name: str) -> None:
+    weight, values = random_weight(kind, 37, 768)
+    x = np.random.default_rng(1).standard_normal((11, 768), np.float32)
+    seen = x.astype(np.float64) if kind in PLAIN else rounded(x)
+    want = seen @ values.astype(np.float64).T
+    got = library.multiply(here(name), weight, x)
+    assert np.abs(got - want).max() < 2e-6 * want.std() * 768**0.5
+
+
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("kind", [*PLAIN, *BLOCKS])
+def test_float_activations_see_exactly_the_unpacked_weight(kind: PackedKind, name: str) -> None:
+    weight, values = random_weight(kind, 37, 256)
+    got = library.multiply(here(name), weight, np.eye(256, dtype=np.float32), exact=True)
+    np.testing.assert_array_equal(got, values.T)
+
+
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("kind", [*PLAIN, *BLOCKS])
+def test_a_row_does_not_depend_on_its_company(kind: PackedKind, name: str) -> None:
+    weight, _ = random_weight(kind, 40, 512)
+    x = np.random.default_rng(2).standard_normal((53, 512), np.float32)
+    together = library.multiply(here(name), weight, x)
+    alone = np.concatenate([library.multiply(name, weight, x[i : i + 1]) for i in range(53)])
+    np.testing.assert_array_equal(together, alone)
+    for first, last in ((0, 2), (2, 5), (5, 12), (12, 25), (25, 53)):
+        np.testing.assert_array_equal(library.multiply(name, weight, x[first:last]), alone[first:last])

@@ -61,7 +61,7 @@ async def embed(body: EmbeddingRequest, model: ServedModel, seconds: float) -> d
 
 
 def _means(prompts: Sequence[Sequence[int]], model: ServedModel, enough: threading.Event) -> np.ndarray:
-    """Mean vector over each prompt's tokens, float32 [B, D]; what has been made so far once `enough` is set."""
+    """Mean vector over each prompt's tokens, float32 [B, D]; nothing once `enough` is set."""
     means = []
     for ids in prompts:
         total_D: Any = 0.0

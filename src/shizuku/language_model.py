@@ -17,6 +17,7 @@ from shizuku.inference.generation import Generation
 from shizuku.inference.opening import CacheKind, RuntimeKind, open_runtime
 from shizuku.inference.requests import Processor, Request
 from shizuku.inference.runtime import Runtime
+from shizuku.inference.scheduling import Guesser
 from shizuku.inference.scoring import Score, score_sequences, whole_logits
 from shizuku.inference.settings import DEFAULT_NEW_TOKENS, GenerationSettings, settings_from
 from shizuku.inference.validation import check_prompt, one_sequence
@@ -51,10 +52,11 @@ class LanguageModel:
         run: Mapping[str, Any] | None = None,
         path: Path | None = None,
         engine: EngineSettings | None = None,
+        guesser: Guesser | None = None,
     ) -> None:
         """Put the parts together; ConfigError if `context` is longer than the model's own.
 
-        `engine` settles the cache and the queue.
+        `engine` settles the cache and the queue; `guesser` is the engine's.
         """
         self.runtime = _runtime_of(model)
         if tokenizer.vocab_size > self.runtime.vocab_size:
@@ -70,7 +72,7 @@ class LanguageModel:
         self.tokenizer, self.context = tokenizer, context or longest
         self.generation, self.run, self.path = dict(generation or {}), dict(run or {}), path
         self._defaults = settings_from(self.generation, path)
-        self.engine = Engine(self.runtime, engine or OWN_ENGINE)
+        self.engine = Engine(self.runtime, engine or OWN_ENGINE, guesser=guesser)
         self._model: Decoder | None = getattr(self.runtime, "model", None)
 
     # ---- from disk and to it
@@ -84,6 +86,7 @@ class LanguageModel:
         runtime: RuntimeKind = "auto",
         threads: int | None = None,
         cache: CacheKind = "auto",
+        draft: str | Path | None = None,
         engine: EngineSettings | None = None,
     ) -> "LanguageModel":
         """Load a model by name, checkpoint directory, Hugging Face directory or `.gguf` file.
@@ -91,9 +94,10 @@ class LanguageModel:
         `runtime` "native" computes with packed weights and without torch, "torch" with the torch module,
         "auto" natively where the library is there and knows the model's mechanisms, else with torch, saying
         why once. `cache` is the type of the native cache: "auto" is f16 beside integers, f32 beside floats.
-        A path never touches the network; a name is pulled if it is not here yet. Raises
-        CheckpointError or FetchError saying what is wrong, ConfigError for a `context` longer than the
-        model's.
+        With `speculative_tokens` in `engine`, tokens are guessed ahead: looked up in the text itself, or
+        made by the smaller model `draft` of the same vocabulary. A path never touches the network; a name is
+        pulled if it is not here yet. Raises CheckpointError or FetchError saying what is wrong, ConfigError
+        for settings that cannot be, such as a `context` longer than the model's.
         """
         from shizuku.checkpoints.names import resolve
 
@@ -111,6 +115,7 @@ class LanguageModel:
             run=found.run,
             path=found.path,
             engine=engine,
+            guesser=_guesser(draft, found.runtime, engine, runtime=runtime, threads=threads, cache=cache),
         )
 
     from_pretrained = load
@@ -432,6 +437,19 @@ class OnlyTokens:
         """The logits with those ids at -inf."""
         logits_V[self._known :] = -np.inf
         return logits_V
+
+
+def _guesser(
+    draft: str | Path | None, target: Runtime, settings: EngineSettings | None, **how: Any
+) -> Guesser | None:
+    if draft is None:
+        return None
+    from shizuku.checkpoints.names import resolve
+    from shizuku.inference.speculation import DraftModel
+
+    if settings is None or settings.speculative_tokens == 0:
+        raise ConfigError("--draft: say how many tokens to guess at once, with --speculative-tokens")
+    return DraftModel(open_runtime(resolve(draft), **how).runtime, target=target, settings=settings)
 
 
 def _runtime_of(model: "Decoder | Runtime") -> Runtime:

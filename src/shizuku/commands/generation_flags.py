@@ -28,6 +28,10 @@ class ModelFlags(VerbConfig):
     """What computes: the native library with packed weights, torch with unpacked ones, or what can."""
     cache: Literal["auto", "f32", "f16", "int8"] = "auto"
     """Type of the native cache; auto: f16 beside packed integers, f32 beside floats."""
+    speculative_tokens: int = 0
+    """Most tokens to guess ahead in one step, from the text itself or by --draft; the text stays the same."""
+    draft: str | None = None
+    """A smaller model of the same vocabulary, which guesses."""
 
     def chosen(self, default: str | None = None) -> str:
         """The model asked for, or `default`; ConfigError if there is none, or two different ones."""
@@ -44,10 +48,18 @@ class ModelFlags(VerbConfig):
         """The model, after setting the threads; raises as `LanguageModel.load`, ConfigError for the flags."""
         name = self.chosen(default)
         check_threads(self.threads)
-        from shizuku.language_model import LanguageModel
+        from dataclasses import replace
+
+        from shizuku.language_model import OWN_ENGINE, LanguageModel
 
         return LanguageModel.load(
-            name, context=self.context, threads=self.threads, runtime=self.runtime, cache=self.cache
+            name,
+            context=self.context,
+            threads=self.threads,
+            runtime=self.runtime,
+            cache=self.cache,
+            draft=self.draft,
+            engine=replace(OWN_ENGINE, speculative_tokens=self.speculative_tokens),
         )
 
 

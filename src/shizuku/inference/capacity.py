@@ -1,14 +1,13 @@
 """How large a cache may become."""
 
-import psutil
-
+from shizuku.checkpoints.memory import available_memory
 from shizuku.errors import ConfigError
 from shizuku.inference.engine_settings import EngineSettings
 from shizuku.inference.runtime import Runtime
 
 # Without a setting: this many tokens, or two windows of the model if that is more …
 USUAL_TOKENS = 16_384
-# … but not more than this part of the machine's memory.
+# … but not more than this part of the memory that is free.
 MEMORY_SHARE = 0.25
 
 
@@ -18,7 +17,7 @@ def cache_blocks(runtime: Runtime, settings: EngineSettings) -> int:
     if tokens is None:
         room = settings.cache_bytes
         if room is None:
-            room = int(psutil.virtual_memory().total * MEMORY_SHARE)
+            room = int(available_memory() * MEMORY_SHARE)
             tokens = max(USUAL_TOKENS, 2 * runtime.context)
         blocks = room // max(runtime.block_bytes, 1)
         blocks = blocks if tokens is None else min(blocks, -(-tokens // size))

@@ -18,8 +18,8 @@ class EngineSettings:
     cache_tokens: int | None = None
     """Most tokens that the cache holds, all requests together; none: what `cache_bytes` says."""
     cache_bytes: int | None = None
-    """Most bytes of the cache; none: two windows of the model or 16,384 tokens, but a quarter of the memory
-    at most. It starts small and grows."""
+    """Most bytes of the cache; none: two windows of the model or 16,384 tokens, but a quarter of the free
+    memory at most. It starts small and grows."""
     prefill_tokens: int = 512
     """Most tokens of prompts that are read in one step while nobody waits for a next token."""
     shared_tokens: int = 128

@@ -33,9 +33,9 @@ class Opened:
 def open_runtime(
     path: Path,
     *,
-    runtime: RuntimeKind = "auto",
+    runtime: str = "auto",
     threads: int | None = None,
-    cache: CacheKind = "auto",
+    cache: str = "auto",
 ) -> Opened:
     """Open a checkpoint to run it; the settings as in `LanguageModel.load`.
 
@@ -59,7 +59,7 @@ def open_runtime(
     return _with_native(path, runtime, threads, cache)
 
 
-def _with_native(path: Path, runtime: RuntimeKind, threads: int | None, cache: CacheKind) -> Opened:
+def _with_native(path: Path, runtime: str, threads: int | None, cache: str) -> Opened:
     from shizuku.checkpoints.packed import open_packed
     from shizuku.inference.native import NativeRuntime, unsupported
 
@@ -75,11 +75,11 @@ def _with_native(path: Path, runtime: RuntimeKind, threads: int | None, cache: C
     if cache == "auto":
         # Where weights are numbers and not integers, the cache shall not be what rounds most.
         cache = "f16" if any(kind.startswith("q") for kind in kinds) else "f32"
-    made = NativeRuntime(found.config, found.tensors, threads=threads, cache=cache)
+    made = NativeRuntime(found.config, found.tensors, threads=threads, cache=cache)  # type: ignore[arg-type]
     return Opened(made, found.tokenizer, found.run, found.generation, found.path)
 
 
-def _with_torch(path: Path, threads: int | None, cache: CacheKind) -> Opened:
+def _with_torch(path: Path, threads: int | None, cache: str) -> Opened:
     if cache not in ("auto", "f32"):
         raise ConfigError(
             f"--cache {cache}: torch computes here, and its cache is float32: leave --cache out"

@@ -179,6 +179,38 @@ def test_system_prompt_and_sampling_reach_the_server(tab: Any) -> None:
     ]
 
 
+def test_an_answer_goes_on_while_another_conversation_is_looked_at(chromium: Any, live: Live) -> None:
+    with opened(chromium, live.url, {"sampling": {"temperature": 0, "max_tokens": 300}}) as tab:
+        tab.fill("#question", HELLO)
+        tab.press("#question", "Enter")
+        tab.wait_for_selector(".turn.assistant p")
+        tab.keyboard.press("Alt+n")
+        assert tab.locator(".turn").count() == 0
+        assert tab.locator("body.is-writing").count() == 0
+        tab.get_by_role("button", name=HELLO, exact=True).click()
+        last(tab).locator(".figures").wait_for()
+        whole = answer_to(HELLO, 300)
+        assert tab.evaluate("document.querySelector('.turn.assistant').view.turn.content").rstrip(
+            "\ufffd"
+        ) == whole.rstrip("\ufffd")
+        assert len(kept(tab, "conversations")) == 1
+        assert not tab.complaints
+
+
+def test_what_is_copied_is_the_source(chromium: Any, live: Live) -> None:
+    permissions = ["clipboard-read", "clipboard-write"]
+    with opened(chromium, live.url, permissions=permissions) as tab:
+        say(tab, "**a**\n`b`")
+        for turn in ("user", "assistant"):
+            tab.locator(f".turn.{turn}").hover()
+            tab.locator(f".turn.{turn}").get_by_role("button", name="Copy").first.click()
+            tab.locator(f".turn.{turn} .icon-button.done").wait_for()
+            content = tab.evaluate(f"document.querySelector('.turn.{turn}').view.turn.content")
+            # Control characters, which this model likes, do not all survive a clipboard.
+            copied = tab.evaluate("navigator.clipboard.readText()")
+            assert copied.replace("\r\n", "\n")[:5] == content[:5]
+
+
 # ---- the list
 
 

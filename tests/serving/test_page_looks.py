@@ -80,7 +80,6 @@ def test_nothing_is_cut_unreadable_or_without_a_name(
     with opened(chromium, live.url, **context) as tab:
 
         def look(scene: str) -> None:
-            tab.wait_for_timeout(220)  # a drawer slides in
             found.extend(f"{scene}: {fault}" for fault in tab.evaluate(FAULTS))
             pictures = os.environ.get("SHIZUKU_PICTURES")
             if pictures:

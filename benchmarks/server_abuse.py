@@ -362,19 +362,22 @@ def main() -> None:
         model = save_micro_model(Path(folder))
         command = [sys.executable, "-m", "shizuku", "serve", str(model), "--port", "0", "--json", *LIMITS]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-            assert server.stdout is not None
-            target = Target(json.loads(server.stdout.readline())["url"])
-            process = psutil.Process(server.pid)
-            broken(target, 400, asked.seed + 1)  # warm: caches, pools and the allocator have their size
-            before, begun = measured(process, target), time.monotonic()
-            with bystander(target) as seconds:
-                counts = broken(target, asked.broken, asked.seed)
-                counts += fuzz(target, asked.examples, asked.seed)
-            took = time.monotonic() - begun
-            after = measured(process, target)
-            assert server.poll() is None, "the server has ended"
-            server.terminate()
-            assert server.wait(30) == 0
+            try:
+                assert server.stdout is not None
+                target = Target(json.loads(server.stdout.readline())["url"])
+                process = psutil.Process(server.pid)
+                broken(target, 400, asked.seed + 1)  # warm: caches, pools and the allocator have their size
+                before, begun = measured(process, target), time.monotonic()
+                with bystander(target) as seconds:
+                    counts = broken(target, asked.broken, asked.seed)
+                    counts += fuzz(target, asked.examples, asked.seed)
+                took = time.monotonic() - begun
+                after = measured(process, target)
+                assert server.poll() is None, "the server has ended"
+                server.terminate()
+                assert server.wait(30) == 0
+            finally:
+                server.kill()  # where something above has failed it would run on
     seconds.sort()
     print(
         json.dumps(

@@ -158,6 +158,16 @@ def test_biases_and_penalties_change_the_choice(client: openai.OpenAI) -> None:
     assert penalised.choices[0].text != client.completions.create(**asked).choices[0].text
 
 
+def test_the_smallest_numbers_are_limits_and_not_failures(client: openai.OpenAI) -> None:
+    asked = {"model": "tiny", "prompt": "The cat", "max_tokens": 8, "seed": 1}
+    best = client.completions.create(**asked, temperature=0).choices[0].text
+    for more in ({"temperature": 1e-308}, {"top_p": 0}, {"temperature": 1e-6, "top_p": 1e-300}):
+        assert client.completions.create(**asked, **more).choices[0].text == best
+    assert (
+        client.completions.create(**asked, temperature=100, extra_body={"top_k": 1}).choices[0].text == best
+    )
+
+
 def test_a_model_without_template_refuses_conversations(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="has no chat template") as caught:
         client.chat.completions.create(model="bare", messages=HELLO)

@@ -123,6 +123,20 @@ def test_who_leaves_stops_the_model(live: Live) -> None:
     assert ended["cancelled"] >= 5 and "error" not in ended
 
 
+def test_long_texts_let_others_pass_and_end_with_their_client(live: Live) -> None:
+    ids = [[5 + n] * 4000 for n in range(200)]
+    with ExitStack() as clients:
+        for _ in range(2):
+            connection = clients.enter_context(closing(socket.create_connection(live.address)))
+            data = json.dumps({"input": ids}).encode()
+            head = f"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n\r\n"
+            connection.sendall(head.encode() + data)
+        assert wait_for(lambda: not idle(live, 0.01))
+        promptly(lambda: live.post("/v1/completions", {"prompt": "a", "max_tokens": 3}))
+    assert idle(live)
+    assert promptly(lambda: live.post("/v1/embeddings", {"input": "The cat"})).status == 200
+
+
 def test_who_does_not_read_holds_nobody_up_and_is_given_up(live: Live) -> None:
     with closing(socket.socket()) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -20,6 +20,9 @@ from live_server import endless
 from shizuku import cli
 from tiny_language_model import tiny_lm
 
+# Some seconds of work for the small model.
+LONG = {"max_tokens": 8000, "logprobs": 20}
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -69,7 +72,7 @@ def test_it_says_where_it_is_and_ends_when_told(model: str) -> None:
 
 def test_streams_end_properly_when_the_server_does(model: str) -> None:
     """One that ends in time is finished; one that does not is told so, as its last event."""
-    with process(model, "--drain-seconds", "1.5") as (server, ready):
+    with process(model, "--drain-seconds", "0.4") as (server, ready):
         events: dict[str, list[str]] = {"short": [], "long": []}
 
         def read(name: str, **more: Any) -> None:
@@ -82,7 +85,7 @@ def test_streams_end_properly_when_the_server_does(model: str) -> None:
 
         threads = [
             threading.Thread(target=read, args=("short",), kwargs={"max_tokens": 60}),
-            threading.Thread(target=read, args=("long",), kwargs={"max_tokens": 8000}),
+            threading.Thread(target=read, args=("long",), kwargs=LONG),
         ]
         for thread in threads:
             thread.start()
@@ -101,7 +104,7 @@ def test_streams_end_properly_when_the_server_does(model: str) -> None:
 def test_nobody_new_is_let_in_while_it_ends_and_a_second_word_ends_it(model: str) -> None:
     with process(model, "--drain-seconds", "60") as (server, ready):
         address = ready["url"].removeprefix("http://").split(":")
-        body = json.dumps({"prompt": "The cat", "stream": True, **endless(), "max_tokens": 8000}).encode()
+        body = json.dumps({"prompt": "The cat", "stream": True, **endless(), **LONG}).encode()
         head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         with closing(socket.create_connection((address[0], int(address[1])), timeout=10)) as connection:
             connection.sendall(head.encode() + body)

@@ -68,7 +68,8 @@ class Engine:
         self._tickets: dict[Ticket, Continuation] = {}
         self._computed: list[Work] = []
         self._ended: list[Continuation] = []  # the guesser has yet to hear of these
-        self._turn = threading.Lock()  # one thread computes
+        self.turn = threading.Lock()
+        """Held by whoever computes."""
         self._changed = threading.Condition(threading.RLock())  # guards everything above
         self._thread: threading.Thread | None = None
         self._closed: Exception | None = None
@@ -81,6 +82,11 @@ class Engine:
     def started(self) -> bool:
         """Whether a thread of its own computes."""
         return self._thread is not None
+
+    @property
+    def problem(self) -> Exception | None:
+        """Why no more requests are taken; None while they are."""
+        return self._closed
 
     @property
     def capacity(self) -> int:
@@ -169,21 +175,29 @@ class Engine:
 
         For what is no continuation: scores and vectors of whole texts. ModelError where there is no room.
         """
+        with self.lent(tokens) as blocks, self.turn:
+            yield blocks
+
+    @contextmanager
+    def lent(self, tokens: int) -> Iterator[Sequence[int]]:
+        """Blocks for `tokens` tokens inside the `with` block, while the requests go on.
+
+        The runtime may be called inside `with engine.turn`, for a moment each time. ModelError as `borrowed`.
+        """
         table = BlockTable(self._pool)
-        with self._turn:
+        with self.turn, self._changed:  # the cache may have to grow, which nobody may compute beside
+            enough = table.extend(tokens)
+        try:
+            if not enough:
+                raise ModelError(
+                    f"{tokens} tokens don't fit into the cache of {self._pool.most} blocks of "
+                    f"{self._pool.block_tokens} tokens: free {self._pool.available}; "
+                    "raise --cache-tokens or wait until requests have ended"
+                )
+            yield table.blocks
+        finally:
             with self._changed:
-                enough = table.extend(tokens)
-            try:
-                if not enough:
-                    raise ModelError(
-                        f"{tokens} tokens don't fit into the cache of {self._pool.most} blocks of "
-                        f"{self._pool.block_tokens} tokens: free {self._pool.available}; "
-                        "raise --cache-tokens or wait until requests have ended"
-                    )
-                yield table.blocks
-            finally:
-                with self._changed:
-                    table.release([], 0)
+                table.release([], 0)
 
     # ---- one step
 
@@ -192,7 +206,7 @@ class Engine:
 
         An error of the runtime ends all requests with it and closes the engine.
         """
-        with self._turn:
+        with self.turn:
             try:
                 return self._step()
             except Exception as error:

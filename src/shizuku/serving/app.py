@@ -66,7 +66,10 @@ class Service:
             )
 
     async def health(self, request: Request) -> Response:
-        """Whether the server is there."""
+        """Whether the server is there, and each of its models at work."""
+        for model in self.models:
+            if model.engine.problem is not None:
+                raise ApiError(503, f"The model {model.name!r} has stopped.", code="engine_stopped")
         return JSONResponse({"status": "ok"})
 
     async def openapi(self, request: Request) -> Response:
@@ -106,7 +109,8 @@ class Service:
     async def embeddings(self, request: Request) -> Response:
         """Vectors of texts."""
         body = await read(request, EmbeddingRequest, self.settings)
-        return JSONResponse(await embed(body, self.models.find(body.model)))
+        work = embed(body, self.models.find(body.model), self.settings.request_seconds)
+        return JSONResponse(await while_there(request, work))
 
     async def tokenize(self, request: Request) -> Response:
         """Token ids of a text."""

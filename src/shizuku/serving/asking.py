@@ -16,6 +16,8 @@ from shizuku.serving.served import ServedModel
 MOST_STOPS = 16
 # OpenAI allows top_p 0, which keeps one token; the sampler wants a number above 0.
 LEAST_TOP_P = 1e-9
+# Below this the best token is as good as certain, and divided logits leave float32.
+LEAST_TEMPERATURE = 1e-5
 
 
 def stops_of(body: GenerationBody) -> tuple[str, ...]:
@@ -38,6 +40,8 @@ def settings_of(body: GenerationBody, model: ServedModel, new_tokens: int) -> Ge
     for name in ("temperature", "min_p", "repetition_penalty"):
         if getattr(body, name) is not None:
             asked[name] = float(getattr(body, name))
+    if body.temperature is not None and body.temperature < LEAST_TEMPERATURE:
+        asked["temperature"] = 0.0
     if body.top_p is not None:
         asked["top_p"] = max(float(body.top_p), LEAST_TOP_P)
     if body.top_k is not None:

@@ -2,29 +2,47 @@
 
 import asyncio
 import base64
+import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from shizuku.inference.scoring import whole_vectors
+from shizuku.inference.runtime import Span
 from shizuku.serving.asking import room_for
 from shizuku.serving.completions import ids_of
-from shizuku.serving.faults import bad_value
+from shizuku.serving.faults import ApiError, bad_value
 from shizuku.serving.schemas import EmbeddingRequest
 from shizuku.serving.served import ServedModel
 
 MOST_INPUTS = 256
+# A text is read in pieces of so many tokens, between which the engine goes on with its requests …
+PIECE_TOKENS = 128
+# … as a lock alone would often be had again by whoever has just let it go.
+LET_PASS_SECONDS = 0.001
 
 
-async def embed(body: EmbeddingRequest, model: ServedModel) -> dict[str, Any]:
-    """The vectors, as numbers or as base64 of little-endian float32, as OpenAI's client asks for."""
+async def embed(body: EmbeddingRequest, model: ServedModel, seconds: float) -> dict[str, Any]:
+    """The vectors, as numbers or as base64 of little-endian float32, as OpenAI's client asks for.
+
+    ApiError 503 where it takes longer than `seconds`. When this is cancelled the work ends soon after.
+    """
     prompts = await asyncio.to_thread(ids_of, body.input, model, "input")
     if len(prompts) > MOST_INPUTS:
         raise bad_value("input", f"{len(prompts)} inputs: at most {MOST_INPUTS} in one request")
     for prompt in prompts:
         room_for(model, prompt, 0, param="input")
-    vectors_BD = await asyncio.to_thread(_means, prompts, model)
+    enough = threading.Event()
+    try:
+        async with asyncio.timeout(seconds), model.turns:
+            vectors_BD = await asyncio.to_thread(_means, prompts, model, enough)
+    except TimeoutError as error:
+        raise ApiError(
+            503, f"The vectors took longer than {seconds:g} seconds (--request-seconds).", code="timeout"
+        ) from error
+    finally:
+        enough.set()
     if body.dimensions is not None and body.dimensions != vectors_BD.shape[1]:
         raise bad_value(
             "dimensions", f"this model's vectors have {vectors_BD.shape[1]} numbers; they can't be shortened"
@@ -42,9 +60,22 @@ async def embed(body: EmbeddingRequest, model: ServedModel) -> dict[str, Any]:
     }
 
 
-def _means(prompts: Sequence[Sequence[int]], model: ServedModel) -> np.ndarray:
-    """Mean vector over each prompt's tokens, float32 [B, D]; between prompts the engine may go on."""
-    return np.stack([whole_vectors(model.engine, ids).mean(0) for ids in prompts])
+def _means(prompts: Sequence[Sequence[int]], model: ServedModel, enough: threading.Event) -> np.ndarray:
+    """Mean vector over each prompt's tokens, float32 [B, D]; nothing once `enough` is set."""
+    means = []
+    for ids in prompts:
+        total_D: Any = 0.0
+        with model.engine.lent(len(ids)) as blocks:
+            for start in range(0, len(ids), PIECE_TOKENS):
+                if enough.is_set():
+                    return np.zeros((0, 0), np.float32)
+                piece = ids[start : start + PIECE_TOKENS]
+                with model.engine.turn:
+                    vectors_TD = model.lm.runtime.hidden([Span(piece, start, blocks, "all")])
+                total_D = total_D + vectors_TD.sum(0, dtype=np.float64)
+                time.sleep(LET_PASS_SECONDS)
+        means.append((total_D / len(ids)).astype(np.float32))
+    return np.stack(means)
 
 
 def _written(vector_D: np.ndarray, form: str | None) -> str | list[float]:

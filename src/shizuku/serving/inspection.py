@@ -60,7 +60,7 @@ async def attention(body: AttentionRequest, model: ServedModel) -> dict[str, Any
         )
     if max(ids) >= model.tokenizer.vocab_size:
         raise bad_value("tokens", f"token id {max(ids)} is not in the vocabulary")
-    async with model.inspecting:
+    async with model.turns:
         layers, heads, weights = await asyncio.to_thread(_pattern, body, model, ids)
     return {
         "model": model.name,

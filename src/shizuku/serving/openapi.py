@@ -34,7 +34,7 @@ FAULTS = {
     "413": "The body is too long.",
     "429": "The server is full; Retry-After says when to come back.",
     "500": "The server failed.",
-    "503": "The server is shutting down.",
+    "503": "The server or a model has stopped, or took too long.",
 }
 
 

@@ -43,7 +43,7 @@ class GenerationBody(Body):
         None,
         description="Keep tokens at least this many times as probable as the best. Not in OpenAI's API.",
     )
-    repetition_penalty: Annotated[float, Field(gt=0, le=100)] | None = Field(
+    repetition_penalty: Annotated[float, Field(ge=0.05, le=20)] | None = Field(
         None, description="Above 1, tokens of prompt and answer become less likely. Not in OpenAI's API."
     )
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = Field(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from shizuku.language_model import LanguageModel
     from shizuku.text.tokenizer import Tokenizer
 
+MOST_TURNS = 32
+
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
@@ -28,8 +30,8 @@ class ServedModel:
     """The model itself."""
     created: int = field(default_factory=lambda: int(time.time()))
     """When it was loaded, in seconds since 1970."""
-    inspecting: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while the model itself is looked into: hooks are for one at a time."""
+    turns: "Turns" = field(default_factory=lambda: Turns())
+    """For what is no continuation: vectors and attention."""
 
     @property
     def engine(self) -> "Engine":
@@ -69,6 +71,32 @@ def sizes(lm: "LanguageModel") -> dict[str, int]:
     if module is not None:
         return {"parameters": parameters, "bytes": sum(p.nbytes for p in module.parameters())}
     return {"parameters": parameters, "bytes": runtime.weight_bytes}
+
+
+class Turns:
+    """One at a time, and not more than so many who wait for it."""
+
+    def __init__(self, most: int = MOST_TURNS) -> None:
+        self._lock, self._waiting, self._most = asyncio.Lock(), 0, most
+
+    async def __aenter__(self) -> None:
+        """Wait for one's turn; ApiError 429 where too many do already."""
+        if self._waiting >= self._most:
+            raise ApiError(
+                429,
+                f"The server is full: {self._waiting} requests of this kind wait already.",
+                code="rate_limit_exceeded",
+                headers={"Retry-After": "2"},
+            )
+        self._waiting += 1
+        try:
+            await self._lock.acquire()
+        finally:
+            self._waiting -= 1
+
+    async def __aexit__(self, *problem: object) -> None:
+        """Let the next one in."""
+        self._lock.release()
 
 
 class Registry:

@@ -224,6 +224,35 @@ EXPORT const char* shizuku_create(const Settings* settings, const char* set, int
 
 EXPORT void shizuku_free(ShizukuModel* model) { delete model; }
 
+// Bytes a second that `threads` threads read together from memory, the best of some passes over `bytes`.
+EXPORT const char* shizuku_bandwidth(int threads, uint64_t bytes, double* found) {
+  return guarded([&] {
+    Pool pool(threads);
+    const uint64_t share = bytes / threads / 64 * 64;
+    Arena arena(share * threads + 64);
+    uint8_t* begin = arena.take(share * threads);
+    std::vector<uint64_t> sums(threads * 8);
+    pool.run([&](int thread) { memset(begin + thread * share, 1, share); });
+    double best = 1e30;
+    for (int pass = 0; pass < 8; pass++) {
+      const auto start = std::chrono::steady_clock::now();
+      pool.run([&](int thread) {
+        const uint64_t* at = reinterpret_cast<const uint64_t*>(begin + thread * share);
+        uint64_t s[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+        for (uint64_t i = 0; i < share / 8; i += 8) {
+          __builtin_prefetch(at + i + 1024);
+          for (int j = 0; j < 8; j++) s[j] += at[i + j];
+        }
+        for (int j = 0; j < 8; j++) sums[thread * 8 + j] += s[j];
+      });
+      best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    }
+    volatile uint64_t kept = sums[0];
+    (void)kept;
+    *found = static_cast<double>(share * threads) / best;
+  });
+}
+
 // Takes a matrix: `rows` as a file has them, `stride` bytes apart. layer -1 is outside the layers.
 EXPORT const char* shizuku_matrix(ShizukuModel* model, int layer, int part, int kind, int rows, int cols,
                                   const uint8_t* data, uint64_t stride) {

@@ -5,7 +5,7 @@ The numbers of kinds, parts and norms are those of `model.h`; layer -1 stands fo
 
 import ctypes
 import os
-from ctypes import POINTER, Structure, byref, c_char_p, c_float, c_int, c_int32, c_uint64, c_void_p
+from ctypes import POINTER, Structure, byref, c_char_p, c_double, c_float, c_int, c_int32, c_uint64, c_void_p
 from functools import cache
 from typing import Any
 
@@ -63,6 +63,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "rotary": (c_char_p, (c_void_p, c_int, c_void_p, c_int, c_float)),
     "slopes": (c_char_p, (c_void_p, c_void_p, c_int)),
     "positions": (c_char_p, (c_void_p, c_void_p, c_uint64)),
+    "bandwidth": (c_char_p, (c_int, c_uint64, POINTER(c_double))),
     "block_bytes": (c_uint64, (c_void_p,)),
     "block_tokens": (c_int, ()),
     "reserve": (c_char_p, (c_void_p, c_int)),
@@ -206,6 +207,13 @@ class NativeModel:
         inputs = (*addresses, pointer(ids), pointer(blocks))
         call = self._library.shizuku_forward
         check(call(self._handle, spans.shape[1], *inputs, int(logits), pointer(out)))
+
+
+def read_bandwidth(threads: int, megabytes: int = 512) -> float:
+    """Return how many bytes a second so many threads read from memory, the best of eight passes."""
+    found = c_double()
+    check(load().shizuku_bandwidth(threads, megabytes << 20, byref(found)))
+    return found.value
 
 
 def matrix_bytes(instruction_set: str, tensor: PackedTensor) -> int:

@@ -3,6 +3,7 @@
 // Kernels are compiled for every instruction set of the architecture and chosen when a model is made.
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>

@@ -1,0 +1,85 @@
+"""Decoding and prefill beside llama.cpp: the same GGUF files, the same threads, in turns.
+
+python benchmarks/llama_cpp.py LLAMA_BENCH MODEL.gguf … [--threads 2] [--rounds 5] [--instruction-set avx2]
+
+Prints medians in tokens/s, the medians of the rounds' ratios, and how much of the measured read bandwidth
+decoding reaches. `shizuku export MODEL --format gguf --type q8_0` makes files for both.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+
+from shizuku.checkpoints.packed import open_packed
+from shizuku.inference.native import NativeRuntime
+from shizuku.inference.runtime import Span
+from shizuku.quantization.native.library import read_bandwidth
+
+
+def theirs(program: Path, model: Path, threads: int, prompt: int, made: int) -> dict[str, float]:
+    """One run of llama-bench: tokens/s of the prompt and of what is made."""
+    command = [program, "-m", model, "-t", threads, "-p", prompt, "-n", made, "-r", 1, "-o", "json"]
+    found = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
+    return {
+        "decode" if one["n_gen"] else "prefill": float(one["avg_ts"]) for one in json.loads(found.stdout)
+    }
+
+
+def ours(running: NativeRuntime, prompt: int, made: int) -> dict[str, float]:
+    """The same of ours, as llama-bench has it: random tokens, decoding from an empty cache."""
+    ids = np.random.default_rng(0).integers(0, running.vocab_size, max(prompt, made)).tolist()
+    blocks = list(range(running.blocks))
+    running.forward([Span(ids[:8], 0, blocks)])
+    begin = time.perf_counter()
+    running.forward([Span(ids[:prompt], 0, blocks)])
+    between = time.perf_counter()
+    for at in range(made):
+        running.forward([Span(ids[at : at + 1], at, blocks)])
+    end = time.perf_counter()
+    return {"prefill": prompt / (between - begin), "decode": made / (end - between)}
+
+
+def main() -> None:
+    """Print one line for each model and kind of work."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("program", type=Path)
+    parser.add_argument("models", type=Path, nargs="+")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--prompt", type=int, default=512)
+    parser.add_argument("--made", type=int, default=128)
+    parser.add_argument("--cache", default="f16", choices=("f16", "f32", "int8"))
+    parser.add_argument("--instruction-set")
+    given = parser.parse_args()
+    bandwidth = read_bandwidth(given.threads)
+    print(f"read bandwidth {bandwidth / 1e9:.1f} GB/s with {given.threads} threads")
+    for path in given.models:
+        found = open_packed(path, verify=False)
+        running = NativeRuntime(
+            found.config, found.tensors, threads=given.threads, cache=given.cache,
+            instruction_set=given.instruction_set,
+        )  # fmt: skip
+        running.reserve(-(-max(given.prompt, given.made) // running.block_tokens))
+        rounds = []
+        for _ in range(given.rounds):
+            other = theirs(given.program, path, given.threads, given.prompt, given.made)
+            rounds.append((other, ours(running, given.prompt, given.made)))
+        # What a token reads: every weight but the rows of an embedding that is not the output matrix too.
+        skipped = () if found.config.tie_embeddings else ("embedding.weight",)
+        read = sum(one.data.nbytes for name, one in found.tensors.items() if name not in skipped)
+        for work in ("decode", "prefill"):
+            speed = statistics.median(us[work] for _, us in rounds)
+            other = statistics.median(them[work] for them, _ in rounds)
+            ratio = statistics.median(us[work] / them[work] for them, us in rounds)
+            line = f"{path.name} {running.instruction_set} {work}: {speed:.0f} tokens/s, llama.cpp {other:.0f}"
+            share = f"; {read * speed / bandwidth:.0%} of the bandwidth" if work == "decode" else ""
+            print(f"{line}: {ratio:.2f} times{share}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

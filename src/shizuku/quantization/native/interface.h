@@ -38,6 +38,20 @@ bool has_avx_vnni() {
 }
 #endif
 
+#if defined(__aarch64__)
+bool has_dot_products() {
+#if defined(__linux__)
+  return getauxval(AT_HWCAP) >> 20 & 1;  // ASIMDDP
+#elif defined(__APPLE__)
+  int found = 0;
+  size_t size = sizeof found;
+  return sysctlbyname("hw.optional.arm.FEAT_DotProd", &found, &size, nullptr, 0) == 0 && found;
+#else
+  return false;
+#endif
+}
+#endif
+
 // The best first.
 std::vector<const Kernels*> available() {
   std::vector<const Kernels*> found;
@@ -51,6 +65,7 @@ std::vector<const Kernels*> available() {
   if (avx2 && has_avx_vnni()) found.push_back(&avxvnni::KERNELS);
   if (avx2) found.push_back(&avx2::KERNELS);
 #elif defined(__aarch64__)
+  if (has_dot_products()) found.push_back(&neon_dot::KERNELS);
   found.push_back(&neon::KERNELS);
 #endif
   found.push_back(&portable::KERNELS);

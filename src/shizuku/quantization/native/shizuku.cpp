@@ -20,6 +20,11 @@
 #include <immintrin.h>
 #elif defined(__aarch64__)
 #include <arm_neon.h>
+#if defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
 #endif
 #if defined(__linux__) || defined(__APPLE__)
 #include <sys/mman.h>
@@ -93,6 +98,23 @@ namespace neon {
 }  // namespace neon
 #undef SHIZUKU_SET
 #undef SHIZUKU_NAME
+
+#if defined(__clang__)
+BEGIN_TARGET("dotprod")
+#else
+BEGIN_TARGET("arch=armv8.2-a+dotprod")
+#endif
+#define SHIZUKU_SET neon_dot
+#define SHIZUKU_NAME "neon_dot"
+#define SHIZUKU_DOT
+namespace neon_dot {
+#include "vector_neon.h"
+#include "kernels.h"
+}  // namespace neon_dot
+#undef SHIZUKU_DOT
+#undef SHIZUKU_SET
+#undef SHIZUKU_NAME
+END_TARGET
 
 #endif
 

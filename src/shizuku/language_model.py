@@ -3,7 +3,7 @@
 B sequences, T tokens, V vocabulary.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,8 @@ import shizuku.config as configs
 from shizuku.errors import CheckpointError, ConfigError, ModelError
 from shizuku.inference.engine import Engine, EngineSettings
 from shizuku.inference.generation import Generation
-from shizuku.inference.opening import CacheKind, RuntimeKind, open_runtime
+from shizuku.inference.opening import CacheKind, RuntimeKind, open_guesser, open_runtime, runtime_of
+from shizuku.inference.pieces import OnlyTokens, Pieces
 from shizuku.inference.requests import Processor, Request
 from shizuku.inference.runtime import Runtime
 from shizuku.inference.scheduling import Guesser
@@ -22,7 +23,7 @@ from shizuku.inference.scoring import Score, score_sequences, whole_logits
 from shizuku.inference.settings import DEFAULT_NEW_TOKENS, GenerationSettings, settings_from
 from shizuku.inference.validation import check_prompt, one_sequence
 from shizuku.progress import warn_once
-from shizuku.text.conversation import Message, Usage, fit_conversation, take_tool_calls
+from shizuku.text.conversation import Message, fit_conversation
 from shizuku.text.reading import TextReader
 from shizuku.text.tokenizer import Tokenizer
 
@@ -58,7 +59,7 @@ class LanguageModel:
 
         `engine` settles the cache and the queue; `guesser` is the engine's.
         """
-        self.runtime = _runtime_of(model)
+        self.runtime = runtime_of(model)
         if tokenizer.vocab_size > self.runtime.vocab_size:
             raise ModelError(
                 f"the tokenizer has {tokenizer.vocab_size} ids, but the model only "
@@ -115,7 +116,14 @@ class LanguageModel:
             run=found.run,
             path=found.path,
             engine=engine,
-            guesser=_guesser(draft, found.runtime, engine, runtime=runtime, threads=threads, cache=cache),
+            guesser=open_guesser(
+                None if draft is None else resolve(draft),
+                found.runtime,
+                engine,
+                runtime=runtime,
+                threads=threads,
+                cache=cache,
+            ),
         )
 
     from_pretrained = load
@@ -190,7 +198,7 @@ class LanguageModel:
         texts = [reader.text for reader in readers]
         return texts if isinstance(prompt, list | tuple) else texts[0]
 
-    def stream(self, prompt: str, *, processors: Sequence[Processor] = (), **settings: Any) -> "Pieces":
+    def stream(self, prompt: str, *, processors: Sequence[Processor] = (), **settings: Any) -> Pieces:
         """Continue one prompt, giving the text in pieces of whole characters as it is made.
 
         Joined, they are what `generate` returns. Closing the iterator stops the model. Raises as `generate`.
@@ -225,7 +233,7 @@ class LanguageModel:
         messages: Sequence[Mapping[str, Any]],
         tools: Sequence[Mapping[str, Any]] | None = None,
         **settings: Any,
-    ) -> "Pieces":
+    ) -> Pieces:
         """The answer as `respond` gives it, in pieces as it is made; its `message()` is the whole."""
         _check_messages(messages)
         asked = self.settings(**settings)
@@ -372,92 +380,6 @@ class LanguageModel:
 
 
 load = LanguageModel.load
-
-
-class Pieces(Iterator[str]):
-    """The pieces of one text as they are made; `close()` stops the model."""
-
-    def __init__(
-        self, steps: Generation, reader: TextReader, prompt_tokens: int, *, dropped_turns: int = 0
-    ) -> None:
-        self._steps, self._reader = steps, reader
-        self._prompt_tokens, self._dropped_turns = prompt_tokens, dropped_turns
-
-    def __next__(self) -> str:
-        while not self._reader.finish:
-            step = next(self._steps)
-            piece = self._reader.push(step.token_id, step.finish)
-            if self._reader.finish:
-                self.close()
-            if piece:
-                return piece
-        raise StopIteration
-
-    def close(self) -> None:
-        """Make no further tokens."""
-        self._steps.close()
-
-    @property
-    def text(self) -> str:
-        """What has been made so far."""
-        return self._reader.text
-
-    @property
-    def finish(self) -> str:
-        """Why the text ended: "stop", "length", or "" while it goes on (or was closed)."""
-        return self._reader.finish
-
-    @property
-    def usage(self) -> Usage:
-        """Tokens read and made so far."""
-        return Usage(self._prompt_tokens, self._reader.tokens)
-
-    def message(self) -> Message:
-        """What has been made so far as an answer; `finish` is "length" where it was cut short."""
-        content, calls = take_tool_calls(self.text)
-        return Message(
-            content=content,
-            tool_calls=calls,
-            usage=self.usage,
-            finish=self._reader.finish or "length",
-            dropped_turns=self._dropped_turns,
-        )
-
-
-class OnlyTokens:
-    """Makes ids impossible that only fill up the matrix and stand for no token."""
-
-    pure = True
-
-    def __init__(self, known: int) -> None:
-        """Ids from `known` on are no tokens."""
-        self._known = known
-
-    def __call__(self, ids: Sequence[int], logits_V: np.ndarray) -> np.ndarray:
-        """The logits with those ids at -inf."""
-        logits_V[self._known :] = -np.inf
-        return logits_V
-
-
-def _guesser(
-    draft: str | Path | None, target: Runtime, settings: EngineSettings | None, **how: Any
-) -> Guesser | None:
-    if draft is None:
-        return None
-    from shizuku.checkpoints.names import resolve
-    from shizuku.inference.speculation import DraftModel
-
-    if settings is None or settings.speculative_tokens == 0:
-        raise ConfigError("--draft: say how many tokens to guess at once, with --speculative-tokens")
-    return DraftModel(open_runtime(resolve(draft), **how).runtime, target=target, settings=settings)
-
-
-def _runtime_of(model: "Decoder | Runtime") -> Runtime:
-    if isinstance(model, Runtime):
-        return model
-    from shizuku.inference.torch_runtime import TorchRuntime
-
-    return TorchRuntime(model)
 
 
 def _check_messages(messages: Sequence[Mapping[str, Any]]) -> None:

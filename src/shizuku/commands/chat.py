@@ -16,7 +16,8 @@ from shizuku.errors import ConfigError, ShizukuError
 from shizuku.progress import say
 
 if TYPE_CHECKING:
-    from shizuku.language_model import LanguageModel, Pieces
+    from shizuku.inference.pieces import Pieces
+    from shizuku.language_model import LanguageModel
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 BLOCK = '"""'

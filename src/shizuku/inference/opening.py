@@ -3,12 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from shizuku.errors import ConfigError, ModelError, NativeLibraryError
+from shizuku.inference.engine_settings import EngineSettings
 from shizuku.inference.runtime import Runtime
+from shizuku.inference.scheduling import Guesser
 from shizuku.progress import warn_once
 from shizuku.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from shizuku.models.decoder import Decoder
 
 RuntimeKind = Literal["auto", "native", "torch"]
 CacheKind = Literal["auto", "f32", "f16", "int8"]
@@ -93,3 +98,25 @@ def _with_torch(path: Path, threads: int | None, cache: str) -> Opened:
         torch.set_num_threads(threads)
     found = load_checkpoint(path)
     return Opened(TorchRuntime(found.model), found.tokenizer, found.run, found.generation, found.path)
+
+
+def open_guesser(
+    draft: Path | None, target: Runtime, settings: EngineSettings | None, **how: Any
+) -> Guesser | None:
+    """What guesses with the model at `draft`, opened with `how`; ConfigError where no guesses are wanted."""
+    if draft is None:
+        return None
+    from shizuku.inference.speculation import DraftModel
+
+    if settings is None or settings.speculative_tokens == 0:
+        raise ConfigError("--draft: say how many tokens to guess at once, with --speculative-tokens")
+    return DraftModel(open_runtime(draft, **how).runtime, target=target, settings=settings)
+
+
+def runtime_of(model: "Decoder | Runtime") -> Runtime:
+    """A runtime as it is, a torch module in one of its own."""
+    if isinstance(model, Runtime):
+        return model
+    from shizuku.inference.torch_runtime import TorchRuntime
+
+    return TorchRuntime(model)

@@ -10,14 +10,11 @@ import argparse
 import json
 import statistics
 import subprocess
-import time
 from pathlib import Path
-
-import numpy as np
 
 from shizuku.checkpoints.packed import open_packed
 from shizuku.inference.native import NativeRuntime
-from shizuku.inference.runtime import Span
+from shizuku.inference.speed import measure
 from shizuku.quantization.native.library import read_bandwidth
 
 
@@ -25,23 +22,7 @@ def theirs(program: Path, model: Path, threads: int, prompt: int, made: int) -> 
     """One run of llama-bench: tokens/s of the prompt and of what is made."""
     command = [program, "-m", model, "-t", threads, "-p", prompt, "-n", made, "-r", 1, "-o", "json"]
     found = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
-    return {
-        "decode" if one["n_gen"] else "prefill": float(one["avg_ts"]) for one in json.loads(found.stdout)
-    }
-
-
-def ours(running: NativeRuntime, prompt: int, made: int) -> dict[str, float]:
-    """The same of ours, as llama-bench has it: random tokens, decoding from an empty cache."""
-    ids = np.random.default_rng(0).integers(0, running.vocab_size, max(prompt, made)).tolist()
-    blocks = list(range(running.blocks))
-    running.forward([Span(ids[:8], 0, blocks)])
-    begin = time.perf_counter()
-    running.forward([Span(ids[:prompt], 0, blocks)])
-    between = time.perf_counter()
-    for at in range(made):
-        running.forward([Span(ids[at : at + 1], at, blocks)])
-    end = time.perf_counter()
-    return {"prefill": prompt / (between - begin), "decode": made / (end - between)}
+    return {"decode" if one["n_gen"] else "prefill": float(one["avg_ts"]) for one in json.loads(found.stdout)}
 
 
 def main() -> None:
@@ -64,20 +45,19 @@ def main() -> None:
             found.config, found.tensors, threads=given.threads, cache=given.cache,
             instruction_set=given.instruction_set,
         )  # fmt: skip
-        running.reserve(-(-max(given.prompt, given.made) // running.block_tokens))
+        speeds = measure(running, prompt=given.prompt, made=given.made, rounds=given.rounds)
         rounds = []
-        for _ in range(given.rounds):
+        for speed in speeds:
             other = theirs(given.program, path, given.threads, given.prompt, given.made)
-            rounds.append((other, ours(running, given.prompt, given.made)))
-        # What a token reads: every weight but the rows of an embedding that is not the output matrix too.
-        skipped = () if found.config.tie_embeddings else ("embedding.weight",)
-        read = sum(one.data.nbytes for name, one in found.tensors.items() if name not in skipped)
+            rounds.append((other, {"prefill": speed.prefill, "decode": speed.decode}))
         for work in ("decode", "prefill"):
-            speed = statistics.median(us[work] for _, us in rounds)
+            here = statistics.median(us[work] for _, us in rounds)
             other = statistics.median(them[work] for them, _ in rounds)
             ratio = statistics.median(us[work] / them[work] for them, us in rounds)
-            line = f"{path.name} {running.instruction_set} {work}: {speed:.0f} tokens/s, llama.cpp {other:.0f}"
-            share = f"; {read * speed / bandwidth:.0%} of the bandwidth" if work == "decode" else ""
+            line = f"{path.name} {running.instruction_set} {work}: {here:.0f} tokens/s, llama.cpp {other:.0f}"
+            share = (
+                f"; {running.read_bytes * here / bandwidth:.0%} of the bandwidth" if work == "decode" else ""
+            )
             print(f"{line}: {ratio:.2f} times{share}", flush=True)
 
 

@@ -73,6 +73,14 @@ class NativeRuntime:
         settings = _settings(config, cache=library.CACHES[cache], floats=activations == "float")
         self._model = NativeModel(settings, self.instruction_set, threads, room)
         self.weight_bytes = room
+        """Bytes of the packed weights in memory."""
+        table = (
+            0
+            if config.tie_embeddings
+            else library.matrix_bytes(self.instruction_set, tensors["embedding.weight"])
+        )
+        self.read_bytes = room - table
+        """Of them, the bytes that a token reads: all but the embeddings, unless they are the output too."""
         self._blocks = 0
         _Loading(config, tensors, self._model).run()
 

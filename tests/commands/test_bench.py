@@ -70,4 +70,4 @@ def test_what_cannot_be_measured(
 
 
 def test_medians() -> None:
-    assert median([Speed(1, 9), Speed(3, 7), Speed(2, 8)]) == Speed(2, 8)
+    assert median([Speed(1.0, 9.0), Speed(3.0, 7.0), Speed(2.0, 8.0)]) == Speed(2.0, 8.0)

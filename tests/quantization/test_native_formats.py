@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(
     not library.library_path().is_file(), reason="the native library is not built"
 )
 
-SETS = ("portable", "avx2", "avxvnni", "avx512", "neon")
+SETS = ("portable", "avx2", "avxvnni", "avx512", "neon", "neon_dot")
 
 
 def rounded(x: np.ndarray) -> np.ndarray:

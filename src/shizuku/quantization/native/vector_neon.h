@@ -1,4 +1,5 @@
-// NEON of 64-bit ARM: 8 lanes in pairs of registers. Included inside a namespace of its own; see kernels.h.
+// NEON of 64-bit ARM: 8 lanes in pairs of registers; with SHIZUKU_DOT the byte products of Armv8.2.
+// Included inside a namespace of its own; see kernels.h.
 
 constexpr int W = 8;
 constexpr int PANEL = 4;
@@ -88,8 +89,12 @@ INLINE int8x16_t four(const int8_t* p) {
 // Sums of four neighbouring products: pairs of bytes to 16 bits, pairs of those to 32. A pair is at most
 // 2 * 128 * 127, which 16 bits hold.
 INLINE int32x4_t four_products(int32x4_t sum, int8x16_t w, int8x16_t a) {
+#ifdef SHIZUKU_DOT
+  return vdotq_s32(sum, w, a);
+#else
   const int16x8_t low = vmull_s8(vget_low_s8(w), vget_low_s8(a)), high = vmull_high_s8(w, a);
   return vaddq_s32(sum, vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high)));
+#endif
 }
 
 struct Sum4 {

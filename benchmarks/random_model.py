@@ -1,12 +1,12 @@
-"""A model of Llama's shape with random weights as one GGUF file: for sizes where only speed is of interest.
+"""A Llama shape with random weights as one GGUF file: for sizes at which only speed is of interest.
 
-    python benchmarks/random_model.py random-1b-q8_0.gguf --type q8_0 [--model TOKENIZERS_MODEL]
-    python benchmarks/random_model.py random-1b-f16.gguf --type f16
-    llama-quantize random-1b-f16.gguf random-1b-q4_k_m.gguf Q4_K_M
+python benchmarks/random_model.py random-1b-q8_0.gguf --type q8_0 [--model TOKENIZERS_MODEL]
+python benchmarks/random_model.py random-1b-f16.gguf --type f16
+llama-quantize random-1b-f16.gguf random-1b-q4_k_m.gguf Q4_K_M
 
-The defaults are about a billion parameters (TinyLlama's widths, tied embeddings). The tokenizer is that of
-The defaults are about a billion parameters (TinyLlama's widths, tied embeddings). The tokenizer is another
-model's: llama.cpp opens no file without one. Making it takes float32's four bytes a parameter of memory.
+The defaults are about a billion parameters (TinyLlama's widths, tied embeddings). llama.cpp opens no file
+without a tokenizer, so it gets another model's. Making it takes float32's four bytes a parameter of memory.
+"""
 
 import argparse
 from pathlib import Path

@@ -12,7 +12,12 @@ FAULTS = (Path(__file__).parent / "page_faults.js").read_text(encoding="utf-8")
 @contextmanager
 def opened(chromium: Any, url: str, settings: dict[str, Any] | None = None, **context: Any) -> Iterator[Any]:
     """A fresh browser profile with the page open; its complaints are gathered in `tab.complaints`."""
-    given = {"viewport": {"width": 1280, "height": 860}, "locale": "en-GB", "reduced_motion": "reduce", **context}
+    given = {
+        "viewport": {"width": 1280, "height": 860},
+        "locale": "en-GB",
+        "reduced_motion": "reduce",
+        **context,
+    }
     profile = chromium.new_context(**given)
     kept = {"sampling": {"temperature": 0, "max_tokens": 24}, **(settings or {})}
     once = f"if (!localStorage.shizuku) localStorage.shizuku = {json.dumps(json.dumps(kept))}"

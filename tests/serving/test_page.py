@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,9 @@ CONTEXT = 600
 HELLO = "The cat sat on the mat."
 
 
-@cache
 def speaker() -> LanguageModel:
-    """A random model, one of those whose first words can be read."""
+    """A random model, one of those whose first words can be read; a new one each time, since two engines on
+    one runtime would write into each other's cache."""
     model = tiny_model(tokenizer().vocab_size, context=CONTEXT, seed=6, gain=3.0)
     return LanguageModel(model, tokenizer())
 
@@ -300,6 +299,11 @@ def test_tokens_are_shaded_and_reached_from_the_keyboard(tab: Any) -> None:
       const nodes = [...document.querySelectorAll(".strip .t")]
       return nodes.map((node, at) => [node.className.match(/p([0-5])/)[1], log.probability(at)])
     }""")
+    edges = tab.evaluate("""async () => {
+      const { shade } = await import("/tokens.js")
+      return [1, 0.9, 0.89, 0.6, 0.59, 0.3, 0.29, 0.1, 0.09, 0.03, 0.029, 0].map(shade)
+    }""")
+    assert edges == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
     for shade, probability in shades:
         assert int(shade) == sum(probability < least for least in (0.9, 0.6, 0.3, 0.1, 0.03))
     tokens.first.focus()

@@ -99,10 +99,13 @@ def test_nothing_is_cut_unreadable_or_without_a_name(
         look("probability")
         tab.click("#open-settings")
         look("settings")
+        # What a panel covers on a phone can neither be reached nor read aloud.
+        assert tab.evaluate("document.querySelector('.stage').inert") == phone
         tab.click("#tab-attention")
         tab.locator(".reads .t").first.wait_for()
         look("attention")
         tab.click("#panel-close")
+        assert tab.evaluate("document.activeElement.id") == "open-attention"
         if phone:
             tab.click("#side-open")
         look("conversations")

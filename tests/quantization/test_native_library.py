@@ -41,10 +41,10 @@ def test_a_library_of_other_sources_is_refused(fresh_load: None, monkeypatch: py
 def test_a_missing_library_is_said_with_the_command(
     fresh_load: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(library, "library_path", lambda: tmp_path / "libshizuku.so")
+    monkeypatch.setattr(library, "library_path", lambda: tmp_path / "libshizuku.native")
     with pytest.raises(NativeLibraryError, match=r"not built.*pip install -e \."):
         library.load()
-    (tmp_path / "libshizuku.so").write_bytes(b"no library")
+    (tmp_path / "libshizuku.native").write_bytes(b"no library")
     with pytest.raises(NativeLibraryError, match="cannot be loaded"):
         library.load()
 

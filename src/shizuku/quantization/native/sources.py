@@ -4,7 +4,6 @@ Only the standard library is used here: the build reads this file too, before an
 """
 
 import hashlib
-import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -16,8 +15,8 @@ COMMAND = "pip install -e . (in a checkout: python hatch_build.py)"
 
 def library_path() -> Path:
     """Return where the built library belongs."""
-    suffix = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
-    return HERE / f"libshizuku{suffix}"
+    # Not `.so`: pkgutil and its like would take it for a module of Python's.
+    return HERE / "libshizuku.native"
 
 
 def sources_digest() -> str:

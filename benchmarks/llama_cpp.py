@@ -25,9 +25,7 @@ def theirs(program: Path, model: Path, threads: int, prompt: int, made: int) -> 
     """One run of llama-bench: tokens/s of the prompt and of what is made."""
     command = [program, "-m", model, "-t", threads, "-p", prompt, "-n", made, "-r", 1, "-o", "json"]
     found = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
-    return {
-        "decode" if one["n_gen"] else "prefill": float(one["avg_ts"]) for one in json.loads(found.stdout)
-    }
+    return {"decode" if one["n_gen"] else "prefill": float(one["avg_ts"]) for one in json.loads(found.stdout)}
 
 
 def ours(running: NativeRuntime, prompt: int, made: int) -> dict[str, float]:
@@ -76,7 +74,9 @@ def main() -> None:
             speed = statistics.median(us[work] for _, us in rounds)
             other = statistics.median(them[work] for them, _ in rounds)
             ratio = statistics.median(us[work] / them[work] for them, us in rounds)
-            line = f"{path.name} {running.instruction_set} {work}: {speed:.0f} tokens/s, llama.cpp {other:.0f}"
+            line = (
+                f"{path.name} {running.instruction_set} {work}: {speed:.0f} tokens/s, llama.cpp {other:.0f}"
+            )
             share = f"; {read * speed / bandwidth:.0%} of the bandwidth" if work == "decode" else ""
             print(f"{line}: {ratio:.2f} times{share}", flush=True)
 

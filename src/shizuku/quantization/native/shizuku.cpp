@@ -42,6 +42,11 @@
 #define END_TARGET _Pragma("GCC pop_options")
 #endif
 
+#if defined(__aarch64__) && !defined(__clang__)
+// GCC 12 for ARM vectorises something of this path wrongly (seen under emulation); `neon` is what ARM uses.
+#pragma GCC push_options
+#pragma GCC optimize("no-tree-vectorize")
+#endif
 #define SHIZUKU_SET portable
 #define SHIZUKU_NAME "portable"
 namespace portable {
@@ -50,6 +55,9 @@ namespace portable {
 }  // namespace portable
 #undef SHIZUKU_SET
 #undef SHIZUKU_NAME
+#if defined(__aarch64__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
 
 #if defined(__x86_64__)
 

@@ -23,23 +23,6 @@ def theirs(program: Path, model: Path, threads: int, prompt: int, made: int) -> 
     command = [program, "-m", model, "-t", threads, "-p", prompt, "-n", made, "-r", 1, "-o", "json"]
     found = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
     return {"decode" if one["n_gen"] else "prefill": float(one["avg_ts"]) for one in json.loads(found.stdout)}
-<<<<<<< HEAD
-=======
-
-
-def ours(running: NativeRuntime, prompt: int, made: int) -> dict[str, float]:
-    """The same of ours, as llama-bench has it: random tokens, decoding from an empty cache."""
-    ids = np.random.default_rng(0).integers(0, running.vocab_size, max(prompt, made)).tolist()
-    blocks = list(range(running.blocks))
-    running.forward([Span(ids[:8], 0, blocks)])
-    begin = time.perf_counter()
-    running.forward([Span(ids[:prompt], 0, blocks)])
-    between = time.perf_counter()
-    for at in range(made):
-        running.forward([Span(ids[at : at + 1], at, blocks)])
-    end = time.perf_counter()
-    return {"prefill": prompt / (between - begin), "decode": made / (end - between)}
->>>>>>> native
 
 
 def main() -> None:
@@ -71,17 +54,10 @@ def main() -> None:
             here = statistics.median(us[work] for _, us in rounds)
             other = statistics.median(them[work] for them, _ in rounds)
             ratio = statistics.median(us[work] / them[work] for them, us in rounds)
-<<<<<<< HEAD
             line = f"{path.name} {running.instruction_set} {work}: {here:.0f} tokens/s, llama.cpp {other:.0f}"
             share = (
                 f"; {running.read_bytes * here / bandwidth:.0%} of the bandwidth" if work == "decode" else ""
             )
-=======
-            line = (
-                f"{path.name} {running.instruction_set} {work}: {speed:.0f} tokens/s, llama.cpp {other:.0f}"
-            )
-            share = f"; {read * speed / bandwidth:.0%} of the bandwidth" if work == "decode" else ""
->>>>>>> native
             print(f"{line}: {ratio:.2f} times{share}", flush=True)
 
 

@@ -86,8 +86,7 @@ INLINE int8x16_t four(const int8_t* p) {
   __builtin_memcpy(&x, p, 4);
   return vreinterpretq_s8_s32(vdupq_n_s32(x));
 }
-// Sums of four neighbouring products: pairs of bytes to 16 bits, pairs of those to 32. A pair is at most
-// 2 * 128 * 127, which 16 bits hold.
+// Sums of four neighbouring products: each fits into 16 bits, their pairs go to 32.
 INLINE int32x4_t four_products(int32x4_t sum, int8x16_t w, int8x16_t a) {
 #ifdef SHIZUKU_DOT
   return vdotq_s32(sum, w, a);

@@ -36,6 +36,7 @@ SCHEMES = {
     "int8": (Scheme(bits=8, symmetric=True), 8),
     "int4": (Scheme(bits=4), 8),
     "int4 symmetric": (Scheme(bits=4, symmetric=True), 8),
+    "int4, groups of 32": (Scheme(bits=4, group_size=32), 8),
     "int4, tables too": (Scheme(bits=4), 4),
     "gptq4": (Scheme(method="gptq", bits=4), 8),
     "outlier4": (Scheme(method="outlier", bits=4), 8),

@@ -18,7 +18,7 @@ from shizuku.models.decoder import Decoder, DecoderConfig, initialise
 from shizuku.progress import say
 from shizuku.scaling.planning import TIMED_FIRST, Shape, make_plan
 from shizuku.text.tokenizer import Tokenizer
-from shizuku.training.config import LoopConfig, OptimizerConfig
+from shizuku.training.config import LoopConfig
 from shizuku.training.cost import parameter_total, token_cost
 from shizuku.training.loop import train
 from shizuku.training.memory import estimate_memory
@@ -129,7 +129,7 @@ def _check_context(config: LifeConfig, tokens: dict[str, Any]) -> None:
         raise ConfigError(f"--context {config.context}: the training text allows at most {longest}")
     with torch.device("meta"):
         timed = Decoder(_decoder(TIMED_FIRST, config, tokens))
-    needed = estimate_memory(timed, OptimizerConfig(), _rows(config), config.context)
+    needed = estimate_memory(timed, LoopConfig(), _rows(config), config.context)
     if needed.total > available_memory():
         raise ConfigError(
             f"--context {config.context}: training would need {needed.explain()}; "

@@ -270,7 +270,7 @@ def check_same_run(saved: Progress, now: Progress, config: LoopConfig) -> None:
 
 
 def _completed(model: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A saved model's settings with those that came later, at their defaults; as they are if not understood."""
+    """A saved model's settings with those that came later, at their defaults; as they are where unknown."""
     try:
         completed: Mapping[str, Any] = json.loads(json.dumps(to_dict(from_dict(DecoderConfig, model))))
     except ConfigError:

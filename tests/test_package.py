@@ -31,7 +31,10 @@ def test_a_bare_install_imports_every_module() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["shizuku", "shizuku.cli", "shizuku.text.documents", "shizuku.data.packing", "shizuku.report.page"],
+    [
+        *("shizuku", "shizuku.cli", "shizuku.text.documents", "shizuku.data.packing", "shizuku.report.page"),
+        *("shizuku.checkpoints.names", "shizuku.checkpoints.packed", "shizuku.checkpoints.contents"),
+    ],
 )
 def test_torch_is_not_imported_before_a_model_is_needed(module: str) -> None:
     assert python(f"import {module}, sys; print('torch' in sys.modules)").strip() == "False"

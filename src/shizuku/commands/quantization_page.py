@@ -64,7 +64,7 @@ def _sizes(page: Page, result: dict[str, Any], curve: Sequence[tuple[int, int, f
     caption = "Rise in loss over the original."
     if curve:
         steps = ", ".join(str(bits) for bits, *_ in curve)
-        caption += f" Plain rounding of the same matrices at {steps} bits is measured on part of the text."
+        caption += f" Beside it the blocks plainly rounded to {steps} bits, on part of the text."
     page.figures(Figure(svg, caption))
 
 

@@ -314,12 +314,15 @@ def _row(name: str, report: "LayerReport") -> dict[str, object]:
 def _curve(
     config: Config, original: "Decoder", layers: "Mapping[str, LayerReport]", texts: "Texts"
 ) -> list[tuple[int, int, float]]:
-    """Bits, bytes and rise in loss of plain rounding of the same layers, on part of the held-out text."""
+    """Bits, bytes and rise in loss with the blocks plainly rounded, on part of the held-out text.
+
+    Embedding and output matrices have the scheme's own bits, so that the points differ in the blocks alone.
+    """
     import copy
 
     from shizuku.evaluation.divergence import TokenWindows, compare
     from shizuku.progress import track
-    from shizuku.quantization.surgery import weight_bytes
+    from shizuku.quantization.surgery import TABLES, weight_bytes
     from shizuku.quantization.whole import quantize_model
 
     rows = slice(0, max(1, CURVE_TOKENS // texts.heldout.ids_NT.shape[1]))
@@ -328,8 +331,8 @@ def _curve(
     group = config.chosen().group_size or 64
     points = []
     for bits in track(CURVE_BITS, "plain rounding beside it"):
-        model = copy.deepcopy(original)
-        quantize_model(model, dict.fromkeys(layers, Scheme(bits=bits, group_size=group)), [])
+        model, plain = copy.deepcopy(original), Scheme(bits=bits, group_size=group)
+        quantize_model(model, {n: one.scheme if n in TABLES else plain for n, one in layers.items()}, [])
         points.append((bits, weight_bytes(model), compare(original, model, part).loss_increase))
     return points
 

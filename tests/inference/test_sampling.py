@@ -221,3 +221,9 @@ def test_logits_that_are_not_finite_are_an_error(bad: float, temperature: float)
 def test_a_processor_that_forbids_everything_is_an_error() -> None:
     with pytest.raises(ModelError, match="processor"):
         choose(np.full(4, -np.inf, dtype=np.float32), SamplingConfig(), 0.5)
+
+
+@pytest.mark.parametrize("temperature", [1e-308, 1e-9])
+def test_a_temperature_next_to_nothing_takes_the_best(temperature: float) -> None:
+    assert SamplingConfig(temperature=temperature).greedy
+    assert not SamplingConfig(temperature=1e-5).greedy

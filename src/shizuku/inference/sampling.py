@@ -22,13 +22,16 @@ LARGEST_BIAS = 100.0
 _64_BITS = 2**64 - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 
+COLDEST = 1e-6
+"""Below this temperature only the best token has a chance that float32 can tell from none."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SamplingConfig:
     """How the next token is chosen; the defaults leave the model's distribution as it is."""
 
     temperature: float = 1.0
-    """Divides the logits; 0 always takes the best token."""
+    """Divides the logits; 0 (and what float32 cannot divide by, below 1e-6) always takes the best token."""
     top_k: int | None = None
     """Keep only the k best tokens; none: keep all."""
     top_p: float = 1.0
@@ -64,7 +67,7 @@ class SamplingConfig:
     @property
     def greedy(self) -> bool:
         """Whether the best token is always taken."""
-        return self.temperature == 0
+        return self.temperature < COLDEST
 
 
 def _check(flag: str, value: object, good: bool, expected: str) -> None:

@@ -6,8 +6,10 @@
 Exports MODEL (a name or a directory) in each type and prints a Markdown row for it: perplexity by llama.cpp
 and here, of the same file, over the same tokens; and how far the file is from the unrounded model. Windows
 are llama-perplexity's: pieces of `--context` tokens, of which the second half is scored, each piece's first
-token replaced by the start token where the vocabulary asks for one. With --tokenize, the ids of strings that
-tokenizers trip over are compared too; with --server, the rendered chat template.
+token replaced by the start token where the vocabulary asks for one. `here` computes in float32 with the
+dequantised weights; the native library and llama.cpp round what they multiply them with to eight bits.
+With --tokenize, the ids of strings that tokenizers trip over are compared too; with --server, the rendered
+chat template.
 """
 
 import argparse
@@ -27,10 +29,16 @@ import torch
 
 from shizuku.checkpoints.directory import Checkpoint, load_checkpoint, resolve
 from shizuku.checkpoints.gguf import write_gguf
+from shizuku.checkpoints.packed import open_packed
+from shizuku.inference.native import NativeRuntime
+from shizuku.inference.runtime import Span
 from shizuku.models.decoder import Decoder
 from shizuku.text.tokenizer import Tokenizer
 
-COLUMNS = ("type", "bytes", "llama.cpp", "here, same file", "difference", "here against float32")
+COLUMNS = (
+    "type", "bytes", "llama.cpp", "here, same file", "difference", "here against float32",
+    "native, 8-bit activations", "native against here",
+)  # fmt: skip
 MESSAGES = [
     {"role": "system", "content": "You answer in one word."},
     {"role": "user", "content": "  駅はどこ? <|im_end|>\n"},
@@ -70,8 +78,10 @@ def main() -> None:
             write_gguf(file, whole.model.config, whole.model.state_dict(), whole.tokenizer, kind)
             here = perplexity(load_checkpoint(file).model, pieces)
             theirs = perplexity_of_llama(given, file, plain)
+            native = native_perplexity(file, pieces, given.threads)
             figures = f"{theirs:.4f} | {here:.4f} | {theirs / here - 1:+.3%} | {here / exact - 1:+.3%}"
-            print(f"| {kind} | {file.stat().st_size:,} | {figures} |", flush=True)
+            rounded = f"{native:.4f} | {native / here - 1:+.3%}"
+            print(f"| {kind} | {file.stat().st_size:,} | {figures} | {rounded} |", flush=True)
         if given.tokenize:
             compare_ids(given.tokenize, file, whole.tokenizer, Path(folder) / "string.txt")
         if given.server:
@@ -95,6 +105,20 @@ def perplexity(model: Decoder, pieces: torch.Tensor) -> float:
     for piece in pieces.split(1):
         logp = model(piece)[0, first:-1].log_softmax(-1)
         total -= float(logp.gather(1, piece[0, first + 1 :, None]).double().sum())
+        count += len(logp)
+    return math.exp(total / count)
+
+
+def native_perplexity(file: Path, pieces: torch.Tensor, threads: int) -> float:
+    """The same by the native library, as `generate` computes."""
+    found = open_packed(file)
+    running = NativeRuntime(found.config, found.tensors, threads=threads)
+    running.reserve(-(-pieces.shape[1] // running.block_tokens))
+    first, total, count = pieces.shape[1] // 2, 0.0, 0
+    for piece in pieces:
+        logits = torch.from_numpy(running.forward([Span(piece.tolist(), 0, range(running.blocks), "all")]))
+        logp = logits[first:-1].log_softmax(-1)
+        total -= float(logp.gather(1, piece[first + 1 :, None]).double().sum())
         count += len(logp)
     return math.exp(total / count)
 

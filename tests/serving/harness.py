@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -123,14 +124,17 @@ def write_tasks(folder: Path) -> None:
 
 def evaluate(model: Any, folder: Path, **settings: Any) -> dict[str, Any]:
     """Scores of the tasks, and what was said to each of their requests."""
-    found = simple_evaluate(
-        model=model,
-        tasks=list(TASKS),
-        task_manager=TaskManager(include_path=str(folder), include_defaults=False),
-        log_samples=True,
-        bootstrap_iters=0,
-        **settings,
-    )
+    # In a thread, because its client wants to run an event loop, and a browser's may run in this one.
+    with ThreadPoolExecutor(1) as thread:
+        found = thread.submit(
+            simple_evaluate,
+            model=model,
+            tasks=list(TASKS),
+            task_manager=TaskManager(include_path=str(folder), include_defaults=False),
+            log_samples=True,
+            bootstrap_iters=0,
+            **settings,
+        ).result()
     answers = {
         name: [sample["resps"] for sample in sorted(samples, key=lambda sample: sample["doc_id"])]
         for name, samples in found["samples"].items()

@@ -73,7 +73,11 @@ def tried(model: Decoder, scheme: Scheme, tables: int, texts: Texts) -> Tried:
 
 def blocks_error(layers: dict[str, LayerReport]) -> list[float]:
     """The output errors of the blocks' layers."""
-    return [one.output_error or math.nan for name, one in layers.items() if name not in TABLES]
+    return [
+        math.nan if one.output_error is None else one.output_error
+        for name, one in layers.items()
+        if name not in TABLES
+    ]
 
 
 def table(model: Decoder, texts: Texts, names: list[str]) -> dict[str, Tried]:

@@ -41,7 +41,7 @@ def test_the_divergence_is_the_one_by_hand() -> None:
     found = compare(one, other, windows)
     wanted, before = windows.targets_NT, windows.targets_NT.roll(-1, dims=1)
     logp, logq = (
-        m(windows.ids_NT, segments_BT=windows.segments_NT).log_softmax(-1).double()[before]
+        m(windows.ids_NT, segments_BT=windows.segments_NT).detach().log_softmax(-1).double()[before]
         for m in (one, other)
     )
     targets = windows.ids_NT[wanted]

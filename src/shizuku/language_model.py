@@ -23,9 +23,10 @@ from shizuku.inference.scoring import Score, score_sequences, whole_logits
 from shizuku.inference.settings import DEFAULT_NEW_TOKENS, GenerationSettings, settings_from
 from shizuku.inference.validation import check_prompt, one_sequence
 from shizuku.progress import warn_once
-from shizuku.text.conversation import Message, fit_conversation
+from shizuku.text.conversation import Message
 from shizuku.text.reading import TextReader
 from shizuku.text.tokenizer import Tokenizer
+from shizuku.text.window import fit_conversation
 
 if TYPE_CHECKING:
     from shizuku.models.decoder import Decoder

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from shizuku.inference.generation import Generation
-from shizuku.text.conversation import Message, Usage, take_tool_calls
+from shizuku.text.conversation import Message, Usage
 from shizuku.text.reading import TextReader
+from shizuku.text.tool_calls.reader import take_tool_calls
 
 
 class Pieces(Iterator[str]):

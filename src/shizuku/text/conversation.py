@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shizuku.text.tool_calls.calls import ToolCall
-from shizuku.text.tool_calls.reader import take_tool_calls as take_tool_calls
-from shizuku.text.window import fit_conversation as fit_conversation
 
 
 @dataclass(frozen=True, slots=True)

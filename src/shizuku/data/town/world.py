@@ -145,7 +145,7 @@ def _people(pick: Choices) -> dict[str, Person]:
     people: dict[str, Person] = {}
     for index, family in enumerate(families):
         held_out = index >= HOUSEHOLDS - HELD_OUT_HOUSEHOLDS
-        sketches = _household(pick, names, held_out=held_out)
+        sketches = _household(pick, names, HOUSEHOLDS - 1 - index, held_out=held_out)
         for sketch in sketches:
             _give_work(pick, sketch, [] if held_out else shops_to_give)
         street = pick.of(stock.STREETS)
@@ -161,8 +161,11 @@ def _people(pick: Choices) -> dict[str, Person]:
     return people
 
 
-def _household(pick: Choices, names: dict[str, list[str]], *, held_out: bool) -> list[_Sketch]:
-    """A couple with or without children, or one person alone; a held-out one is a couple without children."""
+def _household(pick: Choices, names: dict[str, list[str]], later: int, *, held_out: bool) -> list[_Sketch]:
+    """A couple with or without children, or one person alone; a held-out one is a couple without children.
+
+    For the `later` households a name for each grown-up is left.
+    """
 
     def newcomer(gender: str, low: int, high: int) -> _Sketch:
         return _Sketch(names[gender].pop(), gender, -365 * pick.between(low, high) - pick.below(365))
@@ -177,7 +180,7 @@ def _household(pick: Choices, names: dict[str, list[str]], *, held_out: bool) ->
     if -wife.born < 365 * 48 and not held_out:
         for _ in range(pick.weighted((1, 2, 3), (4, 4, 2))):
             gender = "f" if pick.chance(0.5) else "m"
-            if names[gender]:
+            if len(names[gender]) > later:
                 children.append(newcomer(gender, 6, 12))
     for child in children:
         child.parents = (wife.id, husband.id)

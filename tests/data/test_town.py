@@ -18,7 +18,7 @@ from shizuku.data.town.plans.questions import town_questions
 from shizuku.data.town.randomness import Choices
 from shizuku.data.town.records import standing_records
 from shizuku.data.town.variety import frequent_spans
-from shizuku.data.town.world import HOUSEHOLDS, build_town
+from shizuku.data.town.world import HOUSEHOLDS
 from shizuku.data.town.write import days_for
 from shizuku.errors import DocumentError
 

@@ -71,3 +71,8 @@ def test_what_cannot_be_measured(
 
 def test_medians() -> None:
     assert median([Speed(1.0, 9.0), Speed(3.0, 7.0), Speed(2.0, 8.0)]) == Speed(2.0, 8.0)
+
+
+def test_a_short_context_shortens_what_is_measured(model: Path) -> None:
+    found = figures(str(model), "--rounds", "1")
+    assert {"pp32", "tg32"} <= set(found)

@@ -13,18 +13,19 @@ class Config(ModelFlags):
     random tokens, each round from an empty cache.
     """
 
-    prompt_tokens: int = 512
-    """Tokens of the prompt that is read in one piece."""
-    new_tokens: int = 128
-    """Tokens that are made one by one."""
+    prompt_tokens: int | None = None
+    """Tokens of the prompt that is read in one piece; none: 512, or the context length if that is less."""
+    new_tokens: int | None = None
+    """Tokens that are made one by one; none: 128, or the context length if that is less."""
     rounds: int = 5
     """Rounds to take the medians of."""
 
     def __post_init__(self) -> None:
         """Check the numbers; whether they fit the context is known once the model is."""
         for flag in ("prompt_tokens", "new_tokens", "rounds"):
-            if getattr(self, flag) < 1:
-                raise ConfigError(f"--{flag.replace('_', '-')} {getattr(self, flag)}: expected 1 or more")
+            given = getattr(self, flag)
+            if given is not None and given < 1:
+                raise ConfigError(f"--{flag.replace('_', '-')} {given}: expected 1 or more")
 
 
 def run(config: Config) -> dict[str, object]:
@@ -38,13 +39,10 @@ def run(config: Config) -> dict[str, object]:
     process = psutil.Process(os.getpid())
     before = process.memory_info().rss
     runtime = config.load().runtime
-    rounds = list(
-        track(
-            measure(runtime, prompt=config.prompt_tokens, made=config.new_tokens, rounds=config.rounds),
-            "measuring",
-            config.rounds,
-        )
-    )
+    prompt = min(512, runtime.context) if config.prompt_tokens is None else config.prompt_tokens
+    made = min(128, runtime.context) if config.new_tokens is None else config.new_tokens
+    speeds = measure(runtime, prompt=prompt, made=made, rounds=config.rounds)
+    rounds = list(track(speeds, "measuring", config.rounds))
     found = median(rounds)
     taken = process.memory_info().rss - before
     return {
@@ -52,8 +50,8 @@ def run(config: Config) -> dict[str, object]:
         "runtime": type(runtime).__name__,
         "instruction_set": getattr(runtime, "instruction_set", None),
         "threads": getattr(runtime, "threads", None),
-        f"pp{config.prompt_tokens}": round(found.prefill, 2),
-        f"tg{config.new_tokens}": round(found.decode, 2),
+        f"pp{prompt}": round(found.prefill, 2),
+        f"tg{made}": round(found.decode, 2),
         **_bandwidth(runtime, found.decode),
         "weight_bytes": getattr(runtime, "weight_bytes", None),
         "cache_bytes": runtime.blocks * runtime.block_bytes,

@@ -38,6 +38,14 @@ FAULTS = {
 }
 
 
+EVENT = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {"data": {"type": "string", "description": "A chunk as JSON, or [DONE]."}},
+}
+"""One event of a stream, which is what a stream's schema describes."""
+
+
 def document(models: Sequence[str]) -> dict[str, Any]:
     """The whole document, OpenAPI 3.1, of a server with these models."""
     forms: dict[type[BaseModel], str] = {answers.Fault: "serialization"}
@@ -58,7 +66,7 @@ def document(models: Sequence[str]) -> dict[str, Any]:
     for path, text, body, answer in POSTS:
         content = _json(refs[answer])
         if issubclass(body, schemas.GenerationBody):
-            content |= {"text/event-stream": {"schema": {"type": "string"}}}
+            content |= {"text/event-stream": {"schema": EVENT}}
         operation = _operation(path, text, {"200": _response("Done.", content), **faults})
         operation["requestBody"] = {"required": True, "content": _json(refs[body])}
         paths[path] = {"post": operation}

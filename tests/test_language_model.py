@@ -1,6 +1,7 @@
 """The face: text in, text out, with whole small models; and the real one where it is here."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -462,3 +463,20 @@ def test_a_request_of_the_servers_is_what_generate_asks_for() -> None:
     assert all(len(step.top) == 2 for step in steps)
     with pytest.raises(ConfigError, match="unknown setting max_tokens"):
         lm.request(ids, max_tokens=3)
+
+
+def test_a_text_follows_a_schema_or_a_regular_expression() -> None:
+    lm = tiny_lm()
+    schema = {
+        "type": "object",
+        "properties": {"on": {"type": "boolean"}},
+        "required": ["on"],
+        "additionalProperties": False,
+    }
+    for text in lm.generate(["The cat", "A dog"], schema=schema, max_new_tokens=24, temperature=1.0):
+        assert set(json.loads(text)) == {"on"}
+    assert re.fullmatch("(yes|no)", lm.generate("The cat", regex="(yes|no)", max_new_tokens=24))
+    with pytest.raises(ConfigError, match="both given"):
+        lm.generate("The cat", schema=schema, regex="a")
+    with pytest.raises(ConfigError, match="stop"):
+        lm.generate("The cat", regex="a", stop="b")

@@ -171,15 +171,18 @@ class LanguageModel:
         *,
         batch_size: int = 8,
         processors: Sequence[Processor] = (),
+        schema: Mapping[str, Any] | str | None = None,
+        regex: str | None = None,
         **settings: Any,
     ) -> Any:
         """Continue a prompt (-> str) or each of a list of prompts (-> list of str, in their order).
 
         `settings` are those of `GenerationSettings`: max_new_tokens, temperature, top_k, top_p, min_p,
         repetition_penalty, seed, stop. What is left out comes from the checkpoint's generation_config.json;
-        without one decoding is greedy, as in `transformers`. A text does not depend on the other prompts
-        or on `batch_size`: draws are seeded by `seed` and the prompt's place in the list. Raises
-        ConfigError for unknown or impossible settings, ModelError for a prompt that is empty or doesn't fit
+        without one decoding is greedy, as in `transformers`. With a JSON `schema` or a `regex` each text
+        follows it (extra `grammar`) unless the limit of tokens cuts it off. A text does not depend on the
+        other prompts or on `batch_size`: draws are seeded by `seed` and the prompt's place in the list.
+        Raises ConfigError for unknown or impossible settings, ModelError for a prompt that is empty or doesn't fit
         the window.
         """
         asked = self.settings(**settings)
@@ -189,7 +192,8 @@ class LanguageModel:
         ids = [self.prompt_ids(text) for text in prompts]
         readers = [TextReader(self.tokenizer, asked.stop) for _ in prompts]
         requests = [
-            self._request(prompt_ids, asked, processors, index) for index, prompt_ids in enumerate(ids)
+            self._request(ids_T, asked, (*processors, *self._following(schema, regex, asked)), index)
+            for index, ids_T in enumerate(ids)
         ]
         steps = Generation(self.engine, requests, at_once=batch_size)
         for step in steps:
@@ -359,6 +363,16 @@ class LanguageModel:
             prompt_logprobs=prompt_logprobs,
             client=client,
         )
+
+    def _following(
+        self, schema: Mapping[str, Any] | str | None, regex: str | None, asked: GenerationSettings
+    ) -> list[Processor]:
+        if schema is None and regex is None:
+            return []
+        from shizuku.inference.grammar import constraint
+
+        grammar = constraint(self.tokenizer, schema=schema, regex=regex, stop=asked.stop)
+        return [] if grammar is None else [grammar.processor()]
 
     def _request(
         self,

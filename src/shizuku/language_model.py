@@ -182,8 +182,8 @@ class LanguageModel:
         without one decoding is greedy, as in `transformers`. With a JSON `schema` or a `regex` each text
         follows it (extra `grammar`) unless the limit of tokens cuts it off. A text does not depend on the
         other prompts or on `batch_size`: draws are seeded by `seed` and the prompt's place in the list.
-        Raises ConfigError for unknown or impossible settings, ModelError for a prompt that is empty or doesn't fit
-        the window.
+        Raises ConfigError for unknown or impossible settings, ModelError for a prompt that is empty or
+        doesn't fit the window.
         """
         asked = self.settings(**settings)
         prompts: list[Any] = list(prompt) if isinstance(prompt, list | tuple) else [prompt]

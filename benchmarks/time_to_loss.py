@@ -117,19 +117,19 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
     }
 
 
-def whole_loss(model, ids_N) -> float:  # type: ignore[no-untyped-def]
-    """Mean cross entropy over rows of CONTEXT characters that lie side by side."""
+def whole_loss(model, ids_N, context: int = CONTEXT) -> float:  # type: ignore[no-untyped-def]
+    """Mean cross entropy over rows of `context` characters that lie side by side."""
     import torch
     import torch.nn.functional as F
 
-    rows = (len(ids_N) - 1) // CONTEXT
-    inputs = ids_N[: rows * CONTEXT].view(rows, CONTEXT)
-    targets = ids_N[1 : rows * CONTEXT + 1].view(rows, CONTEXT)
+    rows = (len(ids_N) - 1) // context
+    inputs = ids_N[: rows * context].view(rows, context)
+    targets = ids_N[1 : rows * context + 1].view(rows, context)
     total = 0.0
     with torch.no_grad():
         for x, y in zip(inputs.split(256), targets.split(256), strict=True):
             total += F.cross_entropy(model(x).flatten(0, 1).float(), y.flatten(), reduction="sum").item()
-    return total / (rows * CONTEXT)
+    return total / (rows * context)
 
 
 def baseline(arguments: argparse.Namespace) -> dict[str, float]:

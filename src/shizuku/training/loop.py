@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from shizuku.checkpoints.directory import check_state, load_model, save_checkpoint
+from shizuku.checkpoints.directory import check_state
+from shizuku.checkpoints.trained import restore_trained, save_trained
 from shizuku.config import to_dict
 from shizuku.data.packing import Batch
 from shizuku.models.decoder import Decoder
@@ -311,7 +312,7 @@ class _Training:
             run["training"] = {
                 **self.progress.config, "terms": self.progress.task["terms"], "processes": self.world,
             }  # fmt: skip
-            save_checkpoint(
+            save_trained(
                 place, model=self.model, weights=weights, tokenizer=self.tokenizer, run=run, extra=extra,
                 dtype=DTYPES[self.config.save_dtype],
             )  # fmt: skip
@@ -389,7 +390,7 @@ class _Training:
         self.progress.steps = asked or saved.progress.steps
         check_same_run(saved.progress, self.progress, self.config)
         if self.rank == 0:
-            self.model.load_state_dict(load_model(self.out).state_dict())
+            restore_trained(self.out, self.model)
         return saved
 
     def _take_up(self, saved: Saved) -> None:

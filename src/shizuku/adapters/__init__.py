@@ -1,0 +1,1 @@
+"""Low-rank adapters: reversible surgery on a model's linear layers."""

@@ -1,0 +1,34 @@
+"""Whatever the loop trains, to disk and back: a decoder, an adapter on one, a decoder with a head."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from shizuku.checkpoints.directory import load_model, save_checkpoint
+from shizuku.models.decoder import Decoder
+from shizuku.text.tokenizer import Tokenizer
+
+
+def save_trained(
+    directory: str | Path,
+    *,
+    model: nn.Module,
+    weights: Mapping[str, Tensor] | None = None,
+    tokenizer: Tokenizer | None = None,
+    run: Mapping[str, Any] | None = None,
+    extra: Callable[[Path], None] | None = None,
+    dtype: torch.dtype | None = None,
+) -> Path:
+    """Write a checkpoint of the kind that `model` is; arguments and errors as of `save_checkpoint`."""
+    assert isinstance(model, Decoder), "other kinds are not known yet"
+    return save_checkpoint(
+        directory, model=model, weights=weights, tokenizer=tokenizer, run=run, extra=extra, dtype=dtype
+    )
+
+
+def restore_trained(directory: str | Path, model: nn.Module) -> None:
+    """Give `model` the weights that `save_trained` wrote of one of its kind; raises as `load_model`."""
+    model.load_state_dict(load_model(directory).state_dict())

@@ -1,0 +1,60 @@
+"""A head on a decoder: it reads the final stream of a token and gives numbers (a reward, a value, classes).
+
+Legend: `B` rows, `T` tokens, `D` width, `O` outputs.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from shizuku.models.decoder import Decoder, DecoderConfig
+from shizuku.models.layers.products import Linear
+
+
+class HeadedDecoder(nn.Module):
+    """A decoder with a linear head in the place of its output matrix.
+
+    A reward model has one output, a value model too, a classifier one for each label. What is read is the
+    stream behind the final norm; which token of a row speaks for the row is the caller's business.
+    """
+
+    def __init__(self, decoder: Decoder, outputs: int, *, labels: tuple[str, ...] = ()) -> None:
+        """Put a head that gives zeros on `decoder`, which is used as it is, not copied."""
+        super().__init__()
+        assert not labels or len(labels) == outputs, "a label for each output, or none"
+        self.decoder, self.labels = decoder, labels
+        self.head = Linear(decoder.config.width, outputs, bias=False)
+        nn.init.zeros_(self.head.weight)
+
+    @property
+    def config(self) -> DecoderConfig:
+        """The decoder's."""
+        return self.decoder.config
+
+    @property
+    def blocks(self) -> Any:
+        """The decoder's."""
+        return self.decoder.blocks
+
+    @property
+    def unembedding_weight_VD(self) -> Tensor:
+        """The decoder's."""
+        return self.decoder.unembedding_weight_VD
+
+    def forward(
+        self, ids_BT: Int[Tensor, "B T"], *,
+        segments_BT: Int[Tensor, "#B T"] | None = None,
+        positions_BT: Int[Tensor, "#B T"] | None = None,
+    ) -> Float[Tensor, "B T O"]:  # fmt: skip
+        """The head's outputs behind every token; padding is said by segments, as for the decoder."""
+        x_BTD = self.decoder.hidden(ids_BT, segments_BT=segments_BT, positions_BT=positions_BT)
+        outputs: Tensor = self.head(x_BTD)
+        return outputs
+
+
+def at_ends(outputs_BTO: Float[Tensor, "B T O"], lengths_B: Int[Tensor, " B"]) -> Float[Tensor, "B O"]:
+    """What stands behind the last token of each row, given the rows' lengths."""
+    rows_B = torch.arange(len(lengths_B), device=lengths_B.device)
+    return outputs_BTO[rows_B, lengths_B - 1]

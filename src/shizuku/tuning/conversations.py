@@ -1,9 +1,9 @@
 """Conversations out of files: chat JSON lines, ShareGPT, columns of questions and answers, found out by
 themselves.
 
-What a record is, its keys say: `messages` (OpenAI), `conversations` with from and value (ShareGPT), or columns
-such as instruction, input and output (Alpaca). Files are JSON lines or one JSON array, plain, .gz or .zst, or
-Parquet.
+What a record is, its keys say: `messages` (OpenAI), `conversations` with from and value (ShareGPT), or
+columns such as instruction, input and output (Alpaca). Files are JSON lines or one JSON array, plain, .gz or
+.zst, or Parquet.
 """
 
 import json
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +210,7 @@ def _kind(
         if key in record:
             shared = _is_shared(record[key])
             name = "ShareGPT, from and value" if shared else f"chat, {key} with role and content"
-            return name, lambda found: _listed(found, key, shared)
+            return name, partial(_listed, key=key, shared=shared)
     if isinstance(record.get("prompt"), list) and "completion" in record:
         return "chat, prompt and completion as messages", _prompt_and_completion
     for question, more, answer in COLUMNS:
@@ -218,7 +219,7 @@ def _kind(
             kind = " (Alpaca)" if question == "instruction" else ""
             return (
                 f"columns {', '.join(names[:-1])} and {names[-1]}{kind}",
-                lambda found: _columns(found, question, more, answer),
+                partial(_columns, question=question, more=more, answer=answer),
             )
     return None
 

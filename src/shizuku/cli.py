@@ -39,6 +39,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "data town": "write the simulated town: text in two languages, and every fact behind it",
         "tokenizer train": "train a tokenizer on text",
         "train": "train a model on text",
+        "tune": "tune a model on conversations, so that it answers and stops",
     },
     "Measure": {
         "eval": "perplexity and bits per byte over a whole text",

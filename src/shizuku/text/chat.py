@@ -23,6 +23,8 @@ CHATML = (
 )
 """The template of tokenizers trained here: ChatML, one turn after another."""
 
+MARKS = ("generation_begins", "generation_ends")
+"""Variables that a caller gives to find what the template's `{% generation %}` blocks hold."""
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 
 Clock = Callable[[], datetime]
@@ -143,11 +145,15 @@ def _raise(message: str) -> None:
 
 
 class _Generation(Extension):
-    """`{% generation %}` marks what the assistant wrote, for training; it prints its content."""
+    """`{% generation %}` marks what the assistant wrote, for training; it prints its content.
+
+    Before and behind it stand the variables MARKS, which print nothing unless they are given.
+    """
 
     tags = {"generation"}  # noqa: RUF012
 
     def parse(self, parser: Parser) -> list[nodes.Node]:
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return [nodes.Scope(body).set_lineno(line)]
+        marks = (nodes.Output([nodes.Name(name, "load")]).set_lineno(line) for name in MARKS)
+        return [next(marks), nodes.Scope(body).set_lineno(line), next(marks)]

@@ -159,7 +159,7 @@ def _read_file(path: Path, field: str, problems: Problems) -> Iterator[Document]
 
 def _read_text(path: Path, problems: Problems) -> Iterator[Document]:
     with path.open("rb") as file:
-        _refuse_binary(file.read(BYTES_TO_JUDGE), path)
+        refuse_binary(file.read(BYTES_TO_JUDGE), path)
         file.seek(0)
         data = file.read()
     try:
@@ -173,8 +173,11 @@ def _read_text(path: Path, problems: Problems) -> Iterator[Document]:
     yield Document(document_id(str(path), 0), text.replace("\r\n", "\n"), str(path))
 
 
-def _refuse_binary(head: bytes, path: Path) -> None:
-    """NUL bytes, or a tenth of control characters, are no text in any encoding that we read."""
+def refuse_binary(head: bytes, path: Path) -> None:
+    """DocumentError where a file's first bytes are no text in any encoding that we read.
+
+    NUL bytes, or a tenth of control characters, are none.
+    """
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise DocumentError(f"{path} is UTF-16; expected UTF-8. Convert it: iconv -f UTF-16 -t UTF-8.")
     controls = sum(byte < 9 or 13 < byte < 27 for byte in head)
@@ -188,7 +191,7 @@ def _read_lines(path: Path, field: str, problems: Problems) -> Iterator[Document
     """JSON lines. A line that breaks is skipped; if none at all is JSON, the file is junk."""
     good = 0
     fields: dict[str, None] = {}
-    with closing(_open_lines(path)) as stream:
+    with closing(open_lines(path)) as stream:
         number = 0
         for number, line in _lines(stream, path, problems):
             record = _record(line, f"{path}:{number}", problems)
@@ -209,7 +212,8 @@ def _read_lines(path: Path, field: str, problems: Problems) -> Iterator[Document
         raise DocumentError(f"{path} holds no JSON record in {number:,} lines. {problems.report()}")
 
 
-def _open_lines(path: Path) -> IO[bytes]:
+def open_lines(path: Path) -> IO[bytes]:
+    """The bytes of a file, unpacked where its name ends in .gz or .zst."""
     if path.name.lower().endswith(".gz"):
         return gzip.open(path, "rb")  # type: ignore[return-value]
     if path.name.lower().endswith(".zst"):

@@ -121,6 +121,10 @@ class LoopConfig:
     """Steps between lines of metrics.jsonl."""
     evaluate_every: int | None = None
     """Steps between evaluations on the validation text; it is always evaluated after the last step."""
+    keep_best: bool = False
+    """Leave the checkpoint with the lowest validation loss, in place of the last step's."""
+    patience: int | None = None
+    """Stop after so many evaluations without a lower validation loss; keep_best comes with it."""
     save_every: int | None = None
     """Steps between checkpoints; one is always written at the end and on Ctrl-C."""
     save_minutes: float | None = 10.0
@@ -154,6 +158,7 @@ class LoopConfig:
 
     def __post_init__(self) -> None:
         _at_least(self, "loop.", steps=1, accumulate=1, log_every=1, evaluate_every=1, save_every=1)
+        _at_least(self, "loop.", patience=1)
         check_seed(self.seed)
         _at_least(self, "loop.", watts=0, price_per_hour=0, save_minutes=0)
         if self.clip is not None and not self.clip > 0:
@@ -166,6 +171,16 @@ class LoopConfig:
             raise ConfigError(f"--loop.max-seconds: expected more than 0, found {self.max_seconds}")
         if self.steps is not None and self.max_seconds is not None:
             raise ConfigError("--steps and --loop.max-seconds both say how long to train: give one")
+        if self.keeps_best and (self.ema is not None or self.parallel == "fsdp"):
+            raise ConfigError(
+                "--loop.keep-best and --loop.patience: not with --loop.ema (an average needs no choice "
+                "among its steps) nor with --loop.parallel fsdp"
+            )
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the run leaves its best checkpoint rather than its last."""
+        return self.keep_best or self.patience is not None
 
 
 MAY_CHANGE = frozenset(

@@ -23,6 +23,7 @@ from shizuku.progress import bar, say
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.averaging import RunningAverage
 from shizuku.training.batches import BatchSource, DeviceBatch, on_device, peek
+from shizuku.training.best import Best
 from shizuku.training.config import LoopConfig
 from shizuku.training.cost import bill, token_cost
 from shizuku.training.distribution import any_of_ranks, as_first_says, neighbours, place, wait_for_all
@@ -67,7 +68,7 @@ class TrainResult:
     loss: float
     """Mean training loss (nats a unit) over the last tenth of the logged steps."""
     validation_loss: float | None
-    """Loss on the validation batches after the last step; None without them."""
+    """Loss on the validation batches of the weights that are kept; None without them."""
     tokens_seen: int
     """Tokens that went through the model, of all sittings and processes."""
     seconds: float
@@ -80,6 +81,8 @@ class TrainResult:
     """Where the model is."""
     history: list[dict[str, Any]] = field(repr=False)
     """The records of metrics.jsonl."""
+    kept_step: int | None = None
+    """The step whose weights the checkpoint has: the last, or the best."""
 
 
 def train(
@@ -116,15 +119,17 @@ def train(
         bar("training", progress.steps, "steps") as line,
     ):
         line.update(completed=progress.step)
-        while progress.step < progress.steps:
+        while not training.best.done:
             loss = training.step()
-            last = progress.step == progress.steps
             record = training.record(loss)
+            last = training.best.done
             if record is not None and on_log is not None:
                 on_log(record)
             line.update(completed=progress.step, note=training.meter.note(loss.loss, progress))
             stopping, due = any_of_ranks(stop.asked, training.is_time_to_save(time.monotonic() - saved))
             stopping = stopping and not last
+            if last:
+                training.best.take(model)
             if last or stopping or due:
                 training.save()
                 saved = time.monotonic()
@@ -160,11 +165,13 @@ class _Training:
         self.progress = Progress(
             **json.loads(json.dumps({"config": to_dict(config), "task": task, "steps": 0}))
         )
+        self.best = Best(config, out, self.progress)
 
     def start(self) -> Progress:
         """Begin the run, or take up the one in `out`; returns its progress."""
         config, progress = self.config, self.progress
         resuming = config.resume and has_state(self.out)
+        self.best.check(validation=self.validation is not None)
         check_place(self.out, resume=config.resume)
         if config.check_memory:
             self._check_memory()
@@ -267,6 +274,7 @@ class _Training:
             with self._averaged():
                 means = evaluate(self.model, self.objective, self.validation, self.device)
             record["validation_loss"] = means["loss"]
+            self.best.judge(means["loss"], lambda place: self._write(place, None))
         self.history.append(record)
         if self.rank == 0:
             self.metrics.add(record)
@@ -291,11 +299,14 @@ class _Training:
         with self._averaged():
             if self.average is not None:
                 tensors |= self.average.raw()
-            if self.config.save_dtype != "float32":
-                tensors |= weights_as(EXACT, self.model.state_dict())
+            exact = self.best.last_weights(self.model)
+            if exact is not None:
+                tensors |= weights_as(EXACT, exact)
             self._write(
                 self.out, lambda made: write_state(made, self.progress, self.source.state_dict(), tensors)
             )
+        if self.rank == 0:
+            self.best.forget()
 
     def keep(self) -> None:
         """Keep a checkpoint of this step, for looking at later."""
@@ -334,6 +345,7 @@ class _Training:
         if self.history:
             figures["loss"] = self._loss()
             figures["validation_loss"] = self._validation_loss()
+            figures |= self.best.figures()
         return {**figures, "cost": cost.to_dict()}
 
     def _loss(self) -> float:
@@ -341,6 +353,8 @@ class _Training:
         return sum(record["loss"] for record in tail) / len(tail)
 
     def _validation_loss(self) -> float | None:
+        if self.progress.best:
+            return float(self.progress.best["loss"])
         losses = [record["validation_loss"] for record in self.history if "validation_loss" in record]
         return losses[-1] if losses else None
 
@@ -349,6 +363,8 @@ class _Training:
         self.metrics.close()
         if self.average is not None:
             self.average.leave_in_place()
+        if self.best.elsewhere:
+            restore_trained(self.out, self.model)
         progress = self.progress
         return TrainResult(
             loss=self._loss(),
@@ -359,6 +375,7 @@ class _Training:
             flops=progress.flops,
             checkpoint=self.out,
             history=self.history,
+            kept_step=progress.best.get("step", progress.step),
         )
 
     def _check_memory(self) -> None:
@@ -391,6 +408,10 @@ class _Training:
         check_same_run(saved.progress, self.progress, self.config)
         if self.rank == 0:
             restore_trained(self.out, self.model)
+            self.progress.best, self.progress.step = saved.progress.best, saved.progress.step
+            if self.best.elsewhere and not self.best.done and not self.best.place.is_dir():
+                # A finished run that goes on: its own place held the best weights, and soon will not.
+                save_trained(self.best.place, model=self.model)
         return saved
 
     def _take_up(self, saved: Saved) -> None:
@@ -402,7 +423,7 @@ class _Training:
             tensors = self.average.take_up(tensors)
         self.optimizers.load_tensors(tensors)
         self.source.load_state_dict(saved.source)
-        for name in ("step", "tokens", "seconds", "flops", "scaler"):
+        for name in ("step", "tokens", "seconds", "flops", "scaler", "best"):
             setattr(self.progress, name, getattr(saved.progress, name))
         saved.restore_random()
         if self.rank == 0:

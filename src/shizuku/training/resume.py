@@ -53,6 +53,8 @@ class Progress:
     """Operations of the matrix products so far, over all processes."""
     scaler: dict[str, Any] = field(default_factory=dict)
     """State of the LossScaler; empty where there is none."""
+    best: dict[str, Any] = field(default_factory=dict)
+    """The lowest validation loss, its step, and the evaluations since; empty where none is kept."""
 
 
 def write_state(

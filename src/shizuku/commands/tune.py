@@ -1,0 +1,34 @@
+"""`shizuku tune`: a model that answers, from one that continues."""
+
+from shizuku.tuning.config import TuneConfig as Config
+
+__all__ = ["Config", "run", "show"]
+
+
+def run(config: Config) -> dict[str, object]:
+    """Tune, or with `dry_run` say what that would take; the keys of the contract and a few more."""
+    from shizuku.progress import say
+    from shizuku.training.resume import has_state
+    from shizuku.tuning.tune import plan, tune
+
+    if config.dry_run:
+        return plan(config)
+    try:
+        return tune(config).to_json()
+    except (KeyboardInterrupt, SystemExit):
+        if has_state(config.out):
+            say(f"go on with: shizuku tune {config.model} --config {config.out / 'run.json'} --resume")
+        raise
+
+
+def show(result: dict[str, object]) -> None:
+    """The plan of a dry run, or what the tuning came to and what to do next."""
+    names = [name for name in result if name != "checkpoint"]
+    for name in names:
+        value = result[name]
+        text = (
+            f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else value
+        )
+        print(f"{name.replace('_', ' '):<28} {text}")
+    if "checkpoint" in result:
+        print(f"\n{result['checkpoint']}: talk to it with: shizuku chat {result['checkpoint']}")

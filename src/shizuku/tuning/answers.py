@@ -1,0 +1,60 @@
+"""What a model answers to held-out prompts, and whether it stops by itself."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from shizuku.language_model import LanguageModel
+from shizuku.models.decoder import Decoder
+from shizuku.text.tokenizer import Tokenizer
+from shizuku.tuning.examples import Conversation
+
+AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer of a model."""
+
+    text: str
+    """What it wrote."""
+    stopped: bool
+    """Whether it ended by itself, before the limit of tokens."""
+
+
+def prompt_of(conversation: Conversation) -> list[Mapping[str, Any]]:
+    """The turns before the last answer."""
+    turns = list(conversation.messages)
+    last = max(number for number, turn in enumerate(turns) if turn["role"] == "assistant")
+    return turns[:last]
+
+
+def reference_of(conversation: Conversation) -> str:
+    """The last answer, as the data has it."""
+    return str([turn for turn in conversation.messages if turn["role"] == "assistant"][-1]["content"])
+
+
+def answers_of(
+    model: Decoder, tokenizer: Tokenizer, conversations: Sequence[Conversation], *, max_new_tokens: int
+) -> list[Answer]:
+    """The model's most probable answer to each conversation's last prompt, many at once.
+
+    The model is left in the mode, training or evaluation, that it was in.
+    """
+    training = model.training
+    model.eval()
+    try:
+        lm = LanguageModel(model, tokenizer)
+
+        def answer(conversation: Conversation) -> Answer:
+            message = lm.respond(
+                prompt_of(conversation), list(conversation.tools) or None,
+                max_new_tokens=max_new_tokens, temperature=0.0,
+            )  # fmt: skip
+            return Answer(message.content, message.finish == "stop")
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(answer, conversations))
+    finally:
+        model.train(training)

@@ -1,0 +1,316 @@
+"""Tuning put together: conversations, template, rows, objective and the one loop, for `shizuku tune`."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shizuku.checkpoints.digests import file_digest
+from shizuku.checkpoints.directory import load_checkpoint, run_record
+from shizuku.checkpoints.names import resolve
+from shizuku.config import to_dict
+from shizuku.errors import CheckpointError, ConfigError, MissingExtraError
+from shizuku.models.decoder import Decoder
+from shizuku.progress import say
+from shizuku.text.problems import Problems
+from shizuku.text.tokenizer import Tokenizer
+from shizuku.training.batches import on_device, peek
+from shizuku.training.loop import TrainResult, train
+from shizuku.training.objectives import NextToken
+from shizuku.training.resume import check_place
+from shizuku.training.speed import seconds_per_step
+from shizuku.tuning.answers import Answer, answers_of, prompt_of, reference_of
+from shizuku.tuning.config import TuneConfig
+from shizuku.tuning.conversations import Conversations, read_conversations
+from shizuku.tuning.dataset import (
+    Encoded,
+    encode_conversations,
+    fitted,
+    fitting_context,
+    split_conversations,
+)
+from shizuku.tuning.examples import Conversation
+from shizuku.tuning.rows import ExampleRows, HeldoutRows
+from shizuku.tuning.templates import with_template
+
+BEFORE, REPORT = "before.json", "report.html"
+EVALUATIONS = 10
+"""Evaluations of a run that does not say how often."""
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A model and conversations that are ready for tuning."""
+
+    model: Decoder
+    tokenizer: Tokenizer
+    base: Path
+    train: Encoded
+    heldout: Encoded
+    context: int
+    data: dict[str, Any]
+    """What the run record says of the data."""
+    skipped: str
+    """What was skipped, a line a reason."""
+
+
+@dataclass(slots=True)
+class TuneResult:
+    """What tuning came to."""
+
+    training: TrainResult
+    """What the loop says."""
+    examples: int
+    """Examples learned from, held-out ones not counted."""
+    heldout: int
+    """Held-out examples."""
+    tokens: int
+    """Tokens that went through the model, padding not counted."""
+    learned_tokens: int
+    """Tokens that the loss counted."""
+    padding: float
+    """Share of the rows' room that was padding."""
+    dropped: int
+    """Examples left out because they were too long."""
+    cut: int
+    """Examples cut because they were too long."""
+    prompts: list[Conversation] = field(default_factory=list)
+    """Held-out conversations that were answered."""
+    before: list[Answer] = field(default_factory=list)
+    """The answers of the base."""
+    after: list[Answer] = field(default_factory=list)
+    """The answers of the tuned model."""
+    model: Decoder | None = field(default=None, repr=False)
+    """The tuned model."""
+    tokenizer: Tokenizer | None = field(default=None, repr=False)
+    """Its tokenizer, with the template it was tuned on."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys of the contract and a few more."""
+        seconds = max(self.training.seconds, 1e-9)
+        return {
+            "checkpoint": str(self.training.checkpoint),
+            "examples": self.examples,
+            "seconds": self.training.seconds,
+            "tokens_per_second": self.tokens / seconds,
+            "learned_tokens_per_second": self.learned_tokens / seconds,
+            "loss": self.training.loss,
+            "validation_loss": self.training.validation_loss,
+            "kept_step": self.training.kept_step,
+            "tokens": self.tokens,
+            "learned_tokens": self.learned_tokens,
+            "padding": self.padding,
+            "heldout": self.heldout,
+            "dropped": self.dropped,
+            "cut": self.cut,
+            "stops_before": stop_rate(self.before),
+            "stops_after": stop_rate(self.after),
+        }
+
+
+def stop_rate(answers: Sequence[Answer]) -> float | None:
+    """Share of the answers that ended by themselves; None of none."""
+    return sum(answer.stopped for answer in answers) / len(answers) if answers else None
+
+
+def tune(config: TuneConfig) -> TuneResult:
+    """Tune as the config says and leave the checkpoint and report.html in `config.out`.
+
+    Raises what reading, rendering and `train` raise; Ctrl-C leaves a run that --resume goes on with.
+    """
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    check_place(config.out, resume=config.loop.resume)
+    if config.report:
+        _check_report()
+    ready = prepare(config)
+    source = rows_of(ready, config)
+    loop = _loop(config, source, heldout=bool(ready.heldout.examples))
+    validation = None
+    if ready.heldout.examples:
+        validation = HeldoutRows(ready.heldout.examples, context=ready.context, batch_size=config.batch_size)
+    prompts = _prompts(ready, config.samples)
+    before = _answers_before(ready, config, prompts)
+    _attach(ready.model, config)
+    result = train(
+        ready.model,
+        NextToken(label_smoothing=config.label_smoothing, noise=config.neftune_alpha),
+        source,
+        loop,
+        out=config.out,
+        tokenizer=ready.tokenizer,
+        validation=validation,
+        run=run_record(config=to_dict(config), data=ready.data, parent=ready.base, parent_name=config.model),
+    )
+    seen = source.seen()
+    tuned = TuneResult(
+        training=result,
+        examples=len(ready.train.examples),
+        heldout=len(ready.heldout.examples),
+        tokens=seen.tokens,
+        learned_tokens=seen.learned,
+        padding=1 - seen.tokens / max(seen.room, 1),
+        dropped=ready.train.dropped + ready.heldout.dropped,
+        cut=ready.train.cut + ready.heldout.cut,
+        prompts=prompts,
+        before=before,
+        after=answers_of(ready.model, ready.tokenizer, prompts, max_new_tokens=config.sample_tokens),
+        model=ready.model,
+        tokenizer=ready.tokenizer,
+    )
+    if config.report:
+        from shizuku.tuning.page import write_page
+
+        write_page(config.out / REPORT, config, ready, tuned)
+    return tuned
+
+
+def plan(config: TuneConfig) -> dict[str, Any]:
+    """What the run would be: examples, tokens, steps, and time as measured by a few steps."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    ready = prepare(config)
+    source = rows_of(ready, config)
+    loop = _loop(config, source, heldout=bool(ready.heldout.examples))
+    _attach(ready.model, config)
+    batches = [on_device(batch, torch.device("cpu")) for batch in peek(source, loop.accumulate)]
+    each = seconds_per_step(
+        ready.model, NextToken(), batches, loop.optimizer, loop.parallel, precision=loop.precision
+    )
+    steps = loop.steps or max(1, int((loop.max_seconds or 0) / each))
+    rows = steps * config.batch_size * loop.accumulate
+    seen = source.seen(rows)
+    trained = [one for one in ready.model.parameters() if one.requires_grad]
+    return {
+        **{f"train_{name}": value for name, value in ready.train.counts().items()},
+        "heldout_examples": len(ready.heldout.examples),
+        "skipped": ready.skipped or "nothing",
+        "context": ready.context,
+        "parameters": sum(one.numel() for one in ready.model.parameters()),
+        "trained_parameters": sum(one.numel() for one in trained),
+        "steps": steps,
+        "tokens": seen.tokens,
+        "learned_tokens": seen.learned,
+        "padding": 1 - seen.tokens / max(seen.room, 1),
+        "seconds": steps * each,
+    }
+
+
+def prepare(config: TuneConfig) -> Prepared:
+    """Read the conversations and the model, and encode the former for the latter."""
+    problems = Problems()
+    read = read_conversations(config.data, problems=problems)
+    say(read.say())
+    held: Conversations | None = None
+    if config.validation_data:
+        held = read_conversations(config.validation_data, problems=problems)
+    path = resolve(config.model)
+    found = load_checkpoint(path)
+    if found.tokenizer is None:
+        raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
+    model, tokenizer = with_template(
+        found.model, found.tokenizer, config.chat_template, frozen=config.lora.rank > 0
+    )
+    longest = model.config.context
+    if config.context is not None and config.context > longest:
+        raise ConfigError(f"--context {config.context}: the model's window has {longest} tokens")
+    trained, heldout = read.items, held.items if held else []
+    if held is None:
+        trained, heldout = split_conversations(read.items, config.validation, config.split_seed)
+    encoded = [
+        encode_conversations(tokenizer, some, learn=config.learn, problems=problems) if some else Encoded()
+        for some in (trained, heldout)
+    ]
+    context = config.context or fitting_context([*encoded[0].examples, *encoded[1].examples], longest)
+    parts = [fitted(one, context, too_long=config.too_long) if one.examples else one for one in encoded]
+    if problems:
+        say(problems.report())
+    for part in parts:
+        if part.dropped or part.cut:
+            say(
+                f"longer than a row of {context:,} tokens: {part.dropped:,} dropped, {part.cut:,} cut "
+                "(--too-long, --context)"
+            )
+    if not heldout:
+        say("nothing is held out, so the last weights are kept, whether or not they are the best")
+    data = {
+        "files": {str(file): file_digest(Path(file)) for file in (*config.data, *config.validation_data)},
+        "formats": dict(read.formats),
+        "skipped": dict(problems.counts),
+        "train": parts[0].counts(),
+        "heldout": parts[1].counts(),
+        "context": context,
+    }
+    return Prepared(model, tokenizer, path, parts[0], parts[1], context, data, problems.report())
+
+
+def rows_of(ready: Prepared, config: TuneConfig) -> ExampleRows:
+    """The batches in their order."""
+    return ExampleRows(
+        ready.train.examples, context=ready.context, batch_size=config.batch_size, seed=config.loop.seed
+    )
+
+
+def _loop(config: TuneConfig, source: ExampleRows, *, heldout: bool) -> Any:
+    loop = config.loop
+    if loop.steps is None and loop.max_seconds is None:
+        per_step = config.batch_size * loop.accumulate
+        loop = replace(loop, steps=max(1, math.ceil(source.rows_until(config.epochs) / per_step)))
+    if not heldout:
+        if loop.patience is not None:
+            raise ConfigError("--loop.patience needs held-out conversations: raise --validation")
+        return replace(loop, keep_best=False)
+    if loop.evaluate_every is None and loop.steps is not None:
+        loop = replace(loop, evaluate_every=max(1, loop.steps // EVALUATIONS))
+    return loop
+
+
+def _attach(model: Decoder, config: TuneConfig) -> None:
+    if config.lora.rank:
+        from shizuku.adapters.surgery import attach
+
+        attach(model, config.lora, seed=config.loop.seed)
+
+
+def _prompts(ready: Prepared, number: int) -> list[Conversation]:
+    """Held-out conversations, each once, whose prompt leaves room for an answer; without any, learned ones."""
+    part = ready.heldout if ready.heldout.examples else ready.train
+    distinct = list({id(one): one for one in part.sources}.values())
+    room = ready.model.config.context
+    fits = [one for one in distinct if _prompt_tokens(ready, one) < room * 3 // 4]
+    return fits[:number]
+
+
+def _prompt_tokens(ready: Prepared, conversation: Conversation) -> int:
+    tools = list(conversation.tools) or None
+    return len(ready.tokenizer.encode_chat(prompt_of(conversation), tools=tools))
+
+
+def _answers_before(ready: Prepared, config: TuneConfig, prompts: Sequence[Conversation]) -> list[Answer]:
+    """The base's answers; a resumed run takes those that were written down."""
+    file = config.out / BEFORE
+    if config.loop.resume and file.is_file():
+        known = [Answer(**one) for one in json.loads(file.read_text(encoding="utf-8"))]
+        if len(known) == len(prompts):
+            return known
+    if not prompts:
+        return []
+    say(f"answering {len(prompts)} held-out prompts before tuning")
+    answers = answers_of(ready.model, ready.tokenizer, prompts, max_new_tokens=config.sample_tokens)
+    config.out.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps([asdict(one) for one in answers], ensure_ascii=False), encoding="utf-8")
+    return answers
+
+
+def _check_report() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("report.html needs matplotlib: pip install 'shizuku[report]', or --no-report")
+
+
+__all__ = ["Prepared", "TuneResult", "plan", "prepare", "prompt_of", "reference_of", "rows_of", "tune"]

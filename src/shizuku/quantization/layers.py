@@ -6,12 +6,14 @@ They stand where a `Linear` or an `nn.Embedding` stood, under the same name, and
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from shizuku.errors import ModelError
-from shizuku.models.layers.products import Linear, linear
+from shizuku.models.layers.products import Linear, linear, product
 from shizuku.quantization.scheme import Layout
 
 __all__ = ["QuantizedEmbedding", "QuantizedLayer", "QuantizedLinear", "held", "unpack"]
@@ -72,7 +74,14 @@ class QuantizedLinear(QuantizedLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x weight^T + bias over the last dimension."""
-        return linear(x, self.weight, self.bias)
+        return self.without_bias(x, self.bias)
+
+    def without_bias(self, x: Tensor, bias_O: Tensor | None = None) -> Tensor:
+        """Return x weight^T, and `bias_O` where one is given."""
+        if torch.is_grad_enabled() and x.requires_grad and not torch.compiler.is_compiling():
+            y: Tensor = _Unpacking.apply(x, self)
+            return y if bias_O is None else y + bias_O
+        return linear(x, self.weight, bias_O)
 
     def dequantize(self) -> Linear:
         """The float layer that computes the same."""
@@ -83,6 +92,24 @@ class QuantizedLinear(QuantizedLayer):
         if self.bias is not None:
             layer.bias = nn.Parameter(self.bias.detach().clone())
         return layer
+
+
+class _Unpacking(torch.autograd.Function):
+    """x weight^T with a gradient for x alone; the backward pass dequantises anew, so that no float copy of
+    the matrix is kept in between.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layer: QuantizedLayer) -> Tensor:
+        ctx.layer = layer
+        return linear(x, layer.weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
+        weight_RC = ctx.layer.weight
+        dx = product(dy.reshape(-1, dy.shape[-1]), weight_RC.to(dy.dtype).t())
+        return dx.view(*dy.shape[:-1], -1), None
 
 
 class QuantizedEmbedding(QuantizedLayer):

@@ -94,7 +94,8 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
         x_NI = x.reshape(-1, x.shape[-1])
-        ctx.save_for_backward(x_NI, weight_OI)
+        # The inputs are for the weight's gradient alone: beside a frozen one they need not be kept.
+        ctx.save_for_backward(x_NI if ctx.needs_input_grad[1] else None, weight_OI)
         ctx.shape, ctx.biased = x.shape, bias_O is not None
         return product(x_NI, weight_OI, bias_O).view(*x.shape[:-1], -1)
 

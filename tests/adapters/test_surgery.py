@@ -55,6 +55,12 @@ def by_hand(model: torch.nn.Module, config: AdapterConfig) -> torch.nn.Module:
     return plain
 
 
+@torch.no_grad()
+def logits(model: torch.nn.Module) -> torch.Tensor:
+    """Without gradients, as what needs none may go another way through attention and round otherwise."""
+    return model(IDS)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("scheme", [None, INT4, CODEBOOK])
 def test_an_adapter_adds_its_product_and_merges_into_what_the_base_computes_with(kind, scheme) -> None:
@@ -79,9 +85,10 @@ def test_an_adapter_adds_its_product_and_merges_into_what_the_base_computes_with
 def test_a_new_adapter_changes_nothing_and_leaves_only_itself_to_train() -> None:
     for config in KINDS.values():
         model = small_model()
-        before = model(IDS)
+        before = logits(model)
         attach(model, config)
-        torch.testing.assert_close(model(IDS), before, atol=2e-6, rtol=1e-6)
+        # DoRA divides a row by its own length: only that rounds.
+        torch.testing.assert_close(logits(model), before, atol=2e-5 if config.dora else 0, rtol=0)
         trained = {name for name, p in model.named_parameters() if p.requires_grad}
         assert trained and all("adapter:default" in name for name in trained)
         model(IDS).square().sum().backward()
@@ -89,7 +96,7 @@ def test_a_new_adapter_changes_nothing_and_leaves_only_itself_to_train() -> None
         assert all(p.grad is None for p in frozen)
         assert all(pair.b_OR.grad.abs().sum() > 0 for pair in pairs_of(model, "default").values())
         detach(model)
-        torch.testing.assert_close(model(IDS), before, atol=0, rtol=0)
+        torch.testing.assert_close(logits(model), before, atol=0, rtol=0)
         assert all(p.requires_grad for p in model.parameters())
 
 
@@ -145,21 +152,21 @@ def test_several_adapters_live_on_one_model_and_one_acts() -> None:
     model = small_model()
     attach(model, KINDS["lora"], name="one")
     randomise(model, "one", 1)
-    first = model(IDS).detach()
+    first = logits(model)
     attach(model, AdapterConfig(rank=2, targets=("blocks.*.attention.*",)), name="v1.5 50%", seed=3)
     randomise(model, "v1.5 50%", 2)
-    second = model(IDS).detach()
+    second = logits(model)
     assert adapter_names(model) == ["one", "v1.5 50%"]
     activate(model, "one")
-    torch.testing.assert_close(model(IDS), first, atol=0, rtol=0)
+    torch.testing.assert_close(logits(model), first, atol=0, rtol=0)
     with disabled(model), disabled(model):
-        torch.testing.assert_close(model(IDS), small_model()(IDS), atol=0, rtol=0)
-    torch.testing.assert_close(model(IDS), first, atol=0, rtol=0)
+        torch.testing.assert_close(logits(model), logits(small_model()), atol=0, rtol=0)
+    torch.testing.assert_close(logits(model), first, atol=0, rtol=0)
     train_adapter(model, "one")
     assert all("adapter:one" in n for n, p in model.named_parameters() if p.requires_grad)
     detach(model, "one")
     activate(model, "v1.5 50%")
-    torch.testing.assert_close(model(IDS), second, atol=0, rtol=0)
+    torch.testing.assert_close(logits(model), second, atol=0, rtol=0)
     with pytest.raises(ModelError, match="no adapter 'one'"):
         activate(model, "one")
 
@@ -171,7 +178,7 @@ def test_weights_go_out_and_come_back_bit_for_bit(kind) -> None:
     other = small_model()
     put_weights(other, weights)
     assert not any(p.requires_grad for p in other.parameters())
-    torch.testing.assert_close(other(IDS), model(IDS).detach(), atol=0, rtol=0)
+    torch.testing.assert_close(logits(other), logits(model), atol=0, rtol=0)
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_changed() -> None:

@@ -84,7 +84,7 @@ class AdaptedLinear(nn.Module):
 
     def pair(self, name: str) -> LowRankPair | None:
         """The adapter of this name, if it is on this layer."""
-        found = self.pairs[_key(name)] if _key(name) in self.pairs else None
+        found = dict(self.pairs.items()).get(_key(name))
         assert found is None or isinstance(found, LowRankPair), "nothing else is kept here"
         return found
 
@@ -104,13 +104,13 @@ class AdaptedLinear(nn.Module):
         pair = None if self.active is None else self.pair(self.active)
         base: Any = self.base
         if pair is None:
-            return base(x)  # type: ignore[no-any-return]
+            return base(x)
         if pair.length_O is not None:
             return _with_lengths(x, base, pair)
         dropping = self.training and pair.dropout > 0
         mixed = torch.is_autocast_enabled(x.device.type) or x.dtype is not pair.a_RI.dtype
         if dropping or mixed or torch.compiler.is_compiling() or _trains(base):
-            return base(x) + _low_rank(x, pair, training=self.training)  # type: ignore[no-any-return]
+            return base(x) + _low_rank(x, pair, training=self.training)
         return _beside(x, base, pair)
 
     def merged(self, name: str) -> Linear:

@@ -47,13 +47,13 @@ def attach(model: nn.Module, config: AdapterConfig, *, name: str = DEFAULT, seed
         raise ConfigError("--lora.rank 0 is no adapter: give a rank of 1 or more")
     draw = torch.Generator().manual_seed(seed)
     bases = targeted(model, config)
-    for layer, base in bases.items():
-        smaller = min(size_of(base))
-        if config.rank > smaller:
-            raise ConfigError(
-                f"--lora.rank {config.rank}: the matrix of {layer} is {size_of(base)[0]} x "
-                f"{size_of(base)[1]}: give at most {smaller}, or other --lora.targets"
-            )
+    layer, base = min(bases.items(), key=lambda item: min(size_of(item[1])))
+    smallest = min(size_of(base))
+    if config.rank > smallest:
+        raise ConfigError(
+            f"--lora.rank {config.rank}: the matrix of {layer} is {size_of(base)[0]} x "
+            f"{size_of(base)[1]}: give at most {smallest}, or other --lora.targets"
+        )
     _admit(model, name)
     pairs = {layer: LowRankPair(base, config.rank, config) for layer, base in bases.items()}
     for layer, pair in pairs.items():

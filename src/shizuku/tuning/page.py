@@ -51,7 +51,7 @@ def _losses(page: Page, result: "TuneResult") -> None:
     caption = "Loss over the steps."
     if judged:
         caption += f" The checkpoint has the weights of step {result.training.kept_step:,}."
-    page.figures([Figure(line(series, x="step", y="nats", marks=len(history) < 40), caption)])
+    page.figures(Figure(line(series, x="step", y="nats", marks=len(history) < 40), caption))
 
 
 def _data(page: Page, ready: "Prepared", result: "TuneResult") -> None:
@@ -84,7 +84,7 @@ def _answers(page: Page, result: "TuneResult", *, held: bool) -> None:
         samples = [Sample(new.text or "(nothing)", label=f"after{_ending(new)}")]
         if old is not None:
             samples.insert(0, Sample(old.text or "(nothing)", label=f"before{_ending(old)}"))
-        page.samples([*samples, Sample(reference_of(prompt), label="in the data")])
+        page.samples(*samples, Sample(reference_of(prompt), label="in the data"))
 
 
 def _asked(prompt: Conversation) -> str:

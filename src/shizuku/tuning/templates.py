@@ -54,7 +54,7 @@ def with_template(
     if grown.vocab_size < before:
         raise TokenizerError("the vocabulary could not be extended by ChatML's tokens: give --chat-template")
     say(f"the vocabulary gets {' and '.join(missing)}: {grown.vocab_size:,} tokens")
-    return _grown(model, grown, [grown.backend.token_to_id(name) for name in missing]), grown
+    return _grown(model, grown, [number for number, name in grown.control.items() if name in missing]), grown
 
 
 def _with(tokenizer: Tokenizer, templates: dict[str, str]) -> Tokenizer:

@@ -16,6 +16,7 @@ from shizuku.config import field_types
 # Where any other value would contradict the defaults of other fields, this one fits.
 FITTING: dict[tuple[str, str], Any] = {
     ("quantize", "group_size"): 32,
+    ("tune", "learn"): ("user", "tool"),
     ("quantize", "outliers"): 0.01,
     ("quantize", "target_bytes"): "60MB",
 }

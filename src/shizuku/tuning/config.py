@@ -18,12 +18,12 @@ ADAPTER_RATE = 5e-4
 
 
 def tuning_loop() -> LoopConfig:
-    """The loop as tuning wants it: AdamW at a small rate, a cosine, and the best weights by held-out loss."""
+    """The loop as tuning wants it: AdamW at a small rate, and a cosine."""
     optimizer = OptimizerConfig(
         kind="adamw", learning_rate=1e-4, embedding_learning_rate=None, weight_decay=0.0, betas=(0.9, 0.99)
     )
     schedule = ScheduleConfig(kind="cosine", warmup=0.05)
-    return LoopConfig(optimizer=optimizer, schedule=schedule, log_every=1, keep_best=True)
+    return LoopConfig(optimizer=optimizer, schedule=schedule, log_every=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +56,10 @@ class TuneConfig(VerbConfig):
     """Files of conversations to hold out in place of a share of --data."""
     split_seed: int = 0
     """Seed of what is held out."""
+    keep: Literal["best", "last"] = "best"
+    """Which weights are kept: those with the lowest held-out loss, or those of the last step, as always with
+    --loop.ema and --loop.parallel fsdp.
+    """
     label_smoothing: float = 0.0
     """Share of each target that is spread evenly over the vocabulary, in training only."""
     neftune_alpha: float = 0.0

@@ -263,7 +263,9 @@ def _loop(config: TuneConfig, source: ExampleRows, *, heldout: bool) -> Any:
     if not heldout:
         if loop.patience is not None:
             raise ConfigError("--loop.patience needs held-out conversations: raise --validation")
-        return replace(loop, keep_best=False)
+        return loop
+    if config.keep == "best" and loop.ema is None and loop.parallel == "data":
+        loop = replace(loop, keep_best=True)
     if loop.evaluate_every is None and loop.steps is not None:
         loop = replace(loop, evaluate_every=max(1, loop.steps // EVALUATIONS))
     return loop

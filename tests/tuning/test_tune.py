@@ -1,0 +1,144 @@
+"""`shizuku tune` as a user calls it, on a small model made here."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from tiny_language_model import bare_tokenizer, tiny_model, tokenizer
+
+import shizuku
+from shizuku.checkpoints.directory import load_model, save_checkpoint
+from shizuku.cli import main
+from shizuku.errors import ConfigError, DocumentError
+from shizuku.training.config import LoopConfig
+from shizuku.tuning.config import TuneConfig, tuning_loop
+from shizuku.tuning.tune import tune
+
+NAMES = ("Aki", "Ben", "Chie", "Dora", "Emi", "Finn", "Goro", "Hana", "Ines", "Jun", "Kai", "Lena")
+RECORDS = [
+    {"messages": [{"role": "user", "content": f"{a}, {b}?"}, {"role": "assistant", "content": f"{b}."}]}
+    for a in NAMES
+    for b in NAMES[:4]
+]
+
+
+@pytest.fixture
+def base(tmp_path):
+    return save_checkpoint(
+        tmp_path / "base", model=tiny_model(tokenizer().vocab_size), tokenizer=tokenizer()
+    )
+
+
+@pytest.fixture
+def chats(tmp_path):
+    path = tmp_path / "chats.jsonl"
+    path.write_text("\n".join(map(json.dumps, RECORDS)), encoding="utf-8")
+    return path
+
+
+def loop(**changes: object) -> LoopConfig:
+    plain = tuning_loop()
+    values = {name: getattr(plain, name) for name in plain.__dataclass_fields__}
+    return LoopConfig(**{**values, **changes})
+
+
+def test_a_tuned_model_answers_and_stops_and_opens_as_any_other(base, chats, tmp_path, capsys) -> None:
+    out = tmp_path / "tuned"
+    command = ["tune", str(base), "--data", str(chats), "--out", str(out), "--steps", "12", "--json"]
+    command += ["--samples", "2", "--sample-tokens", "8", "--loop.optimizer.learning-rate", "0.01"]
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert not ended.value.code
+    result = json.loads(capsys.readouterr().out)
+    assert {"checkpoint", "examples", "seconds", "tokens_per_second", "loss"} <= result.keys()
+    assert result["examples"] + result["heldout"] == len(RECORDS) and result["heldout"] > 0
+    history = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert history[-1]["loss"] < history[0]["loss"] / 2
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "held out" in page and "before" in page
+    lm = shizuku.load(out)
+    assert "chat" in lm.capabilities
+    assert lm.run["parent"] and lm.run["data"]["train"]["examples"] == result["examples"]
+    assert lm.chat([{"role": "user", "content": "Aki, Ben?"}], max_new_tokens=8) is not None
+
+
+def test_the_checkpoint_has_the_best_weights_and_patience_ends_a_run(base, chats, tmp_path) -> None:
+    config = TuneConfig(
+        model=str(base), data=(chats,), out=tmp_path / "tuned", samples=0, report=False,
+        loop=loop(steps=40, evaluate_every=2, patience=2, optimizer=_rate(0.3)),
+    )  # fmt: skip
+    result = tune(config)
+    judged = {
+        record["step"]: record["validation_loss"]
+        for record in result.training.history
+        if "validation_loss" in record
+    }
+    best = min(judged, key=lambda step: judged[step])
+    assert max(judged) < 40 and best < max(judged), "too high a rate ends early"
+    assert result.training.kept_step == best
+    assert result.training.validation_loss == pytest.approx(judged[best])
+    kept = load_model(result.training.checkpoint).state_dict()
+    assert all(torch.equal(kept[name], tensor) for name, tensor in result.model.state_dict().items())
+    assert not (config.out / "best").exists()
+
+
+def _rate(rate: float):
+    optimizer = tuning_loop().optimizer
+    values = {name: getattr(optimizer, name) for name in optimizer.__dataclass_fields__}
+    return type(optimizer)(**{**values, "learning_rate": rate})
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_goes_on_to_the_same_weights(base, chats, tmp_path) -> None:
+    def command(out: str) -> list[str]:
+        found = [sys.executable, "-m", "shizuku", "tune", str(base), "--data", str(chats), "--steps", "300"]
+        return [*found, "--samples", "0", "--no-report", "--threads", "1", "--out", str(tmp_path / out)]
+
+    subprocess.run(command("whole"), check=True, capture_output=True)
+    process = subprocess.Popen(command("parts"), stderr=subprocess.PIPE)
+    metrics = tmp_path / "parts" / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and (
+        not metrics.exists() or metrics.read_text().count("\n") < 40
+    ):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode != 0 and b"--resume" in said, said
+    subprocess.run([*command("parts"), "--resume"], check=True, capture_output=True)
+    whole, parts = (load_model(tmp_path / name).state_dict() for name in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_a_base_without_a_template_gets_chatml_and_its_tokens(chats, tmp_path) -> None:
+    bare = bare_tokenizer()
+    base = save_checkpoint(tmp_path / "bare", model=tiny_model(bare.vocab_size), tokenizer=bare)
+    config = TuneConfig(
+        model=str(base), data=(chats,), out=tmp_path / "tuned", samples=0, report=False, loop=loop(steps=2)
+    )
+    result = tune(config)
+    assert result.tokenizer.vocab_size == bare.vocab_size + 2
+    lm = shizuku.load(config.out)
+    assert "chat" in lm.capabilities
+    assert lm.tokenizer.stop_ids
+
+
+def test_what_cannot_be_tuned_is_said(base, chats, tmp_path) -> None:
+    def config(**changes: object) -> TuneConfig:
+        values = {"model": str(base), "data": (chats,), "out": tmp_path / "tuned", "samples": 0}
+        return TuneConfig(**{**values, "report": False, **changes})
+
+    with pytest.raises(ConfigError, match="--context 4096"):
+        tune(config(context=4096))
+    with pytest.raises(DocumentError, match="--too-long cut"):
+        tune(config(context=2))
+    with pytest.raises(ConfigError, match="--loop.patience"):
+        tune(config(validation=0.0, loop=loop(steps=2, patience=1)))
+    with pytest.raises(ConfigError, match="--label-smoothing"):
+        config(label_smoothing=1.5)
+    assert not os.path.exists(tmp_path / "tuned" / "model.safetensors")

@@ -1,7 +1,6 @@
 """Small models and adapters whose every number is random, for the tests of adapters."""
 
 import torch
-from small_models import small_model
 
 from shizuku.adapters.config import AdapterConfig
 from shizuku.adapters.surgery import attach, pairs_of
@@ -9,6 +8,7 @@ from shizuku.models.decoder import Decoder
 from shizuku.quantization.matrices import quantize_matrix
 from shizuku.quantization.scheme import Scheme
 from shizuku.quantization.surgery import matrices, pack_layer
+from small_models import small_model
 
 IDS = torch.randint(400, (2, 12), generator=torch.Generator().manual_seed(7))
 INT4 = Scheme(method="rtn", bits=4, group_size=16)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from adapter_parts import CODEBOOK, IDS, INT4, adapted, packed, randomise
-from small_models import small_model
 
 from shizuku.adapters.config import AdapterConfig
 from shizuku.adapters.layers import AdaptedLinear
@@ -27,8 +26,9 @@ from shizuku.adapters.surgery import (
 from shizuku.adapters.weights import AdapterWeights
 from shizuku.errors import ConfigError, ModelError
 from shizuku.models.heads import HeadedDecoder
-from shizuku.training.optimizers import Optimizers, parameter_groups
 from shizuku.training.config import OptimizerConfig
+from shizuku.training.optimizers import Optimizers, parameter_groups
+from small_models import small_model
 
 KINDS = {
     "lora": AdapterConfig(rank=4, alpha=8),

@@ -1,12 +1,12 @@
 """What is learned of a conversation: the answers and what ends them, by role, whatever the pad token is."""
 
 import pytest
-from tiny_language_model import bare_tokenizer, tokenizer
 
 from shizuku.errors import ConfigError, TokenizerError
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.tuning.examples import Conversation, Example
 from shizuku.tuning.rendering import encode_example, encode_examples
+from tiny_language_model import bare_tokenizer, tokenizer
 
 TALK = [
     {"role": "system", "content": "Be short."},

@@ -5,7 +5,6 @@ import copy
 import numpy as np
 import pytest
 import torch
-from tiny_language_model import tiny_model
 
 from shizuku.errors import ConfigError, DocumentError
 from shizuku.training.batches import on_device
@@ -13,6 +12,7 @@ from shizuku.training.objectives import NextToken
 from shizuku.training.step import accumulate_gradients
 from shizuku.tuning.examples import Example
 from shizuku.tuning.rows import ExampleRows, HeldoutRows
+from tiny_language_model import tiny_model
 
 CPU = torch.device("cpu")
 
@@ -100,7 +100,7 @@ def test_smoothing_and_noise_are_for_training_alone() -> None:
     expected = torch.nn.functional.cross_entropy(
         logits[batch.mask_BT], batch.targets_BT[batch.mask_BT], label_smoothing=0.1, reduction="sum"
     )
-    assert float(sums["next_token"] + 0.1 * sums["smoothing"]) == pytest.approx(float(expected), rel=1e-5)
+    assert (sums["next_token"] + 0.1 * sums["smoothing"]).item() == pytest.approx(expected.item(), rel=1e-5)
     torch.manual_seed(0)
     assert not both.loss(model, batch)["next_token"].equal(plain.loss(model, batch)["next_token"])
 

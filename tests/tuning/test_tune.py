@@ -1,7 +1,6 @@
 """`shizuku tune` as a user calls it, on a small model made here."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -9,15 +8,16 @@ import time
 
 import pytest
 import torch
-from tiny_language_model import bare_tokenizer, tiny_model, tokenizer
 
 import shizuku
+from shizuku.adapters.config import AdapterConfig
 from shizuku.checkpoints.directory import load_model, save_checkpoint
 from shizuku.cli import main
 from shizuku.errors import ConfigError, DocumentError
 from shizuku.training.config import LoopConfig
 from shizuku.tuning.config import TuneConfig, tuning_loop
 from shizuku.tuning.tune import tune
+from tiny_language_model import bare_tokenizer, tiny_model, tokenizer
 
 NAMES = ("Aki", "Ben", "Chie", "Dora", "Emi", "Finn", "Goro", "Hana", "Ines", "Jun", "Kai", "Lena")
 RECORDS = [
@@ -29,9 +29,7 @@ RECORDS = [
 
 @pytest.fixture
 def base(tmp_path):
-    return save_checkpoint(
-        tmp_path / "base", model=tiny_model(tokenizer().vocab_size), tokenizer=tokenizer()
-    )
+    return save_checkpoint(tmp_path / "base", model=tiny_model(tokenizer().vocab_size), tokenizer=tokenizer())
 
 
 @pytest.fixture
@@ -103,9 +101,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(base, chats, tmp_pat
     process = subprocess.Popen(command("parts"), stderr=subprocess.PIPE)
     metrics = tmp_path / "parts" / "metrics.jsonl"
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and (
-        not metrics.exists() or metrics.read_text().count("\n") < 40
-    ):
+    while time.monotonic() < deadline and (not metrics.exists() or metrics.read_text().count("\n") < 40):
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
@@ -133,12 +129,14 @@ def test_what_cannot_be_tuned_is_said(base, chats, tmp_path) -> None:
         values = {"model": str(base), "data": (chats,), "out": tmp_path / "tuned", "samples": 0}
         return TuneConfig(**{**values, "report": False, **changes})
 
+    with pytest.raises(ConfigError, match=r"--lora\.rank 4"):
+        tune(config(lora=AdapterConfig(rank=4)))
     with pytest.raises(ConfigError, match="--context 4096"):
         tune(config(context=4096))
     with pytest.raises(DocumentError, match="--too-long cut"):
         tune(config(context=2))
-    with pytest.raises(ConfigError, match="--loop.patience"):
+    with pytest.raises(ConfigError, match=r"--loop\.patience"):
         tune(config(validation=0.0, loop=loop(steps=2, patience=1)))
     with pytest.raises(ConfigError, match="--label-smoothing"):
         config(label_smoothing=1.5)
-    assert not os.path.exists(tmp_path / "tuned" / "model.safetensors")
+    assert not (tmp_path / "tuned" / "model.safetensors").exists()

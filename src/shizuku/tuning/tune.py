@@ -124,6 +124,7 @@ def tune(config: TuneConfig) -> TuneResult:
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    _refuse_adapters(config)
     check_place(config.out, resume=config.loop.resume)
     if config.report:
         _check_report()
@@ -135,7 +136,6 @@ def tune(config: TuneConfig) -> TuneResult:
         validation = HeldoutRows(ready.heldout.examples, context=ready.context, batch_size=config.batch_size)
     prompts = _prompts(ready, config.samples)
     before = _answers_before(ready, config, prompts)
-    _attach(ready.model, config)
     result = train(
         ready.model,
         NextToken(label_smoothing=config.label_smoothing, noise=config.neftune_alpha),
@@ -173,10 +173,10 @@ def plan(config: TuneConfig) -> dict[str, Any]:
     """What the run would be: examples, tokens, steps, and time as measured by a few steps."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    _refuse_adapters(config)
     ready = prepare(config)
     source = rows_of(ready, config)
     loop = _loop(config, source, heldout=bool(ready.heldout.examples))
-    _attach(ready.model, config)
     batches = [on_device(batch, torch.device("cpu")) for batch in peek(source, loop.accumulate)]
     each = seconds_per_step(
         ready.model, NextToken(), batches, loop.optimizer, loop.parallel, precision=loop.precision
@@ -198,6 +198,14 @@ def plan(config: TuneConfig) -> dict[str, Any]:
         "padding": 1 - seen.tokens / max(seen.room, 1),
         "seconds": steps * each,
     }
+
+
+def _refuse_adapters(config: TuneConfig) -> None:
+    if config.lora.rank:
+        raise ConfigError(
+            f"--lora.rank {config.lora.rank}: adapters can be attached and trained (shizuku.adapters), but "
+            "not yet saved as a checkpoint: leave it out to tune the whole model"
+        )
 
 
 def prepare(config: TuneConfig) -> Prepared:
@@ -271,15 +279,8 @@ def _loop(config: TuneConfig, source: ExampleRows, *, heldout: bool) -> Any:
     return loop
 
 
-def _attach(model: Decoder, config: TuneConfig) -> None:
-    if config.lora.rank:
-        from shizuku.adapters.surgery import attach
-
-        attach(model, config.lora, seed=config.loop.seed)
-
-
 def _prompts(ready: Prepared, number: int) -> list[Conversation]:
-    """Held-out conversations, each once, whose prompt leaves room for an answer; without any, learned ones."""
+    """Held-out conversations, each once, whose prompt leaves room to answer; without any, learned ones."""
     part = ready.heldout if ready.heldout.examples else ready.train
     distinct = list({id(one): one for one in part.sources}.values())
     room = ready.model.config.context

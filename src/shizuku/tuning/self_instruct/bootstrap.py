@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from shizuku.errors import ConfigError
 from shizuku.text.likeness import Pool, word_count
@@ -27,6 +28,8 @@ from shizuku.tuning.self_instruct.prompts import (
 )
 from shizuku.tuning.self_instruct.settings import SelfInstructConfig
 from shizuku.tuning.self_instruct.tasks import Instance, Task
+
+T = TypeVar("T")
 
 MOST_SHOWN_WORDS = 80
 """Seeds longer than this, with all their instances, are not shown as examples: they would fill the window."""
@@ -177,12 +180,12 @@ class Bootstrap:
     def _tasks_question(self, number: int) -> Question:
         draw = self._draw(number)
         made = draw.sample(self._made_lines, min(self.config.made, len(self._made_lines)))
-        human = draw.sample(self._lines, min(self.config.human + self.config.made - len(made), len(self._lines)))
+        human = draw.sample(
+            self._lines, min(self.config.human + self.config.made - len(made), len(self._lines))
+        )
         shown = [*human, *made]
         draw.shuffle(shown)
-        return self._fitted(
-            number, shown, lambda some: tasks_prompt(self.words, some, self.config.wanted)
-        )
+        return self._fitted(number, shown, lambda some: tasks_prompt(self.words, some, self.config.wanted))
 
     def _kind_question(self, candidate: Candidate) -> Callable[[int], Question]:
         def question(number: int) -> Question:
@@ -212,7 +215,7 @@ class Bootstrap:
 
         return question
 
-    def _fitted[T](
+    def _fitted(
         self,
         number: int,
         shown: Sequence[T],
@@ -228,7 +231,7 @@ class Bootstrap:
                 warmth = self.config.temperature if temperature is None else temperature
                 return Question(number, made, limit, warmth)
         raise ConfigError(
-            f"--max-new-tokens {limit}: not even a prompt without examples fits the model's window beside it; "
+            f"--max-new-tokens {limit}: not even a prompt without examples fits the window beside it: "
             "ask for less, or take a model with a longer window"
         )
 
@@ -250,9 +253,9 @@ class Bootstrap:
                 answers[question.number] = answer
         found = []
         for one in asked:
-            answer = answers[one.number]
-            assert answer is not None, f"request {one.number} was asked and not answered"
-            found.append((one.number, answer))
+            given = answers[one.number]
+            assert given is not None, f"request {one.number} was asked and not answered"
+            found.append((one.number, given))
         return found
 
 
@@ -261,5 +264,5 @@ def _words(task: Task) -> int:
     return word_count(task.instruction) + sum(word_count(one.input) + word_count(one.output) for one in shown)
 
 
-def _sample[T](draw: random.Random, items: Sequence[T], count: int) -> list[T]:
+def _sample(draw: random.Random, items: Sequence[T], count: int) -> list[T]:
     return draw.sample(items, min(count, len(items)))

@@ -24,7 +24,10 @@ _BEYOND_TEXT = re.compile(
 _PROGRAM = re.compile(
     r"^(?:please )?(?:write|create|make|design) an? .{0,20}(?:program|script)\b", re.IGNORECASE
 )
-_FRAME = re.compile(r"(?:\b(?:task|example) ?\d+ ?:|(?:^|\n) ?(?:task|input|output|label) ?:)", re.IGNORECASE)
+_NOTHING = re.compile(r"[\W_]*(?:none|n/?a|no output|なし)[\W_]*", re.IGNORECASE)
+_FRAME = re.compile(
+    r"\bTask ?\d+ ?:|(?:^|\s)(?:Task|Input|Output|Label) ?:|課題 ?\d* ?[:：]|(?:入力|出力|ラベル)[:：]"
+)
 """Words of the prompt itself, carried over into what should be a task."""
 
 
@@ -65,8 +68,10 @@ def instance_fault(instruction: str, instance: Instance) -> str | None:
         return "output too long"
     if answer.rstrip().endswith((":", "：")):
         return "output announces what is missing"
-    if _FRAME.search(answer):
-        return "output repeats the prompt's frame"
+    if _FRAME.search(answer) or _FRAME.search(given):
+        return "repeats the prompt's frame"
+    if _NOTHING.fullmatch(answer):
+        return "output says that there is none"
     return "output repeats itself" if repeats_itself(answer) else None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from shizuku.errors import MissingExtraError, ServerError
+from shizuku.errors import ConfigError, MissingExtraError, ServerError
 from shizuku.tuning.self_instruct.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class LocalGenerator:
     def __init__(self, lm: "LanguageModel", *, form: Form, top_p: float, seed: int) -> None:
         """`form` "chat" asks through the chat template instead of having the prompt continued."""
         self._lm, self._form = lm, form
-        self._sampling = {"top_p": top_p, "seed": seed}
+        self._sampling: dict[str, Any] = {"top_p": top_p, "seed": seed}
 
     def fits(self, text: str, new_tokens: int) -> bool:
         """Whether the prompt's tokens and the answer's stand in the window."""
@@ -153,7 +153,7 @@ class ServedGenerator:
         }
         try:
             if self._form == "chat":
-                messages = [{"role": "user", "content": question.prompt.text}]
+                messages: Any = [{"role": "user", "content": question.prompt.text}]
                 choice = self._client.chat.completions.create(messages=messages, **settings).choices[0]
                 text = choice.message.content or ""
             else:
@@ -190,6 +190,8 @@ def open_generator(
     """The generator for a name, a path or an address."""
     if is_address(model):
         return ServedGenerator(model, model=served, form=form, top_p=top_p, seed=seed)
+    if served is not None:
+        raise ConfigError(f"--served-model {served}: {model} is no address of a server; leave it out")
     from shizuku.language_model import LanguageModel
 
     lm = LanguageModel.load(Path(model) if Path(model).exists() else model, threads=threads)

@@ -32,7 +32,9 @@ class Journal:
         self._answers: dict[int, tuple[str, Answer]] = {}
         try:
             if LOCKS and not try_lock(self._descriptor):
-                raise ConfigError(f"--out {out}: another process is working there; wait for it, or give another")
+                raise ConfigError(
+                    f"--out {out}: another process is working there; wait for it, or give another"
+                )
             self._open(path, settings, resume)
         except BaseException:
             os.close(self._descriptor)
@@ -59,8 +61,8 @@ class Journal:
         digest, answer = known
         if digest != _digest(question):
             raise ConfigError(
-                f"--resume: request {question.number} of the journal was another one: the seeds' content or the "
-                "version of Shizuku has changed since. Begin anew with another --out"
+                f"--resume: request {question.number} of the journal was another one: the seeds' content or "
+                "the version of Shizuku has changed since. Begin anew with another --out"
             )
         return answer
 
@@ -71,9 +73,7 @@ class Journal:
         """Write down an answer; it is on the disk when this returns."""
         digest = _digest(question)
         self._answers[question.number] = digest, answer
-        self._write(
-            {"number": question.number, "prompt": digest, "cut": answer.cut, "text": answer.text}
-        )
+        self._write({"number": question.number, "prompt": digest, "cut": answer.cut, "text": answer.text})
 
     def _open(self, path: Path, settings: dict[str, Any], resume: bool) -> None:
         content = path.read_bytes()
@@ -85,7 +85,9 @@ class Journal:
             self._write(settings)
             return
         if not resume:
-            raise ConfigError(f"--out {path.parent}: a run is there already; go on with --resume, or give another")
+            raise ConfigError(
+                f"--out {path.parent}: a run is there already; go on with --resume, or give another"
+            )
         try:
             before, *records = [json.loads(line) for line in lines]
             self._answers = {

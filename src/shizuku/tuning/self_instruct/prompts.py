@@ -132,7 +132,9 @@ def _example(words: Wording, task: Task, labels_first: bool) -> str:
     return "\n".join(lines) + "\n\n"
 
 
-def read_instances(words: Wording, answer: str, *, labels_first: bool, cut: bool) -> tuple[list[Instance], int]:
+def read_instances(
+    words: Wording, answer: str, *, labels_first: bool, cut: bool
+) -> tuple[list[Instance], int]:
     """The instances of an answer that goes on behind `Input:` (or `Label:`), and how many were incomplete.
 
     The last one of an answer that was `cut` off is incomplete, as is one that lacks its second half.

@@ -8,11 +8,12 @@ import tyro
 
 from shizuku.config import VerbConfig, check_seed, check_threads, to_dict
 from shizuku.errors import ConfigError
-from shizuku.tuning.self_instruct.generators import Form, is_address
+from shizuku.tuning.self_instruct.generators import Form
 from shizuku.tuning.self_instruct.prompts import Language
 
-UNTOLD = ("out", "tasks", "requests", "patience", "threads", "resume", "dry_run", "json")
-"""Settings that change how far a run goes, or how it is run, but none of its steps."""
+UNTOLD = ("seeds", "out", "tasks", "requests", "patience", "threads", "resume", "dry_run", "json")
+"""Settings that change how far a run goes, or how it is run, but none of its steps; what the
+seeds are is seen in the prompts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,8 +85,6 @@ class SelfInstructConfig(VerbConfig):
             raise ConfigError(f"--top-p {self.top_p}: expected a number above 0, at most 1")
         if self.temperature < 0:
             raise ConfigError(f"--temperature {self.temperature}: expected 0 or more")
-        if self.served_model is not None and not is_address(self.model):
-            raise ConfigError(f"--served-model: {self.model} is no address of a server")
 
     def told(self) -> dict[str, Any]:
         """The settings that every step follows from."""

@@ -71,7 +71,9 @@ def cases() -> list[Any]:
     """One case a leaf of each verb."""
     found = []
     for verb in cli.VERBS:
-        config = importlib.import_module("shizuku.commands." + verb.replace(" ", "_")).Config
+        config = importlib.import_module(
+            "shizuku.commands." + verb.replace(" ", "_").replace("-", "_")
+        ).Config
         for path, kind, default, positional in leaves(config):
             found.append(pytest.param(verb, config, path, kind, default, positional, id=f"{verb}:{path}"))
     return found

@@ -37,6 +37,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Make": {
         "data town": "write the simulated town: text in two languages, and every fact behind it",
+        "data self-instruct": "let a model write tasks and answers to tune on, from a few seed tasks",
         "tokenizer train": "train a tokenizer on text",
         "train": "train a model on text",
         "tune": "tune a model on conversations, so that it answers and stops",
@@ -89,7 +90,7 @@ def run(arguments: list[str]) -> int:
         _tell(f"shizuku {verb}: every process would do all of it; torchrun is for {', '.join(TOGETHER)}")
         return 2
     rest = arguments[len(verb.split()) :]
-    module = importlib.import_module("shizuku.commands." + verb.replace(" ", "_"))
+    module = importlib.import_module("shizuku.commands." + verb.replace(" ", "_").replace("-", "_"))
     try:
         with _said_once():
             config = parse(module.Config, verb, rest)
@@ -181,7 +182,7 @@ def overview() -> str:
     lines = ["Shizuku LM (雫): a language model's whole life, on the machine you have.", ""]
     lines += ["usage: shizuku VERB [flags]      shizuku VERB --help says more", ""]
     for group, verbs in GROUPS.items():
-        lines += [group] + [f"  {verb:<18}{line}" for verb, line in verbs.items()] + [""]
+        lines += [group] + [f"  {verb:<20}{line}" for verb, line in verbs.items()] + [""]
     lines += ["Every verb takes --json (one object on stdout) and --config FILE (TOML, or a run.json)."]
     return "\n".join(lines)
 

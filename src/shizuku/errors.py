@@ -41,6 +41,10 @@ class FetchError(ShizukuError, RuntimeError):
     """A model could not be fetched by name."""
 
 
+class ServerError(ShizukuError, RuntimeError):
+    """A server that was asked for something did not answer, or not as it should."""
+
+
 class TrainingError(ShizukuError, RuntimeError):
     """Training had to stop: a loss or gradient that is not finite, or no room to run."""
 

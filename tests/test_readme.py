@@ -1,5 +1,6 @@
 """What the READMEs print runs as printed, and both say the same."""
 
+import json
 import re
 import shlex
 from importlib import import_module
@@ -58,7 +59,7 @@ def test_every_printed_command_is_understood() -> None:
     for words in commands:
         verb = cli.find_verb(words)
         assert verb is not None, words
-        config = import_module("shizuku.commands." + verb.replace(" ", "_")).Config
+        config = import_module("shizuku.commands." + verb.replace(" ", "_").replace("-", "_")).Config
         cli.parse(config, verb, words[len(verb.split()) :])
 
 
@@ -84,15 +85,18 @@ def test_the_commands_that_are_printed_run(
         Path(folder, "a.txt").write_text("It rained in the town, and the baker opened late. " * 200)
         Path(folder, "b.txt").write_text("The ferry came at noon; nobody was on it but a dog. " * 60)
     Path("play.txt").write_text("It rained in the town, and the baker opened late.\n" * 200)
+    turns = [{"role": "user", "content": "Who opened late?"}, {"role": "assistant", "content": "The baker."}]
+    Path("chats.jsonl").write_text((json.dumps({"messages": turns}) + "\n") * 12)
     small = ["--preset", "micro", "--vocab-size", "300", "--model.context", "32"]
     ran = []
     for words in printed():
-        if words[0] in ("chat", "life", "serve", "bench"):
+        if words[0] in ("chat", "life", "serve", "bench", "data"):
             continue
-        words = ["2" if word == "500" else word for word in words]
+        others = {"500": "2", "smollm2-135m-instruct": "life/model"}
+        words = [others.get(word, word) for word in words]
         if words[0] == "train":
             words += ["--steps", "2"] if "--preset" in words else small
         assert cli.run(words) == 0, capsys.readouterr().err
         ran.append(words[0])
-    assert ran == ["train", "train", "eval", "quantize", "generate", "export"]
+    assert ran == ["train", "train", "eval", "tune", "quantize", "generate", "export"]
     assert Path("life.gguf").stat().st_size > 0

@@ -23,7 +23,7 @@ from shizuku.inference.scoring import Score, score_sequences, whole_logits
 from shizuku.inference.settings import DEFAULT_NEW_TOKENS, GenerationSettings, settings_from
 from shizuku.inference.validation import check_prompt, one_sequence
 from shizuku.progress import warn_once
-from shizuku.text.conversation import Message
+from shizuku.text.conversation import Message, check_messages
 from shizuku.text.reading import TextReader
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.text.window import fit_conversation
@@ -240,7 +240,7 @@ class LanguageModel:
         **settings: Any,
     ) -> Pieces:
         """The answer as `respond` gives it, in pieces as it is made; its `message()` is the whole."""
-        _check_messages(messages)
+        check_messages(messages)
         asked = self.settings(**settings)
         reserve = asked.max_new_tokens
         if reserve is None:
@@ -395,12 +395,3 @@ class LanguageModel:
 
 
 load = LanguageModel.load
-
-
-def _check_messages(messages: Sequence[Mapping[str, Any]]) -> None:
-    expected = 'expected a list such as [{"role": "user", "content": "Hello"}]'
-    if isinstance(messages, str | Mapping):
-        raise ModelError(f"a conversation is a list of messages, got {type(messages).__name__}: {expected}")
-    for number, message in enumerate(messages):
-        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
-            raise ModelError(f"message {number} has no role: {expected}")

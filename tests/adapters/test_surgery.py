@@ -24,7 +24,8 @@ from shizuku.adapters.surgery import (
     train_adapter,
 )
 from shizuku.adapters.weights import AdapterWeights
-from shizuku.errors import ConfigError, ModelError
+from shizuku.checkpoints.directory import load_model, save_checkpoint
+from shizuku.errors import CheckpointError, ConfigError, ModelError
 from shizuku.models.heads import HeadedDecoder
 from shizuku.training.config import OptimizerConfig
 from shizuku.training.optimizers import Optimizers, parameter_groups
@@ -57,7 +58,7 @@ def by_hand(model: torch.nn.Module, config: AdapterConfig) -> torch.nn.Module:
 
 @torch.no_grad()
 def logits(model: torch.nn.Module) -> torch.Tensor:
-    """Without gradients, as what needs none may go another way through attention and round otherwise."""
+    """Without gradients: RMS norms are computed another way, and round otherwise, where there are some."""
     return model(IDS)
 
 
@@ -224,3 +225,13 @@ def test_an_optimizer_takes_the_pairs_as_matrices_and_lengths_as_vectors() -> No
     assert [len(groups[kind]) for kind in ("matrices", "embeddings", "vectors")] == [28, 0, 14]
     model(IDS).square().mean().backward()
     Optimizers(model, OptimizerConfig(kind="adamw")).step()
+
+
+def test_an_adapted_model_is_not_saved_as_if_it_were_a_plain_one(tmp_path) -> None:
+    model = adapted(KINDS["lora"])
+    with pytest.raises(CheckpointError, match="merge it"):
+        save_checkpoint(tmp_path / "model", model=model)
+    assert not (tmp_path / "model").exists()
+    merge(model)
+    save_checkpoint(tmp_path / "model", model=model)
+    torch.testing.assert_close(logits(load_model(tmp_path / "model")), logits(model), atol=0, rtol=0)

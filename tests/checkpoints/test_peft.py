@@ -47,7 +47,14 @@ def test_peft_opens_ours_with_equal_logits(shape, kind, tmp_path) -> None:
     base = theirs(model, tmp_path / "base")
     attach(model, KINDS[kind])
     randomise(model)
-    config, tensors = to_peft(model.config, adapter_weights(model))
+    weights = adapter_weights(model)
+    config, tensors = to_peft(model.config, weights)
+    again = from_peft(model.config, config, tensors)
+    assert again.config.scale == pytest.approx(weights.config.scale)
+    assert again.layers.keys() == weights.layers.keys()
+    for layer, low_rank in weights.layers.items():
+        for name in ("a_RI", "b_OR", "length_O"):
+            np.testing.assert_array_equal(getattr(again.layers[layer], name), getattr(low_rank, name))
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(config))
     save_file(tensors, tmp_path / "adapter" / "adapter_model.safetensors")
@@ -98,6 +105,8 @@ def test_what_is_not_known_is_refused() -> None:
         ({"peft_type": "IA3"}, "IA3"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
         ({"alpha_pattern": {"q_proj": 3}}, "alpha_pattern"),
+        ({"init_lora_weights": "pissa_niter_16"}, "what that left of the base"),
+        ({"lora_alpha": None}, "expected numbers"),
         ({"a_new_mechanism": True}, "a_new_mechanism"),
         ({"r": 5}, "rank 4, but 5"),
     ):

@@ -29,8 +29,9 @@ from shizuku.models.decoder import Decoder
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training import resume
 from shizuku.training.config import LoopConfig, OptimizerConfig, ScheduleConfig
-from shizuku.training.loop import TrainResult, train
+from shizuku.training.loop import train
 from shizuku.training.objectives import NextToken
+from shizuku.training.result import TrainResult
 
 STEPS = 30
 CONFIG = LoopConfig(steps=STEPS, accumulate=2, log_every=1, save_every=4, resume=True)

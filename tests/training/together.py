@@ -21,8 +21,9 @@ from shizuku.models.decoder import Decoder
 from shizuku.training.batches import on_device
 from shizuku.training.config import LoopConfig
 from shizuku.training.distribution import job, place
-from shizuku.training.loop import TrainResult, train
+from shizuku.training.loop import train
 from shizuku.training.objectives import NextToken
+from shizuku.training.result import TrainResult
 from shizuku.training.sharding import spread, whole
 from shizuku.training.step import accumulate_gradients
 

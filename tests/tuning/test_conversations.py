@@ -50,11 +50,19 @@ def test_records_that_teach_nothing_are_counted_with_their_places(tmp_path) -> N
     assert "chats.jsonl" in report and sum(problems.counts.values()) == len(broken) + 1, report
 
 
-@pytest.mark.parametrize("data", [b"", b"\x00\x01\x02\xff" * 300, b"[]", b'{"neither": 1}'])
-def test_a_file_with_nothing_to_learn_is_refused(tmp_path, data) -> None:
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "empty file"),
+        (b"\x00\x01\x02\xff" * 300, "is binary"),
+        (b"[]", "nothing in it"),
+        (b'{"neither": 1}', "no known format"),
+    ],
+)
+def test_a_file_with_nothing_to_learn_is_refused(tmp_path, data, why) -> None:
     path = tmp_path / "chats.jsonl"
     path.write_bytes(data)
-    with pytest.raises(DocumentError, match=r"chats\.jsonl|nothing|no conversation"):
+    with pytest.raises(DocumentError, match=rf"chats\.jsonl.*{why}"):
         read_conversations(path)
 
 

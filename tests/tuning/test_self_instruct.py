@@ -55,7 +55,8 @@ class Scripted:
         if question.prompt.text.endswith("Label:"):
             return f" good\nInput: fine {question.number}\nLabel: bad\nInput: poor {question.number}"
         if question.prompt.text.endswith("Input:"):
-            return f" none\nOutput: It is {question.number}."
+            # A line separator is no line's end: neither the journal nor the files may be cut at it.
+            return f" none\nOutput: It is\u2028{question.number}."
         items = []
         for _ in range(3):
             words = [draw.choice(VERBS), draw.choice(THINGS), *draw.sample(TOPICS, 3)]
@@ -102,7 +103,7 @@ def test_what_is_kept_is_new_sound_and_ready_for_tuning(tmp_path: Path) -> None:
     assert isinstance(dropped, dict) and dropped["too much like another"] > 0
     assert dropped["asks for more than text"] > 0
     assert any(task.classification and len(task.instances) == 2 for task in tasks)
-    chats = [json.loads(line) for line in (config.out / "chat.jsonl").read_text().splitlines()]
+    chats = [json.loads(line) for line in (config.out / "chat.jsonl").open()]
     assert [[m["role"] for m in chat["messages"]] for chat in chats] == [["user", "assistant"]] * len(chats)
     assert len(chats) == result["instances"] and all(m["content"] for c in chats for m in c["messages"])
     assert "most frequent" in (config.out / "report.html").read_text()
@@ -124,7 +125,7 @@ def test_a_killed_run_asks_nothing_twice_and_ends_the_same(tmp_path: Path) -> No
     )
     assert killed.returncode == -signal.SIGKILL
     journal = config.out / "journal.jsonl"
-    before = len(journal.read_text().splitlines()) - 1
+    before = journal.read_text().count("\n") - 1
     assert before >= 38, "every answer that had come is there"
     with journal.open("a") as file:
         file.write('{"number": 41, "prom')  # as a kill in the middle of a line leaves it
@@ -223,12 +224,12 @@ def test_answers_are_read_and_what_was_cut_off_is_left() -> None:
         ("Please give me a list of towns.", ("give", "list")),
         ("Given an email, write a polite reply to it.", ("write", "reply")),
         ("What is the capital of Japan?", None),
-        ("雨についての詩を書いてください。", ("書い", "詩")),
+        ("雨についての詩を書いてください。", ("書", "詩")),
+        ("次の文章を要約してください。", ("要約", "文章")),
     ],
 )
 def test_verb_and_object(text: str, pair: tuple[str, str] | None) -> None:
-    found = verb_object(text)
-    assert found == pair or (pair is not None and found is not None and found[1] == pair[1])
+    assert verb_object(text) == pair
 
 
 def test_seeds_that_are_none_are_refused_with_their_line(tmp_path: Path) -> None:

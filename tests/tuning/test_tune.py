@@ -47,7 +47,7 @@ def loop(**changes: object) -> LoopConfig:
 
 def test_a_tuned_model_answers_and_stops_and_opens_as_any_other(base, chats, tmp_path, capsys) -> None:
     out = tmp_path / "tuned"
-    command = ["tune", str(base), "--data", str(chats), "--out", str(out), "--steps", "12", "--json"]
+    command = ["tune", str(base), "--data", str(chats), "--out", str(out), "--steps", "30", "--json"]
     command += ["--samples", "2", "--sample-tokens", "8", "--loop.optimizer.learning-rate", "0.01"]
     with pytest.raises(SystemExit) as ended:
         main(command)
@@ -62,7 +62,9 @@ def test_a_tuned_model_answers_and_stops_and_opens_as_any_other(base, chats, tmp
     lm = shizuku.load(out)
     assert "chat" in lm.capabilities
     assert lm.run["parent"] and lm.run["data"]["train"]["examples"] == result["examples"]
-    assert lm.chat([{"role": "user", "content": "Aki, Ben?"}], max_new_tokens=8) is not None
+    answer = lm.respond([{"role": "user", "content": "Aki, Ben?"}], max_new_tokens=8)
+    assert answer.content == "Ben." and answer.finish == "stop"
+    assert result["stops_before"] == 0 and result["stops_after"] == 1
 
 
 def test_the_checkpoint_has_the_best_weights_and_patience_ends_a_run(base, chats, tmp_path) -> None:

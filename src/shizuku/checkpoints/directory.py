@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from shizuku.adapters.surgery import is_adapted
 from shizuku.checkpoints.digests import check_files, digest_files
 from shizuku.checkpoints.gguf import open_gguf
 from shizuku.checkpoints.gguf_tensors import GGUFFile
@@ -113,6 +114,11 @@ def save_checkpoint(
         raise CheckpointError(
             f"the tokenizer has {tokenizer.vocab_size} ids, but the model only {model.config.vocab_size}: "
             "save the model with the tokenizer that it was trained with"
+        )
+    if is_adapted(model):
+        raise CheckpointError(
+            f"the model to be saved in {target} has an adapter on it: merge it, or take it off, first "
+            "(shizuku.adapters.surgery)"
         )
     packed = is_quantized(model)
     if packed and (weights is not None or dtype is not None):

@@ -33,6 +33,8 @@ NEUTRAL = frozenset(
 )  # fmt: skip
 """Keys that are translated, or say where an adapter is, which its tensors show, or how it was begun."""
 _TENSOR = re.compile(r"^(?:base_model\.model\.)?(.+)\.(lora_A|lora_B|lora_magnitude_vector)(?:\.weight)?$")
+_CHANGING_BASE = ("pissa", "olora", "corda", "loftq")
+"""Ways of beginning that take something out of the base: the adapter is for what was left of it."""
 _PARTS = {"lora_A": "a", "lora_B": "b", "lora_magnitude_vector": "length"}
 
 
@@ -48,7 +50,7 @@ def to_peft(config: DecoderConfig, weights: AdapterWeights) -> tuple[dict[str, A
         parts = [weights.layers.get(name.removesuffix(".weight")) for name in entry.ours]
         if not any(parts):
             continue
-        stacked = _stacked(config, entry, list(parts), dora=weights.config.dora)
+        stacked = _stacked(config, entry, parts, dora=weights.config.dora)
         ranks[module] = len(stacked.a_RI)
         tensors[f"{PREFIX}{module}.lora_A.weight"] = stacked.a_RI
         tensors[f"{PREFIX}{module}.lora_B.weight"] = stacked.b_OR
@@ -102,11 +104,13 @@ def from_peft(
             continue
         if not {"a", "b"} <= parts.keys() or ("length" in parts) != own.dora:
             raise CheckpointError(f"{module}: the adapter has only {', '.join(sorted(parts))} of its tensors")
-        if len(parts["a"]) != own.rank:
-            raise CheckpointError(
-                f"{module}: rank {len(parts['a'])}, but {own.rank} in the config: one rank for all is known"
-            )
-        layers.update(_taken(config, entry, parts))
+        rank, alpha = _pattern(foreign, "rank", module, own.rank), _pattern(foreign, "alpha", module, None)
+        if len(parts["a"]) != rank:
+            raise CheckpointError(f"{module}: rank {len(parts['a'])}, but {rank} in the config")
+        taken = _taken(config, entry, parts)
+        if rank != own.rank or alpha is not None:
+            taken = _unstacked(own, entry, taken, rank=rank, alpha=alpha)
+        layers.update(taken)
     if found:
         raise CheckpointError(f"{min(found)} is no linear layer of this base: the adapter is for another")
     if not layers:
@@ -117,20 +121,34 @@ def from_peft(
 def _own_config(foreign: Mapping[str, Any]) -> AdapterConfig:
     if foreign.get("peft_type") != "LORA":
         raise CheckpointError(f"peft_type is {foreign.get('peft_type')!r}; LORA alone is known")
-    fused = foreign.get("rank_pattern") or foreign.get("alpha_pattern")
-    if fused:
-        raise CheckpointError("rank_pattern and alpha_pattern: one rank and scale for all layers is known")
+    begun = foreign.get("init_lora_weights")
+    if isinstance(begun, str) and begun.lower().startswith(_CHANGING_BASE):
+        raise CheckpointError(
+            f"init_lora_weights is {begun!r}: the adapter is for what that left of the base, not for the base"
+        )
     for key, value in foreign.items():
         if key in NEUTRAL or value in (None, False, "none", "", [], {}):
             continue
         raise CheckpointError(f"{key} is {value!r}: this is not known here, and would be left out")
-    return AdapterConfig(
-        rank=int(foreign["r"]),
-        alpha=float(foreign["lora_alpha"]),
-        dropout=float(foreign.get("lora_dropout") or 0),
-        rank_stabilised=bool(foreign.get("use_rslora")),
-        dora=bool(foreign.get("use_dora")),
-    )
+    try:
+        return AdapterConfig(
+            rank=int(foreign["r"]),
+            alpha=float(foreign["lora_alpha"]),
+            dropout=float(foreign.get("lora_dropout") or 0),
+            rank_stabilised=bool(foreign.get("use_rslora")),
+            dora=bool(foreign.get("use_dora")),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"r, lora_alpha and lora_dropout: expected numbers ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _pattern(foreign: Mapping[str, Any], what: str, module: str, otherwise: Any) -> Any:
+    """What rank_pattern or alpha_pattern say of a module; as in PEFT a key is the end of its name."""
+    patterns = foreign.get(f"{what}_pattern") or {}
+    fitting = (value for key, value in patterns.items() if re.match(rf"(?:.*\.)?({key})$", module))
+    return next(fitting, otherwise)
 
 
 def _family(config: DecoderConfig) -> Family:
@@ -176,8 +194,31 @@ def _taken(config: DecoderConfig, entry: Weight, parts: Mapping[str, np.ndarray]
     }
 
 
+def _unstacked(
+    own: AdapterConfig, entry: Weight, taken: dict[str, LowRank], *, rank: int, alpha: float | None
+) -> dict[str, LowRank]:
+    """Our layers' adapters out of one that `_stacked` made; CheckpointError for other ranks and scales."""
+    growth = len(entry.ours)
+    own_alpha = own.scale * (own.rank**0.5 if own.rank_stabilised else own.rank)
+    expected = own_alpha * (growth**0.5 if own.rank_stabilised else growth)
+    found = {}
+    stacked = growth > 1 and rank == growth * own.rank and alpha is not None
+    for number, (layer, low_rank) in enumerate(taken.items()):
+        block = slice(number * own.rank, (number + 1) * own.rank)
+        a_RI, b_OR = low_rank.a_RI[block], low_rank.b_OR[:, block]
+        stacked = stacked and np.count_nonzero(low_rank.b_OR) == np.count_nonzero(b_OR)
+        if a_RI.any():
+            found[layer] = LowRank(a_RI, b_OR)
+    if not stacked or abs(float(alpha or 0) - expected) > 1e-9 * expected:
+        raise CheckpointError(
+            f"{entry.theirs}: rank_pattern and alpha_pattern give it rank {rank} and alpha {alpha}; one rank "
+            "and scale for all layers is known"
+        )
+    return found
+
+
 def _stacked(config: DecoderConfig, entry: Weight, parts: list[LowRank | None], *, dora: bool) -> LowRank:
-    """One adapter on the foreign matrix that is the given ones on ours."""
+    """One adapter on the foreign matrix that is the given ones on ours, zeros for those that are missing."""
     if len(parts) == 1:
         assert parts[0] is not None, "the caller has looked"
         return parts[0]
@@ -186,12 +227,13 @@ def _stacked(config: DecoderConfig, entry: Weight, parts: list[LowRank | None], 
             f"{entry.theirs} is {len(parts)} layers here, and a DoRA adapter on them can't be one on it"
         )
     sources = _sources(config, entry)
-    rank = sum(0 if part is None else len(part.a_RI) for part in parts)
-    outputs = sum(source.shape[0] for source in sources)
-    b_OR, numbers, first = np.zeros((outputs, rank), np.float32), np.arange(outputs)[:, None], 0
-    for source, part in zip(sources, parts, strict=True):
+    rank, inputs = next((len(part.a_RI), part.a_RI.shape[1]) for part in parts if part is not None)
+    a_RI = np.zeros((len(parts) * rank, inputs), np.float32)
+    b_OR = np.zeros((sum(source.shape[0] for source in sources), len(a_RI)), np.float32)
+    numbers = np.arange(len(b_OR))[:, None]
+    for place, (source, part) in enumerate(zip(sources, parts, strict=True)):
         if part is not None:
-            rows = source.take(numbers)[:, 0]
-            b_OR[rows, first : first + len(part.a_RI)] = part.b_OR
-            first += len(part.a_RI)
-    return LowRank(np.concatenate([part.a_RI for part in parts if part is not None]), b_OR)
+            block = slice(place * rank, (place + 1) * rank)
+            a_RI[block] = part.a_RI
+            b_OR[source.take(numbers)[:, 0], block] = part.b_OR
+    return LowRank(a_RI, b_OR)

@@ -1,4 +1,4 @@
-"""Whatever the loop trains, to disk and back: a decoder, an adapter on one, a decoder with a head."""
+"""Whatever the loop trains, to disk and back: so far decoders."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

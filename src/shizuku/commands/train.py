@@ -7,7 +7,7 @@ from shizuku.training.config import TrainConfig as Config
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shizuku.training.loop import TrainResult
+    from shizuku.training.result import TrainResult
 
 __all__ = ["Config", "run", "show"]
 

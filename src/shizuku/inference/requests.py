@@ -34,8 +34,6 @@ class Request:
     """Together with `settings.seed` it settles the draws."""
     client: str = ""
     """Who asks: clients take turns when the engine is full."""
-    adapter: str | None = None
-    """Name of the adapter that it goes through; None: the base alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,6 @@ class Span:
     """The sequence's cache blocks in its order, at least enough for start + T tokens."""
     wanted: Literal["none", "last", "all"] = "last"
     """Behind which of the tokens the logits (or vectors) are wanted."""
-    adapter: str | None = None
-    """Name of the adapter that the sequence goes through; None: the base alone."""
 
 
 @runtime_checkable

@@ -5,7 +5,6 @@ Legend: `B` rows, `T` tokens, `D` width, `O` outputs.
 
 from typing import Any
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -52,9 +51,3 @@ class HeadedDecoder(nn.Module):
         x_BTD = self.decoder.hidden(ids_BT, segments_BT=segments_BT, positions_BT=positions_BT)
         outputs: Tensor = self.head(x_BTD)
         return outputs
-
-
-def at_ends(outputs_BTO: Float[Tensor, "B T O"], lengths_B: Int[Tensor, " B"]) -> Float[Tensor, "B O"]:
-    """What stands behind the last token of each row, given the rows' lengths."""
-    rows_B = torch.arange(len(lengths_B), device=lengths_B.device)
-    return outputs_BTO[rows_B, lengths_B - 1]

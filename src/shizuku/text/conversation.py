@@ -1,8 +1,10 @@
-"""What a model answers in a conversation."""
+"""What a conversation is made of, and what a model answers in it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shizuku.errors import ModelError
 from shizuku.text.tool_calls.calls import ToolCall
 
 
@@ -46,3 +48,13 @@ class Message:
                 for call in self.tool_calls
             ]
         return message
+
+
+def check_messages(messages: Sequence[Mapping[str, Any]]) -> None:
+    """ModelError, with an example, for what is no list of messages."""
+    expected = 'expected a list such as [{"role": "user", "content": "Hello"}]'
+    if isinstance(messages, str | Mapping):
+        raise ModelError(f"a conversation is a list of messages, got {type(messages).__name__}: {expected}")
+    for number, message in enumerate(messages):
+        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+            raise ModelError(f"message {number} has no role: {expected}")

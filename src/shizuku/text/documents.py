@@ -194,7 +194,7 @@ def _read_lines(path: Path, field: str, problems: Problems) -> Iterator[Document
     with closing(open_lines(path)) as stream:
         number = 0
         for number, line in _lines(stream, path, problems):
-            record = _record(line, f"{path}:{number}", problems)
+            record = read_record(line, f"{path}:{number}", problems)
             if record is None:
                 continue
             if good == 0 and len(fields) < 100:
@@ -240,7 +240,8 @@ def _lines(stream: IO[bytes], path: Path, problems: Problems) -> Iterator[tuple[
         problems.add("compressed file is damaged after this line", f"{path}:{number}")
 
 
-def _record(line: bytes, place: str, problems: Problems) -> dict[str, Any] | None:
+def read_record(line: bytes, place: str, problems: Problems) -> dict[str, Any] | None:
+    """The JSON object on a line; None for an empty one, and for what is none, which is counted."""
     if not line.strip():
         return None
     try:

@@ -23,14 +23,15 @@ from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.config import TrainConfig
 from shizuku.training.cost import bill, matmul_peak, parameter_total, token_cost
 from shizuku.training.distribution import neighbours, place, wait_for_all
-from shizuku.training.loop import DEFAULT_STEPS, TrainResult, train
+from shizuku.training.loop import train
 from shizuku.training.memory import check_memory, estimate_memory
 from shizuku.training.objectives import NextToken
 from shizuku.training.precision import check_precision
 from shizuku.training.presets import PRESETS
+from shizuku.training.result import TrainResult
 from shizuku.training.resume import check_place
 from shizuku.training.seeds import Interval
-from shizuku.training.speed import measure_speed
+from shizuku.training.speed import DEFAULT_STEPS, measure_speed
 
 SHARDS, PREPARED = "shards", "prepared.json"
 

@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from shizuku.training.metrics import Meter, Metrics
 from shizuku.training.objectives import Objective
 from shizuku.training.optimizers import Optimizers
 from shizuku.training.precision import DTYPES, LossScaler, check_precision
+from shizuku.training.result import TrainResult
 from shizuku.training.resume import (
     Progress,
     Saved,
@@ -49,40 +49,13 @@ from shizuku.training.resume import (
 from shizuku.training.schedules import rate_factor
 from shizuku.training.sharding import spread, whole_weights
 from shizuku.training.signals import stop_on_signals
-from shizuku.training.speed import seconds_per_step
+from shizuku.training.speed import planned_steps
 from shizuku.training.step import StepLoss, accumulate_gradients, check_finite_step, clip_gradients
 
-DEFAULT_STEPS = 500
 KEPT_STEPS = "steps"
 """Folder of the checkpoints that are kept."""
-SPARE = 0.97
-"""Share of `max_seconds` that steps are planned for."""
 EXACT = "exact_weight"
 """What the model's float32 weights are called in a saved state where the model itself has 16 bits."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainResult:
-    """What a finished run came to."""
-
-    loss: float
-    """Mean training loss (nats a unit) over the last tenth of the logged steps."""
-    validation_loss: float | None
-    """Loss on the validation batches of the weights that are kept; None without them."""
-    tokens_seen: int
-    """Tokens that went through the model, of all sittings and processes."""
-    seconds: float
-    """Time in training steps, of all sittings."""
-    tokens_per_second: float
-    """Over all steps."""
-    flops: float
-    """Operations of the model's matrix products (see cost.py)."""
-    checkpoint: Path
-    """Where the model is."""
-    history: list[dict[str, Any]] = field(repr=False)
-    """The records of metrics.jsonl."""
-    kept_step: int | None = None
-    """The step whose weights the checkpoint has: the last, or the best."""
 
 
 def train(
@@ -178,7 +151,7 @@ class _Training:
         saved = self._found() if resuming else None
         if saved is None:
             torch.manual_seed(config.seed)
-            progress.steps = self._planned_steps()
+            progress.steps = planned_steps(self.model, self.objective, self.source, config)
         spread(self.model, config.parallel)
         self.device = next(self.model.parameters()).device
         if config.check_precision:
@@ -386,17 +359,6 @@ class _Training:
         if int(os.environ.get("LOCAL_RANK", "0")) == 0:
             check_memory(estimate, neighbours())
         wait_for_all()  # nobody takes memory before all machines have looked
-
-    def _planned_steps(self) -> int:
-        config = self.config
-        if config.max_seconds is None:
-            return config.steps or DEFAULT_STEPS
-        device = next(self.model.parameters()).device
-        batches = [on_device(batch, device) for batch in peek(self.source, config.accumulate)]
-        each = seconds_per_step(
-            self.model, self.objective, batches, config.optimizer, config.parallel, precision=config.precision
-        )
-        return max(1, int(SPARE * config.max_seconds / each))
 
     def _found(self) -> Saved:
         """What the run in `out` was, its weights in the model of process 0."""

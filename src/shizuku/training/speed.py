@@ -8,13 +8,30 @@ import torch
 from torch import nn
 
 from shizuku.models.decoder import Decoder, DecoderConfig, initialise
-from shizuku.training.batches import DeviceBatch, TensorBatch
-from shizuku.training.config import OptimizerConfig, PrecisionName
+from shizuku.training.batches import BatchSource, DeviceBatch, TensorBatch, on_device, peek
+from shizuku.training.config import LoopConfig, OptimizerConfig, PrecisionName
 from shizuku.training.distribution import mean_over_ranks, place
 from shizuku.training.objectives import NextToken, Objective
 from shizuku.training.optimizers import Optimizers
 from shizuku.training.sharding import Parallel, spread
 from shizuku.training.step import accumulate_gradients, clip_gradients
+
+DEFAULT_STEPS = 500
+"""Of a run for which neither steps nor seconds are given."""
+SPARE = 0.97
+"""Share of `max_seconds` that steps are planned for."""
+
+
+def planned_steps(model: nn.Module, objective: Objective, source: BatchSource, config: LoopConfig) -> int:
+    """How many steps the config asks for; where it gives seconds, as many as fit, measured now."""
+    if config.max_seconds is None:
+        return config.steps or DEFAULT_STEPS
+    device = next(model.parameters()).device
+    batches = [on_device(batch, device) for batch in peek(source, config.accumulate)]
+    each = seconds_per_step(
+        model, objective, batches, config.optimizer, config.parallel, precision=config.precision
+    )
+    return max(1, int(SPARE * config.max_seconds / each))
 
 
 def measure_speed(

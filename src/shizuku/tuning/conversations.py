@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from shizuku.errors import DocumentError
-from shizuku.text.documents import BYTES_TO_JUDGE, Problems, open_lines, refuse_binary
+from shizuku.text.documents import BYTES_TO_JUDGE, Problems, open_lines, read_record, refuse_binary
 from shizuku.tuning.examples import Conversation
 from shizuku.tuning.turns import Refused, checked_turns, shared_turn, tools_of
 
@@ -126,11 +126,10 @@ def _json(path: Path, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]
             return
     good = 0
     for number, line in enumerate(data.split(b"\n"), start=1):
-        if line.strip():
-            record = _record(line, f"{path}:{number}", problems)
-            if record is not None:
-                good += 1
-                yield f"{path}:{number}", record
+        record = read_record(line, f"{path}:{number}", problems)
+        if record is not None:
+            good += 1
+            yield f"{path}:{number}", record
     if not good:
         raise DocumentError(f"{path} holds no JSON record (--data). {problems.report()}")
 
@@ -185,21 +184,6 @@ def _records_of(whole: Any, path: Path, problems: Problems) -> Iterator[tuple[st
             yield place, record
         else:
             problems.add("not a JSON object", place)
-
-
-def _record(line: bytes, place: str, problems: Problems) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        problems.add("not UTF-8", place)
-        return None
-    except (ValueError, RecursionError):
-        problems.add("not JSON", place)
-        return None
-    if not isinstance(record, dict):
-        problems.add("not a JSON object", place)
-        return None
-    return record
 
 
 def _kind(

@@ -56,7 +56,6 @@ def _losses(page: Page, result: "TuneResult") -> None:
 
 def _data(page: Page, ready: "Prepared", result: "TuneResult") -> None:
     page.section("Data", "What was read, and what of it was learned from.")
-    rows: list[tuple[str, object, object]] = []
     train, heldout = ready.data["train"], ready.data["heldout"]
     names = {
         "examples": "examples",

@@ -19,11 +19,12 @@ from shizuku.progress import say
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.batches import on_device, peek
-from shizuku.training.loop import TrainResult, train
+from shizuku.training.loop import train
 from shizuku.training.objectives import NextToken
+from shizuku.training.result import TrainResult
 from shizuku.training.resume import check_place
 from shizuku.training.speed import seconds_per_step
-from shizuku.tuning.answers import Answer, answers_of, prompt_of, reference_of
+from shizuku.tuning.answers import Answer, answers_of, prompt_of
 from shizuku.tuning.config import TuneConfig
 from shizuku.tuning.conversations import Conversations, read_conversations
 from shizuku.tuning.dataset import (
@@ -314,6 +315,3 @@ def _check_report() -> None:
 
     if find_spec("matplotlib") is None:
         raise MissingExtraError("report.html needs matplotlib: pip install 'shizuku[report]', or --no-report")
-
-
-__all__ = ["Prepared", "TuneResult", "plan", "prepare", "prompt_of", "reference_of", "rows_of", "tune"]

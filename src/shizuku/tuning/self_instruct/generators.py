@@ -164,7 +164,8 @@ class ServedGenerator:
                 f"{self._address}: request {question.number} failed: {error}. What was answered before is "
                 "kept: once the server works, go on with --resume"
             ) from error
-        return Answer(text, choice.finish_reason == "length")
+        # Half of a surrogate pair, which JSON can carry, could not be written to any file.
+        return Answer(text.encode("utf-8", "replace").decode(), choice.finish_reason == "length")
 
     def _first_model(self) -> str:
         try:

@@ -4,6 +4,7 @@ Prompts, filters and files follow from the settings and these answers, so a run 
 the same steps again, asks nothing twice, and goes on where the journal ends.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -80,7 +81,7 @@ class Journal:
         whole = content[: content.rfind(b"\n") + 1]
         os.ftruncate(self._descriptor, len(whole))
         os.lseek(self._descriptor, 0, os.SEEK_END)
-        lines = whole.decode("utf-8").splitlines()
+        lines = whole.decode("utf-8").split("\n")[:-1]  # not splitlines: answers may hold U+2028
         if not lines:
             self._write(settings)
             return
@@ -102,7 +103,9 @@ class Journal:
             raise ConfigError(f"--resume: the run in {path.parent} began with {was}; give the same again")
 
     def _write(self, record: dict[str, Any]) -> None:
-        os.write(self._descriptor, (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8"))
+        line = (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8")
+        if os.write(self._descriptor, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # half a line is removed by --resume
         os.fsync(self._descriptor)
 
 

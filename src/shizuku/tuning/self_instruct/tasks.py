@@ -71,7 +71,7 @@ def read_tasks(path: Path) -> list[Task]:
     DocumentError for a file without tasks, and for the first line that is none, with its number.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: texts may hold U+2028
     except (OSError, UnicodeDecodeError) as error:
         raise DocumentError(f"--seeds {path}: cannot be read: {error}") from error
     tasks = [_read(line, f"{path}:{number}") for number, line in enumerate(lines, start=1) if line.strip()]

@@ -3,7 +3,8 @@
 A rule for what instructions look like, no parser (the models of parsers are on no package index that we may
 name as a dependency): in English the verb is the first word, behind politeness, of a sentence that is no
 question and no statement, its object the last word of the noun phrase behind it. In Japanese the object
-stands before を, and the verb behind it. Whatever does not look like that has no pair, and is counted so.
+stands before を, and behind it the verb, of which the stem in Chinese characters is taken,
+as endings vary. Whatever does not look like that has no pair, and is counted so.
 """
 
 import re
@@ -38,7 +39,7 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|[^\w\s]|\d\S*")
 _PURE = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _OBJECT = re.compile(r"([\u4e00-\u9fff々ー\u30a1-\u30fa]+)を")
-_JAPANESE_VERB = re.compile(r"([\u4e00-\u9fff々]+(?:[し出り]|え|け|げ|べ|め|れ|せ|て|で)?)")
+_JAPANESE_STEM = re.compile(r"[\u4e00-\u9fff々]+")
 
 
 def verb_object(instruction: str) -> tuple[str, str] | None:
@@ -88,7 +89,7 @@ def _head(words: list[str]) -> str | None:
 
 def _japanese(text: str) -> tuple[str, str] | None:
     for found in _OBJECT.finditer(text):
-        verb = _JAPANESE_VERB.match(text, found.end())
-        if verb is not None:
-            return verb.group(1), found.group(1)
+        stem = _JAPANESE_STEM.match(text, found.end())
+        if stem is not None:
+            return stem.group(), found.group(1)
     return None

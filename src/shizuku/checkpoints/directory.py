@@ -37,6 +37,7 @@ from shizuku.checkpoints.undisturbed import (
     undisturbed,
 )
 from shizuku.checkpoints.weights import expected_shapes
+from shizuku.checkpoints.writing import REPLACEABLE, bytes_of, write_directory, write_model
 from shizuku.errors import CheckpointError
 from shizuku.models.decoder import Decoder, DecoderConfig
 from shizuku.quantization.surgery import is_quantized

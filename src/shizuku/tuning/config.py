@@ -109,7 +109,7 @@ class TuneConfig(VerbConfig):
             raise ConfigError(f"--label-smoothing {self.label_smoothing}: expected 0 <= share < 1")
         if self.base != "float" and not self.lora.rank:
             raise ConfigError(
-                f"--base {self.base}: packed weights can't be trained: give --lora.rank for an adapter on them"
+                f"--base {self.base}: packed weights can't be trained; for an adapter give --lora.rank"
             )
         if not self.neftune_alpha >= 0:
             raise ConfigError(f"--neftune-alpha {self.neftune_alpha}: expected 0 or more")

@@ -122,8 +122,8 @@ def stop_rate(answers: Sequence[Answer]) -> float | None:
 def tune(config: TuneConfig) -> TuneResult:
     """Tune as the config says and leave the checkpoint and report.html in `config.out`.
 
-    In a `torchrun` job all processes call it; process 0 answers the prompts and writes the report. Raises what
-    reading, rendering and `train` raise; Ctrl-C leaves a run that --resume goes on with.
+    In a `torchrun` job all processes call it; process 0 answers the prompts and writes the report. Raises
+    what reading, rendering and `train` raise; Ctrl-C leaves a run that --resume goes on with.
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)

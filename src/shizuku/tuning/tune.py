@@ -20,7 +20,7 @@ from shizuku.quantization.surgery import quantized_layers
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.batches import on_device, peek
-from shizuku.training.distribution import place, wait_for_all
+from shizuku.training.distribution import first_alone, place, wait_for_all
 from shizuku.training.loop import train
 from shizuku.training.objectives import NextToken
 from shizuku.training.result import TrainResult
@@ -138,7 +138,7 @@ def tune(config: TuneConfig) -> TuneResult:
     check_place(config.out, resume=config.loop.resume)
     if config.report:
         _check_report()
-    ready = prepare(config)
+    ready = first_alone(lambda: prepare(config))
     source, first = rows_of(ready, config), place()[0] == 0
     loop = _loop(config, source, heldout=bool(ready.heldout.examples))
     validation = None

@@ -1,4 +1,4 @@
-"""Whatever the loop trains, to disk and back: so far decoders."""
+"""Whatever the loop trains, to disk and back: decoders, and decoders with a head."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from shizuku.checkpoints.directory import load_model, save_checkpoint
+from shizuku.checkpoints.headed import load_headed, save_headed
 from shizuku.models.decoder import Decoder
+from shizuku.models.heads import HeadedDecoder
 from shizuku.text.tokenizer import Tokenizer
 
 
@@ -23,6 +25,10 @@ def save_trained(
     dtype: torch.dtype | None = None,
 ) -> Path:
     """Write a checkpoint of the kind that `model` is; arguments and errors as of `save_checkpoint`."""
+    if isinstance(model, HeadedDecoder):
+        return save_headed(
+            directory, model=model, weights=weights, tokenizer=tokenizer, run=run, extra=extra, dtype=dtype
+        )
     assert isinstance(model, Decoder), "other kinds are not known yet"
     return save_checkpoint(
         directory, model=model, weights=weights, tokenizer=tokenizer, run=run, extra=extra, dtype=dtype
@@ -31,4 +37,10 @@ def save_trained(
 
 def restore_trained(directory: str | Path, model: nn.Module) -> None:
     """Give `model` the weights that `save_trained` wrote of one of its kind; raises as `load_model`."""
+    if isinstance(model, HeadedDecoder):
+        weights = load_headed(directory).model.state_dict()
+        # An output matrix that nothing reads is not saved: the model keeps the one that it has.
+        kept = {name: tensor for name, tensor in model.state_dict().items() if ".unembedding." in name}
+        model.load_state_dict({**kept, **weights})
+        return
     model.load_state_dict(load_model(directory).state_dict())

@@ -28,6 +28,11 @@ class HeadedDecoder(nn.Module):
         nn.init.zeros_(self.head.weight)
 
     @property
+    def outputs(self) -> int:
+        """How many numbers the head gives."""
+        return self.head.out_features
+
+    @property
     def config(self) -> DecoderConfig:
         """The decoder's."""
         return self.decoder.config

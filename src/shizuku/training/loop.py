@@ -18,6 +18,7 @@ from shizuku.checkpoints.trained import restore_trained, save_trained
 from shizuku.config import to_dict
 from shizuku.data.packing import Batch
 from shizuku.models.decoder import Decoder
+from shizuku.models.heads import HeadedDecoder
 from shizuku.progress import bar, say
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.averaging import RunningAverage
@@ -59,7 +60,7 @@ EXACT = "exact_weight"
 
 
 def train(
-    model: Decoder,
+    model: Decoder | HeadedDecoder,
     objective: Objective,
     source: BatchSource,
     config: LoopConfig,
@@ -124,8 +125,9 @@ class _Training:
     validation: Iterable[Batch | DeviceBatch] | None = None
 
     def __init__(
-        self, model: Decoder, objective: Objective, source: BatchSource, config: LoopConfig, out: Path
-    ) -> None:
+        self, model: Decoder | HeadedDecoder, objective: Objective, source: BatchSource, config: LoopConfig,
+        out: Path,
+    ) -> None:  # fmt: skip
         self.model, self.objective, self.source, self.config, self.out = model, objective, source, config, out
         self.run: dict[str, Any] = {}
         self.history: list[dict[str, Any]] = []

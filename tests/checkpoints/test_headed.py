@@ -10,7 +10,9 @@ import transformers
 from torch import nn
 
 import shizuku
-from shizuku.checkpoints.directory import load_model, save_checkpoint
+from shizuku.adapters.config import AdapterConfig
+from shizuku.adapters.surgery import attach, name_base
+from shizuku.checkpoints.directory import checkpoint_digest, load_model, save_checkpoint
 from shizuku.checkpoints.headed import load_headed, save_headed
 from shizuku.checkpoints.trained import restore_trained, save_trained
 from shizuku.errors import CheckpointError
@@ -155,3 +157,53 @@ def test_weights_that_are_not_finite_are_refused_and_leave_what_was_there(tmp_pa
     with pytest.raises(CheckpointError, match=r"head\.weight are NaN"):
         save_headed(path, model=model)
     assert torch.equal(load_headed(path).model.head.weight, before)
+
+
+# ---- an adapter below the head
+
+
+def adapted(base: Path, outputs: int = 1) -> HeadedDecoder:
+    """A head and an adapter on a saved base, both random."""
+    model = HeadedDecoder(load_model(base), outputs)
+    attach(model, AdapterConfig(rank=3), seed=1)
+    name_base(model, str(base), checkpoint_digest(base))
+    draw = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("b_OR") or name.startswith("head."):
+                nn.init.normal_(parameter, std=0.2, generator=draw)
+    return model.eval()
+
+
+@torch.no_grad()
+def test_an_adapter_and_its_head_are_one_directory_that_peft_opens(tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    base = save_checkpoint(tmp_path / "base", model=small_model(), tokenizer=small_tokenizer())
+    model = adapted(base, outputs=2)
+    path = save_trained(tmp_path / "model", model=model)
+    outputs = model(IDS)
+    opened = load_headed(path)
+    assert opened.tokenizer is not None
+    torch.testing.assert_close(opened.model(IDS), outputs, atol=2e-5, rtol=1e-5)
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(base, num_labels=2)
+    theirs = peft.PeftModel.from_pretrained(theirs, str(path)).eval()
+    assert (theirs(IDS).logits - outputs[:, -1]).abs().max() < 2e-5 * outputs.std()
+    other = HeadedDecoder(load_model(base), 2)
+    attach(other, AdapterConfig(rank=3), seed=9)
+    restore_trained(path, other)
+    torch.testing.assert_close(other(IDS), outputs)
+    with pytest.raises(CheckpointError, match="no head of 1 outputs"):
+        restore_trained(path, adapted(base))
+
+
+def test_an_adapter_with_a_head_is_no_language_model_and_one_without_has_no_head(tmp_path: Path) -> None:
+    base = save_checkpoint(tmp_path / "base", model=small_model(), tokenizer=small_tokenizer())
+    path = save_trained(tmp_path / "model", model=adapted(base))
+    with pytest.raises(CheckpointError, match=r"is a reward model.*shizuku align --reward"):
+        shizuku.load(path)
+    plain = load_model(base)
+    attach(plain, AdapterConfig(rank=2))
+    name_base(plain, str(base), checkpoint_digest(base))
+    save_trained(tmp_path / "plain", model=plain)
+    with pytest.raises(CheckpointError, match=r"without a head.*shizuku reward"):
+        load_headed(tmp_path / "plain")

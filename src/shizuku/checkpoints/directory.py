@@ -71,7 +71,7 @@ class Checkpoint:
     path: Path
     """Where it was loaded from."""
     kind: Kind
-    """shizuku, huggingface or gguf."""
+    """shizuku, huggingface, adapter (merged into its base) or gguf."""
 
 
 def save_checkpoint(
@@ -122,7 +122,8 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: str | Path, *, verify: bool = True) -> Checkpoint:
-    """Load a checkpoint directory, a Hugging Face directory or a `.gguf` file (see `resolve` for names).
+    """Load a checkpoint directory, a Hugging Face directory, an adapter with its base, or a `.gguf` file (see
+    `resolve` for names).
 
     Digests in `run.json`, and those of pulled files, are compared unless `verify` is False. What is missing,
     damaged, foreign, not finite or larger than the memory raises CheckpointError; a broken tokenizer raises
@@ -132,6 +133,11 @@ def load_checkpoint(path: str | Path, *, verify: bool = True) -> Checkpoint:
 
     def load() -> Checkpoint:
         kind = kind_of(path)
+        if kind == "adapter":
+            # Opened by a module that opens the base with this one.
+            from shizuku.checkpoints.adapters import load_adapted
+
+            return load_adapted(path, verify=verify)
         if kind == "gguf":
             model, tokenizer = _load_gguf(path, verify=verify), tokenizer_of_gguf(path)
             return Checkpoint(model, tokenizer, {}, {}, path, kind)
@@ -147,7 +153,10 @@ def load_model(path: str | Path, *, verify: bool = True) -> Decoder:
     path = Path(path)
 
     def load() -> Decoder:
-        if kind_of(path) == "gguf":
+        kind = kind_of(path)
+        if kind == "adapter":
+            return load_checkpoint(path, verify=verify).model
+        if kind == "gguf":
             return _load_gguf(path, verify=verify)
         return _load_directory(path, load_run(path), verify=verify)
 

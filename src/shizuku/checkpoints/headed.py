@@ -14,8 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shizuku.adapters.surgery import is_adapted
-from shizuku.checkpoints.directory import check_finite, storable
+from shizuku.adapters.surgery import is_adapted, merge, put_weights
+from shizuku.checkpoints.adapters import read_adapter, read_head
+from shizuku.checkpoints.bases import base_of
+from shizuku.checkpoints.directory import check_finite, load_checkpoint, storable
 from shizuku.checkpoints.families import Family
 from shizuku.checkpoints.huggingface import (
     HEADED,
@@ -28,7 +30,7 @@ from shizuku.checkpoints.huggingface import (
     stored_tensors,
     to_huggingface,
 )
-from shizuku.checkpoints.kinds import kind_of
+from shizuku.checkpoints.kinds import is_adapter, kind_of
 from shizuku.checkpoints.memory import check_fits
 from shizuku.checkpoints.undisturbed import check_listed, load_run, tokenizer_of_directory, undisturbed
 from shizuku.checkpoints.weights import take_all
@@ -48,8 +50,7 @@ CAUSAL = ("ForCausalLM", "LMHeadModel")
 OWN_ARCHITECTURE = "DecoderForSequenceClassification"
 """Written where no Hugging Face architecture can express the decoder."""
 KEYS = ("id2label", "label2id", "num_labels", "problem_type", "architectures")
-REWARD = "reward"
-"""The label of a head with one output."""
+EXPECTED = "expected a reward model (shizuku reward) or a classifier (shizuku classify)"
 _OUTPUT = ("unembedding.weight", "unembedding.bias")
 """Our names of the output matrix and its bias."""
 
@@ -115,12 +116,11 @@ def to_headed_huggingface(
     if family is not None:
         output |= {f"{family.output}.weight", f"{family.output}.bias"}
     kept = {name: tensor for name, tensor in tensors.items() if name not in output}
-    labels = model.labels or ((REWARD,) if model.outputs == 1 else tuple(map(str, range(model.outputs))))
     return {
         **foreign,
         "architectures": [_architecture(family)],
-        "id2label": {str(number): label for number, label in enumerate(labels)},
-        "label2id": {label: number for number, label in enumerate(labels)},
+        "id2label": {str(number): label for number, label in enumerate(model.labels)},
+        "label2id": {label: number for number, label in enumerate(model.labels)},
     }, {**kept, SCORE: weights[HEAD].detach().contiguous()}
 
 
@@ -134,24 +134,42 @@ def _architecture(family: Family | None) -> str:
 
 
 def load_headed(path: str | Path, *, verify: bool = True) -> HeadedCheckpoint:
-    """Load a decoder with a head, of ours or of transformers'.
+    """Load a decoder with a head, of ours or of transformers'; an adapter is merged into its base.
 
     Raises CheckpointError for what is no such directory, and as `load_checkpoint`.
     """
     path = Path(path)
 
     def load() -> HeadedCheckpoint:
+        if is_adapter(path):
+            return _load_adapted(path, verify=verify)
         if kind_of(path) == "gguf" or not is_headed(read_json(path / "config.json")):
-            raise CheckpointError(
-                f"{path} is a model without a head: expected a reward model (shizuku reward) or a "
-                "classifier (shizuku classify)"
-            )
+            raise CheckpointError(f"{path} is a model without a head; {EXPECTED}")
         run = load_run(path)
         if verify:
             check_listed(path, run)
         return HeadedCheckpoint(_load(path), tokenizer_of_directory(path), run, path)
 
     return undisturbed(path, load)
+
+
+def _load_adapted(path: Path, *, verify: bool) -> HeadedCheckpoint:
+    found = read_head(path)
+    if found is None:
+        raise CheckpointError(f"{path} is an adapter of a model without a head; {EXPECTED}")
+    head_OD, labels = found
+    base = load_checkpoint(base_of(path), verify=verify)
+    model = HeadedDecoder(base.model, len(labels), labels=labels)
+    put_weights(model, read_adapter(path, base.model.config, verify=verify))
+    merge(model)
+    if head_OD.shape != model.head.weight.shape:
+        raise CheckpointError(
+            f"{path}: a head for width {head_OD.shape[1]}, its base has {model.config.width}"
+        )
+    check_finite({HEAD: head_OD}, str(path))
+    model.head.weight = torch.nn.Parameter(head_OD)
+    tokenizer = tokenizer_of_directory(path) or base.tokenizer
+    return HeadedCheckpoint(model.eval(), tokenizer, load_run(path), path)
 
 
 def _load(path: Path) -> HeadedDecoder:

@@ -5,7 +5,7 @@ Torch is imported by the two functions that give tensors, and by no other.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +57,7 @@ def read_config(directory: str | Path) -> DecoderConfig:
     try:
         foreign = read_json(path)
         if is_headed(foreign):
-            raise CheckpointError(headed_text(Path(directory), foreign))
+            raise CheckpointError(headed_text(Path(directory), (foreign.get("id2label") or {}).values()))
         return config_from_huggingface(foreign)
     except CheckpointError as error:
         text = str(error)
@@ -69,17 +69,18 @@ def is_headed(foreign: Mapping[str, Any]) -> bool:
     return any(str(name).endswith(HEADED) for name in foreign.get("architectures") or ())
 
 
-def headed_text(directory: Path, foreign: Mapping[str, Any]) -> str:
-    """What a directory with a head is, and which verb uses it."""
-    labels = list((foreign.get("id2label") or {}).values())
+def headed_text(directory: Path, labels: Iterable[object]) -> str:
+    """What a directory with a head with these labels is, and which verb uses it."""
+    labels = list(map(str, labels))
     if len(labels) == 1:
         return (
             f"{directory} is a reward model: it gives a text one number and writes none. Use it with "
             f"shizuku align --reward {directory}"
         )
+    few_labels = ", ".join(labels[:5]) + (", …" if len(labels) > 5 else "")
     return (
-        f"{directory} is a classifier ({', '.join(map(str, labels[:5]))}{', …' if len(labels) > 5 else ''}): "
-        f"it gives a text a label and writes none. Use it with shizuku classify {directory} --predict FILE"
+        f"{directory} is a classifier ({few_labels}): it gives a text a label and writes none. Use it with "
+        f"shizuku classify {directory} --predict FILE"
     )
 
 

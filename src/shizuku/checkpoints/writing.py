@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from shizuku.checkpoints.digests import digest_files
+from shizuku.checkpoints.kinds import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from shizuku.checkpoints.memory import readable
 from shizuku.checkpoints.replacing import carry_over, check_replaceable, put_in_place, replaced, workspace
 from shizuku.checkpoints.run_record import RUN_FILE, json_text, run_record
@@ -27,11 +28,11 @@ OWN_NAMES = frozenset(
         "config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json",
         "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
         "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
-        "additional_chat_templates", RUN_FILE, STATE,
+        "additional_chat_templates", ADAPTER_CONFIG, ADAPTER_WEIGHTS, RUN_FILE, STATE,
     }
 )  # fmt: skip
 """What a save replaces or drops; everything else in the directory is left as it is."""
-REPLACEABLE = ("config.json", RUN_FILE)
+REPLACEABLE = ("config.json", ADAPTER_CONFIG, RUN_FILE)
 """One of these shows that a directory with files holds a checkpoint, which may be replaced."""
 
 
@@ -99,19 +100,25 @@ def write_model(
             "eos_token_id": stops[0] if len(stops) == 1 else stops or None,
             **(generation or {}),
         }
-        _save_tokenizer(tokenizer, made)
+        save_tokenizer(tokenizer, made)
     (made / "config.json").write_text(json_text({**foreign, **ids}), encoding="utf-8")
     if generation:
         (made / "generation_config.json").write_text(json_text(generation), encoding="utf-8")
+    write_tensors(made / "model.safetensors", tensors, beside=made / "config.json")
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], *, beside: Path) -> None:
+    """Write a safetensors file that is as public as the file `beside` it; OSError for a full disk."""
     try:
-        save_file(tensors, made / "model.safetensors", metadata={"format": "pt"})
+        save_file(tensors, path, metadata={"format": "pt"})
     except SafetensorError as error:
-        raise OSError(f"model.safetensors: {error}") from error
-    # safetensors makes its file readable for its owner alone; it is as public as the config beside it.
-    (made / "model.safetensors").chmod((made / "config.json").stat().st_mode)
+        raise OSError(f"{path.name}: {error}") from error
+    # safetensors makes its file readable for its owner alone.
+    path.chmod(beside.stat().st_mode)
 
 
-def _save_tokenizer(tokenizer: Tokenizer, made: Path) -> None:
+def save_tokenizer(tokenizer: Tokenizer, made: Path) -> None:
+    """Write a tokenizer's files; OSError for a full disk."""
     try:
         tokenizer.save(made)
     except TokenizerError as error:

@@ -35,6 +35,9 @@ def log_probs_of(model: Any, x_ND: Tensor, targets_N: Tensor) -> Tensor:
             f"target id {int(targets_N.max())} is outside the model's vocabulary of {len(weight_VD)}: is the "
             "data tokenised with this model's tokenizer?"
         )
+    if not torch.is_grad_enabled():
+        # An autograd function is told of gradients that could be wanted, whether or not they are.
+        x_ND, weight_VD = x_ND.detach(), weight_VD.detach()
     device = x_ND.device.type
     if getattr(model, "linear_unembedding", True):
         products = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x_ND.dtype

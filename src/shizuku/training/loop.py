@@ -255,8 +255,10 @@ class _Training:
         if evaluating and self.validation is not None:
             with self._averaged():
                 means = evaluate(self.model, self.objective, self.validation, self.device)
-            record["validation_loss"] = means["loss"]
-            self.best.judge(means["loss"], lambda place: self._write(place, None))
+            record["validation_loss"] = means.pop("loss")
+            if len(means) > 1:
+                record |= {f"validation/{name}": mean for name, mean in means.items()}
+            self.best.judge(record["validation_loss"], lambda place: self._write(place, None))
         self.history.append(record)
         if self.rank == 0:
             self.metrics.add(record)

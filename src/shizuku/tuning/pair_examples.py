@@ -100,8 +100,8 @@ def fitted_pairs(encoded: EncodedPairs, context: int, *, too_long: Literal["drop
         kept.items.append(pair)
     if not kept.items:
         raise DocumentError(
-            f"all {kept.dropped:,} pairs have a side longer than {context:,} tokens: raise --context, or give "
-            "--too-long cut"
+            f"all {kept.dropped:,} pairs have a side longer than {context:,} tokens: raise --context, or "
+            "give --too-long cut"
         )
     return kept
 

@@ -197,7 +197,8 @@ class PairRows:
             if state.get(key) != mine[key]:
                 raise ConfigError(
                     f"cannot go on as begun: {key} was {state.get(key)} and is now {mine[key]}; resume with "
-                    "the first run's --data, --context, --dpo.*, --reference and --seed, or start anew (--out)"
+                    "the first run's --data, --context, --dpo.*, --reference and --seed, or start anew "
+                    "(--out)"
                 )
         self._taken = int(state["pairs"])
 

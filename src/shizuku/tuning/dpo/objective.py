@@ -59,8 +59,8 @@ class Preference:
     """DPO's loss of preference pairs, and what it says of them.
 
     A batch brings the reference's log-probabilities, or the reference is the model with its adapters switched
-    off. Rewards are beta times the log-probability beyond the reference's (a token's where the loss averages);
-    the accuracy counts a tie as half.
+    off. Rewards are beta times the log-probability beyond the reference's (a token's, where the loss
+    averages); the accuracy counts a tie as half.
     """
 
     terms: Mapping[str, Term]

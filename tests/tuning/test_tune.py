@@ -132,7 +132,7 @@ def test_what_cannot_be_tuned_is_said(base, chats, tmp_path) -> None:
         return TuneConfig(**{**values, "report": False, **changes})
 
     with pytest.raises(ConfigError, match=r"--base int4.*--lora\.rank"):
-        config(base="int4")
+        tune(config(base="int4"))
     with pytest.raises(ConfigError, match=r"--base packed.*are floats"):
         tune(config(base="packed", lora=AdapterConfig(rank=4)))
     with pytest.raises(ConfigError, match="fsdp"):

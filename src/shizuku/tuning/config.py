@@ -111,10 +111,6 @@ class TuneConfig(VerbConfig):
             raise ConfigError(f"--validation {self.validation}: expected 0 to 0.5 of the conversations")
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"--label-smoothing {self.label_smoothing}: expected 0 <= share < 1")
-        if self.base != "float" and not self.lora.rank:
-            raise ConfigError(
-                f"--base {self.base}: packed weights can't be trained; for an adapter give --lora.rank"
-            )
         if not self.neftune_alpha >= 0:
             raise ConfigError(f"--neftune-alpha {self.neftune_alpha}: expected 0 or more")
 

@@ -37,7 +37,7 @@ def test_the_count_is_that_of_torch(scheme, targets) -> None:
     given = TensorBatch(ids, ids, torch.ones_like(ids, dtype=torch.bool))
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as both:
         NextToken().loss(made, given)["next_token"].backward()
-    # Below the first block nothing is trained: its inputs get no gradient, nor do keys and values as they are.
+    # Below the first block nothing is trained: no gradient goes there, nor to keys and values as they are.
     spared = 2 * sum(layer.weight.numel() for layer in (first.query, first.key, first.value))
     if targets != ("blocks.*",):
         spared += cost.attention // config.layers

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from shizuku.adapters.surgery import attach
 from shizuku.checkpoints.digests import file_digest
-from shizuku.checkpoints.directory import load_checkpoint
 from shizuku.checkpoints.names import resolve
 from shizuku.checkpoints.run_record import checkpoint_digest
 from shizuku.errors import CheckpointError, ConfigError
@@ -18,6 +16,7 @@ from shizuku.progress import say
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.tuning.align_config import AlignConfig
+from shizuku.tuning.base import lasting_name, open_base, put_adapter
 from shizuku.tuning.dataset import LEAST_CONTEXT
 from shizuku.tuning.dpo.reference import reference_logprobs
 from shizuku.tuning.pair_examples import EncodedPairs, encode_pairs, fitted_pairs, longest_side
@@ -47,8 +46,11 @@ class Prepared:
     """Its digest."""
 
 
-def prepare(config: AlignConfig) -> Prepared:
-    """Read the pairs and the model, and encode the former for the latter."""
+def prepare(config: AlignConfig, *, write: bool = True) -> Prepared:
+    """Read the pairs and the model, put the adapter on it, and encode the former for the latter.
+
+    A base that is rounded is kept in `config.out` unless `write` is False.
+    """
     problems = Problems()
     read = read_pairs(config.data, problems=problems)
     say(read.say())
@@ -57,14 +59,16 @@ def prepare(config: AlignConfig) -> Prepared:
         trained, held = read.items, read_pairs(config.validation_data, problems=problems).items
         trained = _apart(trained, held, problems)
     path = resolve(config.model)
-    found = load_checkpoint(path)
+    name = lasting_name(config.model, path)
+    found = open_base(path, config.base, name=name, out=config.out if write else None)
     if found.tokenizer is None:
         raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
     adapted = config.lora.rank > 0
     model, tokenizer = with_template(found.model, found.tokenizer, config.chat_template, frozen=adapted)
     parts, context = _encoded(config, tokenizer, (trained, held), model.config.context, problems)
     if adapted:
-        attach(model, config.lora, seed=config.loop.seed)
+        base = name if found.path == path else str(found.path.resolve())
+        put_adapter(model, config.lora, found.path, name=base, seed=config.loop.seed)
     tables = {
         name: PairTable(part.items, context=context)
         for name, part in zip(("train", "heldout"), parts, strict=True)
@@ -80,6 +84,8 @@ def prepare(config: AlignConfig) -> Prepared:
         "context": context,
     }
     digest = checkpoint_digest(path if other is None else resolve(other))
+    if other is None and config.base != "float":
+        digest = f"{digest} {config.base}"
     return Prepared(
         model, tokenizer, path, parts[0], parts[1], tables, data, problems.report(),
         config.model if other is None else other, digest,
@@ -108,7 +114,7 @@ def add_reference(ready: Prepared, config: AlignConfig) -> dict[str, np.ndarray]
 def reference_model(ready: Prepared, config: AlignConfig) -> Decoder:
     """The reference read from its files; ConfigError where its tokens are others."""
     path = ready.base if config.reference is None else resolve(config.reference)
-    found = load_checkpoint(path)
+    found = open_base(path, "float", name=str(path), out=None)
     if found.tokenizer is None:
         raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
     model, tokenizer = with_template(found.model, found.tokenizer, config.chat_template)

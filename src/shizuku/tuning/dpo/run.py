@@ -127,7 +127,7 @@ def align_dpo(config: AlignConfig) -> AlignResult:
 
 def plan_dpo(config: AlignConfig) -> dict[str, Any]:
     """What the run would be: pairs, tokens, steps, and time as measured by a few steps."""
-    ready = prepare(config)
+    ready = prepare(config, write=False)
     for table in ready.tables.values():  # any numbers do for measuring time
         table.reference_N2 = np.zeros((len(table), 2), dtype=np.float32)
     source, loop = _rows(ready, config), _loop(config, ready)

@@ -223,7 +223,7 @@ class HeldoutPairs:
 
 
 def _shared_out(sizes: np.ndarray, count: int) -> tuple[list[list[int]], int]:
-    """`count` rows and the length of the longest: the largest side first, each into the row that is shortest."""
+    """`count` rows and the length of the longest: largest side first, each into the shortest row."""
     rows: list[tuple[int, int, list[int]]] = [(0, at, []) for at in range(count)]
     for number in np.argsort(-sizes, kind="stable"):
         length, at, row = heapq.heappop(rows)

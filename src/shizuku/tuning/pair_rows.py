@@ -167,6 +167,12 @@ class PairRows:
             found.append(int(self._order_of[1][inside]))
         return found
 
+    def distinct(self, count: int) -> list[int]:
+        """Which pairs are among the first `count` of the source, each once."""
+        if count >= len(self.table):
+            return list(range(len(self.table)))
+        return sorted(self.numbers(0, count))
+
     def seen(self, pairs: int | None = None) -> Seen:
         """What the first `pairs` pairs hold (none given: those that were given out)."""
         tokens = learned = room = 0
@@ -202,11 +208,12 @@ class PairRows:
 class HeldoutPairs:
     """Goes through pairs, each once, in the same batches every time; the last may be smaller."""
 
-    def __init__(self, table: PairTable, *, batch_size: int) -> None:
-        # Sides of like length side by side, for little padding.
-        order = np.argsort(table.sizes.reshape(-1, 2).sum(1), kind="stable")
+    def __init__(self, table: PairTable, *, batch_size: int, numbers: Sequence[int] | None = None) -> None:
+        """Go through the pairs of these `numbers`, or all."""
+        lengths = table.sizes.reshape(-1, 2).sum(1)
+        chosen = range(len(table)) if numbers is None else numbers
         self.table, self.batch_size = table, batch_size
-        self.order = [int(number) for number in order]
+        self.order = sorted(chosen, key=lambda number: int(lengths[number]))  # for little padding
 
     def __len__(self) -> int:
         """How many batches one pass has."""

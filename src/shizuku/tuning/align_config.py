@@ -11,7 +11,7 @@ from shizuku.adapters.config import AdapterConfig
 from shizuku.config import VerbConfig, check_threads
 from shizuku.errors import ConfigError
 from shizuku.training.config import LoopConfig
-from shizuku.tuning.config import tuning_loop
+from shizuku.tuning.config import BaseKind, tuning_loop
 from shizuku.tuning.dpo.config import DpoConfig
 
 Method = Literal["ppo", "dpo", "grpo"]
@@ -71,6 +71,10 @@ class AlignConfig(VerbConfig):
     """The loss of a pair, with --method dpo."""
     lora: AdapterConfig = field(default_factory=AdapterConfig)
     """The adapter that is trained in place of the model, if its rank is not 0."""
+    base: BaseKind = "float"
+    """How the frozen weights are held that an adapter is trained on: float32; packed, as a .gguf file or a
+    quantized checkpoint has them; or rounded first, and kept in OUT/base.
+    """
     threads: Annotated[int | None, tyro.conf.arg(aliases=["-t"])] = None
     """Processor threads; none given: all cores."""
     dry_run: bool = False
@@ -115,6 +119,11 @@ def check_method(config: AlignConfig) -> None:
         raise ConfigError(f"--dpo.* are settings of --method dpo, not of {method}: leave them out")
     if method == "dpo":
         _check_dpo(config)
+    if config.base != "float" and not config.lora.rank:
+        raise ConfigError(
+            f"--base {config.base}: packed weights can't be trained, only an adapter on them: give "
+            "--lora.rank"
+        )
     if config.keep == "best" and not (config.validation or config.validation_data):
         raise ConfigError("--keep best needs held-out data: raise --validation")
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from shizuku.checkpoints.directory import load_model, save_checkpoint
+from shizuku.models.accompanied import Accompanied
 from shizuku.models.decoder import Decoder
 from shizuku.text.tokenizer import Tokenizer
 
@@ -23,6 +24,9 @@ def save_trained(
     dtype: torch.dtype | None = None,
 ) -> Path:
     """Write a checkpoint of the kind that `model` is; arguments and errors as of `save_checkpoint`."""
+    if isinstance(model, Accompanied):
+        weights = None if weights is None else model.of_decoder(dict(weights))
+        model = model.decoder
     assert isinstance(model, Decoder), "other kinds are not known yet"
     return save_checkpoint(
         directory, model=model, weights=weights, tokenizer=tokenizer, run=run, extra=extra, dtype=dtype
@@ -31,4 +35,5 @@ def save_trained(
 
 def restore_trained(directory: str | Path, model: nn.Module) -> None:
     """Give `model` the weights that `save_trained` wrote of one of its kind; raises as `load_model`."""
+    model = model.decoder if isinstance(model, Accompanied) else model
     model.load_state_dict(load_model(directory).state_dict())

@@ -27,10 +27,10 @@ END, LONGEST = 3, 3
 PROMPT = Prompt([0], "0")
 
 
-def micro_model(seed: int = 0, *, vocab_size: int = 4, context: int = 16) -> Decoder:
+def micro_model(seed: int = 0, *, vocab_size: int = 4, context: int = 16, width: int = 16) -> Decoder:
     """A random decoder over so few tokens that its distribution is far from even."""
     config = DecoderConfig(
-        vocab_size=vocab_size, context=context, width=16, layers=1, heads=2, ffn_width=32
+        vocab_size=vocab_size, context=context, width=width, layers=1, heads=2, ffn_width=2 * width
     )
     model = Decoder(config)
     generator = torch.Generator().manual_seed(seed)
@@ -38,7 +38,7 @@ def micro_model(seed: int = 0, *, vocab_size: int = 4, context: int = 16) -> Dec
         for parameter in model.parameters():
             noise = torch.randn(parameter.shape, generator=generator)
             parameter.copy_(1 + noise / 4 if parameter.dim() == 1 else noise / parameter.shape[-1] ** 0.5)
-        model.embedding.weight.mul_(1.5)
+        model.embedding.weight.mul_(0.6)
     return model
 
 

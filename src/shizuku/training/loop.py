@@ -65,7 +65,7 @@ bits, or of what is beside the model.
 
 
 def train(
-    model: Decoder | HeadedDecoder,
+    model: Decoder | HeadedDecoder | Accompanied,
     objective: Objective,
     source: BatchSource,
     config: LoopConfig,
@@ -130,7 +130,7 @@ class _Training:
     validation: Iterable[Batch | DeviceBatch] | None = None
 
     def __init__(
-        self, model: Decoder | HeadedDecoder, objective: Objective, source: BatchSource, config: LoopConfig,
+        self, model: Decoder | HeadedDecoder | Accompanied, objective: Objective, source: BatchSource, config: LoopConfig,
         out: Path,
     ) -> None:  # fmt: skip
         self.model, self.objective, self.source, self.config, self.out = model, objective, source, config, out

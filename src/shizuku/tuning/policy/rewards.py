@@ -27,6 +27,10 @@ _ONE = {"prompt", "completion", "answer", "response", "text", "output", "query"}
 _RECORDS = {"records", "record"}
 
 
+Asked = str | Sequence[Mapping[str, Any]]
+"""A prompt as a reward reads it: the user's words, or turns (role, content) where there are several."""
+
+
 class Reward(Protocol):
     """What judges answers."""
 
@@ -34,7 +38,7 @@ class Reward(Protocol):
 
     def __call__(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[Asked],
         completions: Sequence[str],
         records: Sequence[Mapping[str, Any]],
     ) -> Float64[np.ndarray, "B"]:
@@ -63,7 +67,7 @@ class CallableReward:
 
     def __call__(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[Asked],
         completions: Sequence[str],
         records: Sequence[Mapping[str, Any]] = (),
     ) -> Float64[np.ndarray, "B"]:
@@ -100,7 +104,7 @@ class CallableReward:
         return scores
 
     def _checked(
-        self, found: Any, prompts: Sequence[str], completions: Sequence[str]
+        self, found: Any, prompts: Sequence[Asked], completions: Sequence[str]
     ) -> Float64[np.ndarray, "B"]:
         scores = found.tolist() if hasattr(found, "tolist") else found
         if not isinstance(scores, list | tuple):
@@ -156,6 +160,32 @@ class _Work:
         if self._error is not None:
             raise self._error
         return self._found
+
+
+class ModelReward:
+    """A reward model, or anything else that is called with prompts and completions, with its numbers checked.
+
+    It is computed here and now: what is ours needs no time limit.
+    """
+
+    def __init__(self, scorer: Callable[[Sequence[Any], Sequence[str]], Sequence[float]], name: str) -> None:
+        self.scorer, self.name = scorer, name
+
+    def __call__(
+        self,
+        prompts: Sequence[Asked],
+        completions: Sequence[str],
+        records: Sequence[Mapping[str, Any]] = (),
+    ) -> Float64[np.ndarray, "B"]:
+        """A finite score for each completion; TrainingError names the answer that has none."""
+        scores = np.asarray(self.scorer(prompts, completions), dtype=np.float64)
+        bad = np.flatnonzero(~np.isfinite(scores))
+        if len(bad):
+            at = int(bad[0])
+            raise TrainingError(
+                f"--reward {self.name}: gave {scores[at]} for {_shown(prompts[at], completions[at])}"
+            )
+        return scores
 
 
 def open_callable(where: str, **how: Any) -> CallableReward:
@@ -236,14 +266,14 @@ def _is_list(found: Any) -> bool:
     return isinstance(found, list | tuple) or getattr(found, "ndim", 0) == 1
 
 
-def _raised(name: str, error: Exception, prompt: str, completion: str, answers: int) -> TrainingError:
+def _raised(name: str, error: Exception, prompt: Asked, completion: str, answers: int) -> TrainingError:
     first = f"; the first of the {answers} answers was" if answers > 1 else " for"
     return TrainingError(
         f"--reward {name} raised {type(error).__name__}: {error}{first} {_shown(prompt, completion)}"
     )
 
 
-def _shown(prompt: str, completion: str) -> str:
+def _shown(prompt: Asked, completion: str) -> str:
     return f"prompt {_cut(repr(prompt))}, completion {_cut(repr(completion))}"
 
 

@@ -29,8 +29,8 @@ class Prompt:
 
     ids: Sequence[int]
     """As the model reads it."""
-    text: str
-    """As the reward reads it."""
+    text: str | Sequence[Mapping[str, Any]]
+    """As the reward reads it: the user's words, or turns where there are several."""
     record: Mapping[str, Any] = field(default_factory=dict)
     """The row of the data that it comes from."""
 

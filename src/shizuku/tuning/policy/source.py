@@ -152,10 +152,8 @@ class RolloutSource:
     def _begin_round(self) -> None:
         numbers = self._numbers(self.round)
         self.round, self._place = self.round + 1, 0
-        rollouts = self.rollouts_for(numbers, first=(self.round - 1) * self.method.config.answers)
-        self.measure(rollouts)
-        found = self._described(rollouts)
-        found |= self.method.learn(rollouts)
+        rollouts, found = self.answered(numbers, first=(self.round - 1) * self.method.config.answers)
+        found |= {"round": self.round, **self.method.learn(rollouts)}
         self._rollouts, self._figures = rollouts, found
         message = explain_negative(found, adapted=surgery.is_adapted(self.policy))
         if message:
@@ -163,19 +161,28 @@ class RolloutSource:
         if self.on_round is not None:
             self.on_round(self.round, rollouts, found)
 
-    def rollouts_for(self, numbers: Sequence[int], *, first: int) -> Rollouts:
-        """Sampled and judged answers to the prompts of these numbers; `first` settles what is drawn."""
+    def answered(self, numbers: Sequence[int], *, first: int = 0) -> tuple[Rollouts, dict[str, float]]:
+        """Answers to the prompts of these numbers, and what they are like; `first` settles what is drawn."""
+        rollouts = self._judged(numbers, first)
+        self._measure(rollouts)
+        return rollouts, _described(rollouts)
+
+    def text(self, rollouts: Rollouts, row: int) -> str:
+        """What an answer says."""
+        return self.task.decode(rollouts.answer(row))
+
+    def _judged(self, numbers: Sequence[int], first: int) -> Rollouts:
         prompts = [self.task.prompts[number] for number in numbers]
         rollouts = self.sampler.sample([prompt.ids for prompt in prompts], first)
         rollouts.prompts = list(numbers)
-        texts = [self.task.decode(rollouts.answer(row)) for row in range(len(prompts))]
+        texts = [self.text(rollouts, row) for row in range(len(prompts))]
         asked = [prompt.text for prompt in prompts], texts, [prompt.record for prompt in prompts]
         rollouts.rewards_B = np.asarray(self.task.reward(*asked), dtype=np.float64)
         if self.task.gold is not None:
             rollouts.gold_B = np.asarray(self.task.gold(*asked), dtype=np.float64)
         return rollouts
 
-    def measure(self, rollouts: Rollouts) -> None:
+    def _measure(self, rollouts: Rollouts) -> None:
         """Fill in log-probabilities of policy and reference, and values, as the training forward gives them.
 
         Rows go through in the batches of the first pass over them, with gradients on, as kernels round
@@ -207,28 +214,6 @@ class RolloutSource:
             return
         for start in range(0, answers, config.minibatch):
             yield list(range(start, min(start + config.minibatch, answers)))
-
-    def _described(self, rollouts: Rollouts) -> dict[str, float]:
-        mask_BA, rewards_B = rollouts.mask_BA, rollouts.rewards_B
-        k1_B, k3_B = (
-            np.where(mask_BA, divergence(rollouts.logp_BA, rollouts.reference_BA, name), 0.0).sum(1)
-            for name in ("k1", "k3")
-        )
-        gap_N = np.abs(rollouts.engine_BA - rollouts.logp_BA)[mask_BA]
-        found = {
-            "round": self.round,
-            "rollout/reward": float(rewards_B.mean()),
-            "rollout/reward_deviation": float(rewards_B.std()),
-            "rollout/kl": float(k1_B.mean()),
-            "rollout/kl_error": float(k1_B.std() / math.sqrt(len(k1_B))),
-            "rollout/kl_k3": float(k3_B.mean()),
-            "rollout/length": float(rollouts.lengths_B.mean()),
-            "rollout/ended": float(rollouts.finished_B.mean()),
-            "rollout/engine_gap": float(gap_N.max()),
-        }
-        if len(rollouts.gold_B):
-            found["rollout/gold"] = float(rollouts.gold_B.mean())
-        return found
 
     # ---- order
 
@@ -299,3 +284,25 @@ def _fill(into_BA: np.ndarray, rows: Sequence[int], mask_RA: np.ndarray, found_N
     part_RA = np.zeros(mask_RA.shape, np.float32)
     part_RA[mask_RA] = found_N.detach().float().cpu().numpy()
     into_BA[rows] = part_RA
+
+
+def _described(rollouts: Rollouts) -> dict[str, float]:
+    mask_BA, rewards_B = rollouts.mask_BA, rollouts.rewards_B
+    k1_B, k3_B = (
+        np.where(mask_BA, divergence(rollouts.logp_BA, rollouts.reference_BA, name), 0.0).sum(1)
+        for name in ("k1", "k3")
+    )
+    gap_N = np.abs(rollouts.engine_BA - rollouts.logp_BA)[mask_BA]
+    found = {
+        "rollout/reward": float(rewards_B.mean()),
+        "rollout/reward_deviation": float(rewards_B.std()),
+        "rollout/kl": float(k1_B.mean()),
+        "rollout/kl_error": float(k1_B.std() / math.sqrt(len(k1_B))),
+        "rollout/kl_k3": float(k3_B.mean()),
+        "rollout/length": float(rollouts.lengths_B.mean()),
+        "rollout/ended": float(rollouts.finished_B.mean()),
+        "rollout/engine_gap": float(gap_N.max()),
+    }
+    if len(rollouts.gold_B):
+        found["rollout/gold"] = float(rollouts.gold_B.mean())
+    return found

@@ -84,7 +84,7 @@ def test_a_resumed_run_ends_at_the_very_numbers_of_an_uninterrupted_one(base, fi
     flaw.touch()
     with pytest.raises(SystemExit) as ended:
         main(command(base, files, parts, method, *flat))
-    assert ended.value.code == 1 and "ValueError: no more" in capsys.readouterr().err
+    assert ended.value.code == 2 and "ValueError: no more" in capsys.readouterr().err
     flaw.unlink()
     aligned([*command(base, files, parts, method, *flat), "--resume"], capsys)
     for file in ("state/optimizer.safetensors", "adapter_model.safetensors" if "--lora.rank" in more else "model.safetensors"):

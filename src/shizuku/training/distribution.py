@@ -40,6 +40,12 @@ def neighbours() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if place()[1] > 1 else 1
 
 
+def program() -> str:
+    """What the command line of this job began with, for telling how to go on."""
+    here = neighbours()
+    return "shizuku" if here == 1 else f"torchrun --nproc-per-node {here} -m shizuku"
+
+
 @contextmanager
 def job() -> Iterator[None]:
     """Be one of the processes that `torchrun` has started, for the `with` block; alone, nothing happens.

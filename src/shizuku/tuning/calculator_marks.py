@@ -22,7 +22,10 @@ _FINAL = re.compile(r"\n?#### *(.+?)\s*$")
 
 def calculator_call(expression: str, said: str = "") -> list[dict[str, Any]]:
     """The two turns of a call: the assistant's, with what it said before, and the tool's exact result."""
-    call = {"type": "function", "function": {"name": CALCULATOR.name, "arguments": {"expression": expression}}}
+    call = {
+        "type": "function",
+        "function": {"name": CALCULATOR.name, "arguments": {"expression": expression}},
+    }
     return [
         {"role": "assistant", "content": said, "tool_calls": [call]},
         {"role": "tool", "name": CALCULATOR.name, "content": calculate(expression)},
@@ -61,7 +64,9 @@ def marked_turns(question: str, answer: str) -> list[dict[str, Any]]:
     return turns
 
 
-def marked_conversations(paths: Sequence[str | Path], *, problems: Problems | None = None) -> list[dict[str, Any]]:
+def marked_conversations(
+    paths: Sequence[str | Path], *, problems: Problems | None = None
+) -> list[dict[str, Any]]:
     """The problems of GSM8K's files as records that `shizuku tune` reads, each with the tool.
 
     What can't be turned into calls is counted in `problems`. DocumentError where nothing is left.

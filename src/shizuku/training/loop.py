@@ -151,7 +151,9 @@ class _Training:
         resuming = config.resume and has_state(self.out)
         self.best.check(validation=self.validation is not None)
         if is_adapted(self.model) and config.parallel == "fsdp":
-            raise ConfigError("--loop.parallel fsdp: an adapter is small, and is trained with --loop.parallel data")
+            raise ConfigError(
+                "--loop.parallel fsdp: an adapter is small, and is trained with --loop.parallel data"
+            )
         check_place(self.out, resume=config.resume)
         if config.check_memory:
             self._check_memory()

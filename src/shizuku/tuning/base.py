@@ -65,9 +65,7 @@ def open_base(path: Path, kind: BaseKind, *, name: str, out: Path | None) -> Che
     if kept is None:
         return found
     run = run_record(config={"scheme": kind}, parent=path, parent_name=name)
-    save_checkpoint(
-        kept, model=found.model, tokenizer=found.tokenizer, run=run, generation=found.generation
-    )
+    save_checkpoint(kept, model=found.model, tokenizer=found.tokenizer, run=run, generation=found.generation)
     say(f"the base, rounded to {kind}, is kept in {kept}: the adapter is for it")
     return Checkpoint(found.model, found.tokenizer, run, found.generation, kept, "shizuku")
 

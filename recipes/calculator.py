@@ -1,19 +1,19 @@
 """A model that learns to call a calculator, from GSM8K's marks, and multiplies numbers that it never saw.
 
-    python recipes/calculator.py gsm8k.train.jsonl --out DIR [--model smollm2-135m-instruct] [--tokens 30000]
-        [--plain 0] [--rank 0] [--questions 200] [--json]
+    python recipes/calculator.py gsm8k.train.jsonl --out DIR [--model smollm2-135m-instruct] [--tokens 10000]
+        [--plain 0] [--questions 200] [--json]
 
 GSM8K's marks become calls (`shizuku.tuning.calculator_marks`); the model is tuned on as many of the shorter
-problems as `--tokens` holds, plus `--plain` questions such as "What is 84-17?", of other operations and smaller
-numbers. Then "What is 354*139?", for seeded pairs of three-digit numbers, with the calculator in the loop and
-without it. Right is an answer with the tool whose last number is the product, and one without whose text has
-it anywhere. Killed, the same command goes on.
+problems as `--tokens` holds, and then, a second stage, on `--plain` questions such as "What is 84-17?", of
+other operations and smaller numbers. After each stage it is asked "What is 354*139?", for seeded pairs of
+three-digit numbers, with the calculator in the loop; at the end, and before, without it. Right is an answer
+with the tool whose last number is the product, and one without whose text has it anywhere. Killed, the same
+command goes on.
 """
 
 import argparse
 import json
 import re
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 
 import shizuku
-from shizuku.adapters.config import AdapterConfig
 from shizuku.evaluation.bootstrap import bootstrap
 from shizuku.progress import bar, hushed, say
 from shizuku.text.problems import Problems
+from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.resume import has_state
 from shizuku.tuning.calculator import CALCULATOR, calculate
 from shizuku.tuning.calculator_marks import calculator_call, marked_conversations, with_calculator
-from shizuku.tuning.config import ADAPTER_RATE, TuneConfig, tuning_loop
+from shizuku.tuning.config import TuneConfig, tuning_loop
 from shizuku.tuning.examples import Conversation
 from shizuku.tuning.rendering import encode_example
 from shizuku.tuning.templates import template_text
@@ -98,42 +98,42 @@ def chosen(
     return kept
 
 
-def learn(given: argparse.Namespace, out: Path) -> dict[str, Any]:
-    """Write what is learned, tune on it, and say what both were."""
-    from shizuku.text.tokenizer import Tokenizer
-
+def conversations(given: argparse.Namespace, stage: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """What a stage learns, and how much it is."""
+    if stage == "plain":
+        random = np.random.Generator(np.random.Philox(1))
+        plain = [plain_question(random) for _ in range(given.plain)]
+        return plain, {"questions": len(plain)}
     own = shizuku.load(given.model).tokenizer
     templates = {"default": template_text(TEMPLATE)}
     tokenizer = Tokenizer(own.backend, special=own.special, chat_templates=templates, settings=own.settings)
     problems = Problems()
     records = marked_conversations([given.data], problems=problems)
-    random = np.random.Generator(np.random.Philox(1))
-    plain = [plain_question(random) for _ in range(given.plain)]
-    spent = sum(len(encode_example(tokenizer, Conversation(r["messages"], r["tools"])).ids) for r in plain)
-    marked = chosen(records, tokenizer, given.tokens - spent, given.longest)
-    file = out / "conversations.jsonl"
-    out.mkdir(parents=True, exist_ok=True)
-    file.write_text(
-        "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in [*marked, *plain]), encoding="utf-8"
-    )
+    marked = chosen(records, tokenizer, given.tokens, given.longest)
+    return marked, {"problems": len(marked), "of": len(records), "skipped": dict(problems.counts)}
+
+
+def learn(given: argparse.Namespace, stage: str, model: str | Path, out: Path) -> dict[str, Any]:
+    """Write what a stage learns, tune on it, and say what both were."""
+    records, counts = conversations(given, stage)
+    seen = {number for one in records for number in numbers(json.dumps(one["messages"]))}
+    pairs = products(given.questions, given.seed)
+    assert not any(first * second in seen for first, second in pairs), "a product was learned"
+    file = given.out / f"{stage}.jsonl"
+    given.out.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in records), encoding="utf-8")
     loop = tuning_loop()
-    rate = given.rate or (ADAPTER_RATE if given.rank else loop.optimizer.learning_rate)
-    loop = replace(
-        loop, optimizer=replace(loop.optimizer, learning_rate=rate), resume=has_state(out / "tuned")
-    )
+    optimizer = replace(loop.optimizer, learning_rate=given.rate)
+    loop = replace(loop, optimizer=optimizer, resume=has_state(out))
     result = tune(
         TuneConfig(
-            model=given.model, data=(file,), out=out / "tuned", epochs=given.epochs, context=given.context,
-            batch_size=given.batch_size, validation=0.0, chat_template=TEMPLATE, samples=0, report=False,
-            threads=given.threads, lora=AdapterConfig(rank=given.rank), loop=loop,
+            model=str(model), data=(file,), out=out, epochs=given.epochs, context=given.context,
+            batch_size=1, validation=0.0, chat_template=TEMPLATE, samples=0, report=False,
+            threads=given.threads, loop=loop,
         )
     )  # fmt: skip
     told = result.to_json()
-    return {
-        "problems": len(marked), "problems_with_marks": len(records), "plain": len(plain),
-        "skipped": dict(problems.counts), "rate": rate,
-        **{key: told[key] for key in ("tokens", "learned_tokens", "loss", "seconds")},
-    }  # fmt: skip
+    return counts | {key: told[key] for key in ("tokens", "learned_tokens", "loss", "seconds")}
 
 
 def ask(
@@ -187,14 +187,12 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="smollm2-135m-instruct")
-    parser.add_argument("--tokens", type=int, default=30_000, help="that go through the model in an epoch")
+    parser.add_argument("--tokens", type=int, default=10_000, help="that go through the model in an epoch")
     parser.add_argument("--longest", type=int, default=320, help="tokens of a problem")
     parser.add_argument("--plain", type=int, default=0, help="plain questions among them")
     parser.add_argument("--epochs", type=float, default=1.0)
-    parser.add_argument("--context", type=int, default=512)
-    parser.add_argument("--batch-size", type=int, default=1)
-    parser.add_argument("--rank", type=int, default=0, help="of an adapter; 0 tunes the whole model")
-    parser.add_argument("--rate", type=float, default=None, help="learning rate")
+    parser.add_argument("--context", type=int, default=320)
+    parser.add_argument("--rate", type=float, default=2e-4, help="learning rate")
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0, help="of the questions")
     parser.add_argument("--threads", type=int, default=None)
@@ -202,41 +200,52 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     given = parser.parse_args(arguments)
     done = given.out / "measures.json"
     found: dict[str, Any] = json.loads(done.read_text(encoding="utf-8")) if done.is_file() else {}
-    pairs, tuned = products(given.questions, given.seed), given.out / "tuned"
-    steps: dict[str, Callable[[], dict[str, Any]]] = {
-        "tuning": lambda: learn(given, given.out),
-        "with the tool": lambda: measured(ask(tuned, pairs, tool=True, threads=given.threads)),
-        "without": lambda: measured(ask(tuned, pairs, tool=False, threads=given.threads)),
-        "base, without": lambda: measured(ask(given.model, pairs, tool=False, threads=given.threads)),
-    }
     with hushed(given.json):
-        for name, step in steps.items():
+        for name, step in steps(given).items():
             if name not in found:
                 say(name)
                 found[name] = step()
                 done.write_text(json.dumps(found, ensure_ascii=False, indent=1), encoding="utf-8")
-    show(found, as_json=given.json)
+    if given.json:
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        show(found)
     return found
 
 
-def show(found: dict[str, Any], *, as_json: bool) -> None:
-    """The figures, for machines or as a table."""
-    if as_json:
-        json.dump(found, sys.stdout, ensure_ascii=False)
-        print()
-        return
-    tuning = found["tuning"]
-    print(
-        f"\ntuned on {tuning['problems']} of {tuning['problems_with_marks']:,} problems with marks and "
-        f"{tuning['plain']} plain questions: {tuning['tokens']:,} tokens, {tuning['learned_tokens']:,} learned\n"
-    )
+def steps(given: argparse.Namespace) -> dict[str, Callable[[], dict[str, Any]]]:
+    """What is done, in its order, each under the name of its figures."""
+    pairs = products(given.questions, given.seed)
+    marks, plain = given.out / "tuned-marks", given.out / "tuned-plain"
+
+    def asked(model: str | Path, *, tool: bool) -> dict[str, Any]:
+        return measured(ask(model, pairs, tool=tool, threads=given.threads))
+
+    found: dict[str, Callable[[], dict[str, Any]]] = {
+        "tuning, marks": lambda: learn(given, "marks", given.model, marks),
+        "marks, with the tool": lambda: asked(marks, tool=True),
+    }
+    if given.plain:
+        found["tuning, plain"] = lambda: learn(given, "plain", marks, plain)
+        found["plain, with the tool"] = lambda: asked(plain, tool=True)
+    last = plain if given.plain else marks
+    return found | {
+        "tuned, without": lambda: asked(last, tool=False),
+        "base, without": lambda: asked(given.model, tool=False),
+    }
+
+
+def show(found: dict[str, Any]) -> None:
+    """The figures as a table, and what was learned."""
     print("| three-digit products | right | 95 % interval | called |\n|---|---|---|---|")
     for name, one in found.items():
-        if name != "tuning":
-            print(
-                f"| {name} | {one['right']:.1%} | {one['low']:.1%} to {one['high']:.1%} | {one['called']:.0%} |"
-            )
-    print(f"\n{found['with the tool']['first']}")
+        if "right" in one:
+            interval = f"{one['low']:.1%} to {one['high']:.1%}"
+            print(f"| {name} | {one['right']:.1%} | {interval} | {one['called']:.0%} |")
+    for name, one in found.items():
+        if "right" not in one:
+            print(f"\n{name}: {json.dumps(one)}")
+    print(f"\n{json.dumps(found['marks, with the tool']['first'], ensure_ascii=False)}")
 
 
 if __name__ == "__main__":

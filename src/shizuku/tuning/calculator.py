@@ -1,6 +1,6 @@
 """A calculator for models: exact, without `eval`, and bounded in time and size.
 
-The sign that an expression is a model's and not a program's: numbers, + - * / // ** and brackets, nothing else.
+An expression holds numbers, + - * / // ** and brackets, and nothing else.
 """
 
 import ast
@@ -17,8 +17,10 @@ MOST_BITS = 1024
 DIGITS = 10
 """Significant digits of a result that no decimal number is equal to."""
 
-_SPELLINGS = ((r"(?<=\d),(?=\d{3}(?!\d))", ""), ("[×·]", "*"), (r"(?<=[\d)])\s*x\s*(?=[\d(.])", "*"), ("÷", "/"),
-              ("[−–]", "-"), (r"\^", "**"), (r"\$", ""))  # fmt: skip
+_SPELLINGS = (
+    (r"(?<=\d),(?=\d{3}(?!\d))", ""), ("[×·]", "*"), (r"(?<=[\d)])\s*x\s*(?=[\d(.])", "*"), ("÷", "/"),
+    ("[−–]", "-"), (r"\^", "**"), (r"\$", ""),
+)  # fmt: skip
 """What people write, and how it is written here."""
 
 

@@ -1,8 +1,8 @@
 """GSM8K's calculator marks as calls of a tool.
 
-An answer such as "He has 16-3 = <<16-3=13>>13 apples" (Cobbe et al. 2021, arXiv:2110.14168) becomes turns: the
-assistant says "He has 16-3 =" and calls the calculator with "16-3", the tool says "13", the assistant goes
-on with "13 apples". What the tool says is never learned, for `shizuku tune` learns the assistant's turns.
+An answer such as "He has 16-3 = <<16-3=13>>13 apples" (Cobbe et al. 2021, arXiv:2110.14168) becomes turns:
+the assistant says "He has 16-3 =" and calls the calculator with "16-3", the tool says "13", the assistant
+goes on with "13 apples". What the tool says is never learned: `shizuku tune` learns the assistant's turns.
 """
 
 import re
@@ -80,8 +80,8 @@ def marked_conversations(
             problems.add(str(reason), place)
     if not found:
         raise DocumentError(
-            f"no problem with calculator marks in {', '.join(map(str, paths))}: {problems.report() or 'empty'}. "
-            "Expected records with question and answer, such as GSM8K's"
+            f"no problem with calculator marks in {', '.join(map(str, paths))}: "
+            f"{problems.report() or 'empty'}. Expected records with question and answer, such as GSM8K's"
         )
     return found
 

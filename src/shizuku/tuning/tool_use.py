@@ -79,7 +79,7 @@ def answer_with_tools(
     limit: int = LIMIT,
     **settings: Any,
 ) -> ToolAnswer:
-    """Let the model answer, running the tools that it calls, until it calls none or has answered `limit` times.
+    """Let the model answer, running the tools that it calls, until it calls none or answered `limit` times.
 
     What is wrong with a call (no such tool, other arguments, not JSON, an error of the tool) becomes the
     tool's result, so that the model can mend it. Other exceptions of a tool are raised. `settings` are those

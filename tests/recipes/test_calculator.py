@@ -42,7 +42,7 @@ def test_it_learns_to_call_and_the_tool_answers(
 ) -> None:
     answer = "It is 12*12 = <<12*12=144>>144.\n#### 144"
     data = tmp_path / "problems.jsonl"
-    data.write_text(json.dumps({"question": "What is 12*12?", "answer": answer}))
+    data.write_text(json.dumps({"question": "What is 354*139?", "answer": answer}))
     turns = with_calculator([*calculator_call("12*12"), {"role": "assistant", "content": answer}])
     model = micro(tmp_path / "base", [json.dumps(turns), template_text(Path("chatml-tools"))])
     out = tmp_path / "out"
@@ -51,9 +51,10 @@ def test_it_learns_to_call_and_the_tool_answers(
     found = recipe.main(command)
     assert json.loads(capsys.readouterr().out) == found
     assert found["tuning, marks"]["problems"] == 1 and found["tuning, marks"]["loss"] < 0.1
-    assert found["marks, with the tool"]["called"] == 1, "it learned to call, by heart"
     assert found["marks, with the tool"]["right"] == found["base, without"]["right"] == 0
-    assert "12*12" in found["marks, with the tool"]["first"]["expressions"]
+    first = found["marks, with the tool"]["first"]
+    assert first["expressions"] == ["12*12"], "it learned by heart to call this, and only once"
+    assert first["said"].endswith("The answer is 144."), "and to go on behind the result"
     again = recipe.main(command[:-1])
     assert again == found, "nothing is done twice"
     assert "| marks, with the tool | 0.0% |" in capsys.readouterr().out

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shizuku.errors import DocumentError
+from shizuku.errors import ConfigError, DocumentError
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.text.tool_calls.formats import find_format
@@ -102,3 +102,11 @@ def test_all_of_gsm8k(data_pack: Path) -> None:
     problems = Problems()
     records = marked_conversations([data_pack / "instruct" / "gsm8k.train.jsonl"], problems=problems)
     assert len(records) == 7378 and problems.counts == {"no calculator mark": 95}
+
+
+def test_a_template_is_found_by_name_or_by_path_and_else_what_there_is_is_said(tmp_path: Path) -> None:
+    own = tmp_path / "own.jinja"
+    own.write_text("{{ messages }}")
+    assert template_text(own) == "{{ messages }}"
+    with pytest.raises(ConfigError, match=r"--chat-template nothing-here.*chatml-tools"):
+        template_text(Path("nothing-here"))

@@ -110,3 +110,29 @@ def test_a_template_is_found_by_name_or_by_path_and_else_what_there_is_is_said(t
     assert template_text(own) == "{{ messages }}"
     with pytest.raises(ConfigError, match=r"--chat-template nothing-here.*chatml-tools"):
         template_text(Path("nothing-here"))
+
+
+def test_the_template_is_the_same_to_transformers_and_writes_several_calls() -> None:
+    chat_template_utils = pytest.importorskip("transformers.utils.chat_template_utils")
+    template = template_text(Path("chatml-tools"))
+    calls = [
+        {"type": "function", "function": {"name": "calculator", "arguments": {"expression": text}}}
+        for text in ('1+"é"', "2*2")
+    ]
+    turns = [
+        {"role": "system", "content": "Be <brief>."}, {"role": "user", "content": "Two, please."},
+        {"role": "assistant", "content": "", "tool_calls": calls}, {"role": "tool", "content": "error: no"},
+        {"role": "tool", "content": "4"}, {"role": "assistant", "content": "4.", "tool_calls": calls[1:]},
+        {"role": "tool", "content": "4"},
+    ]  # fmt: skip
+    for tools in (None, [CALCULATOR.schema()]):
+        ours = with_tools().render_chat(turns, tools=tools, add_generation_prompt=True)
+        theirs, _ = chat_template_utils.render_jinja_template(
+            [turns], tools=tools, chat_template=template, add_generation_prompt=True
+        )
+        assert ours == theirs[0]
+    told = with_tools().render_chat(turns[:3], tools=tools, add_generation_prompt=False)
+    content, read = take_tool_calls(told.split("<|im_start|>assistant\n")[1].removesuffix("<|im_end|>\n"))
+    assert content == "" and [dict(one.arguments) for one in read] == [
+        one["function"]["arguments"] for one in calls
+    ]

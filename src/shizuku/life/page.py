@@ -17,6 +17,25 @@ NAMES = {
 }
 """The baselines as the page calls them."""
 
+EXAMINATIONS = {
+    "rephrased": "facts, asked in other words than in any lesson about them",
+    "unasked": "facts that no lesson asks for: only the documents tell them",
+    "yes or no": "yes or no",
+    "sums": "sums and differences whose numbers no lesson combines",
+    "strangers": "people who are not in the town: it should say that it does not know",
+    "unknown": "topics and places that nothing tells of: it should say that it does not know",
+}
+"""Examination -> what is held out."""
+TOWN_EXAMINED = (
+    "Exact: the expected answer, character for character. Supported: all that it claims is in the town's "
+    "facts. Admits: it says that it does not know. Invents: all the rest, that is claims which the facts "
+    "contradict, people who do not exist, and what can't be read."
+)
+TEXT_EXAMINED = (
+    "Exercises made out of held-out documents. Exact: the expected answer, character for character; "
+    "`continue` has no one right answer."
+)
+
 
 def write_page(
     config: LifeConfig, facts: Mapping[str, Any], times: Sequence[tuple[str, float, float]]
@@ -25,6 +44,7 @@ def write_page(
     page = Page("A life in " + _duration(sum(seconds for _, _, seconds in times)), _subtitle(config, facts))
     _headline(page, facts)
     _learned(page, facts)
+    _answered(page, facts)
     _wrote(page, facts)
     if "truth" in facts["sample"]:
         _truth(page, facts)
@@ -36,6 +56,7 @@ def write_page(
         "Go on", "The model is an ordinary Hugging Face directory, and these commands take it further."
     )
     page.commands(
+        f"shizuku chat {model}",
         f'shizuku generate {model} --prompt "…"',
         f"shizuku eval {model} --text PATH",
         f"shizuku export {model} --format gguf --type q8_0 --out model.gguf",
@@ -115,6 +136,42 @@ def _learned(page: Page, facts: Mapping[str, Any]) -> None:
             "The town's text is written by choices whose probabilities are known; their bits are "
             "what is left to learn for a reader who knows the town and the grammar.",
         )
+
+
+def _answered(page: Page, facts: Mapping[str, Any]) -> None:
+    """What tuning made of it: examinations of what no lesson asked, and answers as they came."""
+    asked, tuned = facts["ask"], facts["tune"]
+    summary, base, town = asked["summary"], asked["base"], "supported" in asked["summary"]
+    page.section(
+        "What it answers",
+        f"The base was tuned on {tuned['lessons']:,} questions, gone through {tuned['passes']:.1f} times, mixed "
+        f"with pieces of the text. It is examined on others. Before tuning, {base['exact']:.0%} of "
+        f"{base['questions']} answers were exact and {base['stops']:.0%} ended by themselves.",
+    )
+    cards = [
+        Card("answers that end by themselves", f"{summary['stops']:.1%}", f"of {summary['questions']:,}")
+    ]
+    if town:
+        cards += [
+            Card("exact, sums it was never asked", f"{summary['exact_sums']:.0%}", "up to 20"),
+            Card("exact, facts asked in other words", f"{summary['exact_rephrased']:.0%}", "look-ups"),
+            Card("answers that are made up", f"{summary['invents']:.0%}", "of all questions"),
+        ]
+    else:
+        cards.append(Card("exact, on sentences it never saw", f"{summary['exact']:.0%}", "but `continue`"))
+    page.cards(cards)
+    keys = ("questions", "exact", "stops", *(("supported", "admits", "invents") if town else ()))
+    rows = [
+        [EXAMINATIONS.get(name, name), *(one[key] for key in keys)]
+        for name, one in asked["examinations"].items()
+    ]
+    page.table(("held out", *keys), rows, TOWN_EXAMINED if town else TEXT_EXAMINED)
+    page.samples(
+        *[
+            Sample(text=f"{one['answer']}  (expected: {one['expected']})", prompt=one["question"] + " ")
+            for one in asked["samples"]
+        ]
+    )
 
 
 def _wrote(page: Page, facts: Mapping[str, Any]) -> None:

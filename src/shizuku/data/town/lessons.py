@@ -38,6 +38,8 @@ TOPICS: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 YES_OR_NO = ("job", "street", "partner", "closed")
 WORK = ("job", "workplace", "owner")
+LOOK_UPS = ("rephrased", "unasked", "yes or no")
+"""The examinations that the town's facts decide."""
 UNASKED = 0.1
 """Share of the facts that no lesson asks for."""
 WORDS = {"en": english, "ja": japanese}
@@ -172,9 +174,7 @@ def _look_up(teacher: Teacher, lessons: Lessons, topic: str, record: Record) -> 
             lessons.train.append(lesson)
 
 
-def _yes_or_no(
-    teacher: Teacher, lessons: Lessons, topic: str, record: Record, values: list[Value]
-) -> None:
+def _yes_or_no(teacher: Teacher, lessons: Lessons, topic: str, record: Record, values: list[Value]) -> None:
     """One question that is right and one that is wrong about each fact; of a fifth, one is examined."""
     role = TOPICS[topic][1]
     pick = Choices(teacher.seed, "yes or no", teacher.name, topic, record.id)

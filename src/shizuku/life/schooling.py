@@ -5,6 +5,7 @@ the text that it was trained on, so that it goes on writing as before; the loss 
 the answers, that of a piece every token.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -36,7 +37,7 @@ TURNS = 3
 REPLAY = 0.2
 """Share of the tokens that are pieces of the text."""
 MOST_EXERCISES = 40_000
-FEWEST_STEPS = 10
+LEAST_SECONDS = 2.0
 
 
 def school(config: LifeConfig, days: int | None) -> tuple[list[Lesson], dict[str, list[Lesson]]]:
@@ -78,6 +79,7 @@ def tune_model(
     config: LifeConfig, trained: dict[str, Any], days: int | None, *, seconds: float
 ) -> dict[str, Any]:
     """Tune the base for about `seconds` and leave it in `model/`; a killed run goes on from its last save."""
+    started = time.monotonic()
     found = load_checkpoint(config.out / BASE)
     tokenizer = found.tokenizer
     assert tokenizer is not None, "a life saves its base with a tokenizer"
@@ -85,27 +87,21 @@ def tune_model(
     examples, counts = _examples(config, tokenizer, taught, trained)
     rows = rows_of_batch(config)
     source = ExampleRows(examples, context=config.context, batch_size=rows, seed=config.seed)
-    speed = trained["tokens_per_second"]
-    steps = max(int(speed * seconds / (rows * config.context)), FEWEST_STEPS)
     loop = LoopConfig(
-        steps=steps,
+        max_seconds=max(seconds - (time.monotonic() - started), LEAST_SECONDS),
         seed=config.seed,
         resume=True,
-        log_every=max(steps // 200, 1),
         save_minutes=1.0,
         optimizer=OPTIMIZER,
         schedule=ScheduleConfig(kind="wsd"),
     )
-    passes = steps * rows / max(source.rows_until(1), 1)
-    say(
-        f"{counts['lessons']:,} questions in {counts['conversations']:,} conversations, "
-        f"gone through {passes:.1f} times"
-    )
+    say(f"{counts['lessons']:,} questions in {counts['conversations']:,} conversations")
     result = train(
         found.model, NextToken(), source, loop, out=config.out / CHECKPOINT, tokenizer=tokenizer,
     )  # fmt: skip
     seen = source.seen()
-    return {**to_dict(result), **counts, "passes": passes, "tuned_tokens": seen.tokens, "steps": steps}
+    passes = seen.tokens / (counts["lesson_tokens"] + counts["replayed_tokens"])
+    return {**to_dict(result), **counts, "passes": passes, "tuned_tokens": seen.tokens}
 
 
 def _examples(

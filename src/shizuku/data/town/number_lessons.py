@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from shizuku.data.town.lessons import Lessons, Teacher
 
 LIMIT = 20
+LARGEST = 90
+"""Lessons add a digit to, and take one from, numbers up to this; no examination has numbers above LIMIT."""
 HELD_OUT_FAMILIES = 16
 """Of the 81 families {a, b} with 2 <= a <= b and a + b <= 20."""
 ASKED = {"plus": 4, "buy": 2, "minus": 4, "pay": 2}
@@ -45,6 +47,13 @@ def number_lessons(teacher: "Teacher", lessons: "Lessons") -> None:
                         lessons.examine("sums", lesson)
                     else:
                         lessons.train.append(lesson)
+    for a in range(LIMIT + 1, LARGEST + 1):
+        for b in range(1, 10):
+            rule = "plus" if pick.chance(0.5) else "minus"
+            more: dict[str, Value] = {"total": a, "total2": b, "total3": a + b}
+            less: dict[str, Value] = {"paid": a, "total": b, "change": a - b}
+            number = pick.below(ASKED[rule])
+            lessons.train.append(teacher.lesson(rule, rule, number, rule, more if rule == "plus" else less))
     for a in range(LIMIT):
         after: dict[str, Value] = {"total": a, "total2": a + 1}
         before: dict[str, Value] = {"total": a + 1, "total2": a}

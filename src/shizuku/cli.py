@@ -50,7 +50,7 @@ GROUPS: dict[str, dict[str, str]] = {
 }
 NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 """Refusals of the disk: no room, no permission, not a folder."""
-TOGETHER = ("train",)
+TOGETHER = ("train", "tune")
 """Verbs whose work the processes of a torchrun job share."""
 VERBS = {verb: line for group in GROUPS.values() for verb, line in group.items()}
 

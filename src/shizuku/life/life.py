@@ -5,9 +5,12 @@ from typing import Any
 
 import torch
 
+from shizuku.checkpoints.names import resolve
 from shizuku.config import to_dict
 from shizuku.errors import MissingExtraError
 from shizuku.life.asking import ask
+from shizuku.life.continued import SHARES as SHARES_FROM
+from shizuku.life.continued import continue_life
 from shizuku.life.corpus import gather, is_town, prepare
 from shizuku.life.making import SAFETY, choose_size, train_model, write_tokens
 from shizuku.life.measuring import measure, sample
@@ -41,7 +44,8 @@ AFTER_TRAINING = ("tune", "measure", "sample", "ask", "report")
 def plan_of(config: LifeConfig) -> dict[str, object]:
     """What a life would read, where it would be, and the seconds of each stage; nothing is written."""
     total = 60.0 * config.minutes
-    budget = {name: round(share * total, 1) for name, share in SHARES.items()}
+    shares = SHARES if config.pretrained is None else SHARES_FROM
+    budget = {name: round(share * total, 1) for name, share in shares.items()}
     budget["train"] = round(total - sum(budget.values()), 1)
     result: dict[str, object] = {"dry_run": True, "text": list(config.text), "out": str(config.out)}
     if not {"town", "python"} & set(config.text):
@@ -63,10 +67,17 @@ def live(config: LifeConfig) -> dict[str, object]:
         torch.set_num_threads(config.threads)
     settings = {key: value for key, value in to_dict(config).items() if key not in FREE_TO_CHANGE}
     stages = Stages(config.out, settings, resume=config.resume)
+    say(f"{config.minutes:g} minutes for a whole life in {config.out}/, on {torch.get_num_threads()} threads")
+    if config.pretrained is not None:
+        resolve(config.pretrained)  # better now than after minutes of work
+        return continue_life(config, stages)
+    return _from_nothing(config, stages)
+
+
+def _from_nothing(config: LifeConfig, stages: Stages) -> dict[str, object]:
     total = 60.0 * config.minutes
     budget = {name: share * total for name, share in SHARES.items()}
     data = config.out / "data"
-    say(f"{config.minutes:g} minutes for a whole life in {config.out}/, on {torch.get_num_threads()} threads")
 
     def run(name: str, work: Any, seconds: float | None = None) -> dict[str, Any]:
         return stages.run(name, budget[name] if seconds is None else seconds, work)

@@ -41,16 +41,16 @@ def write_page(
     config: LifeConfig, facts: Mapping[str, Any], times: Sequence[tuple[str, float, float]]
 ) -> dict[str, Any]:
     """Write `report.html` from the stages' results and times (name, budget and seconds taken)."""
-    page = Page("A life in " + _duration(sum(seconds for _, _, seconds in times)), _subtitle(config, facts))
+    page = Page("A life in " + duration(sum(seconds for _, _, seconds in times)), _subtitle(config, facts))
     _headline(page, facts)
     _learned(page, facts)
     _answered(page, facts)
     _wrote(page, facts)
     if "truth" in facts["sample"]:
         _truth(page, facts)
-    _text(page, facts)
+    text_section(page, facts)
     _size(page, facts)
-    _cost(page, config, facts, times)
+    cost(page, config, facts, times)
     model = config.out / CHECKPOINT
     page.section(
         "Go on", "The model is an ordinary Hugging Face directory, and these commands take it further."
@@ -209,8 +209,8 @@ def _truth(page: Page, facts: Mapping[str, Any]) -> None:
     )
 
 
-def _text(page: Page, facts: Mapping[str, Any]) -> None:
-    gathered, cleaned, tokens = facts["gather"], facts["clean"], facts["tokens"]
+def text_section(page: Page, facts: Mapping[str, Any]) -> None:
+    gathered, cleaned, tokens = facts["gather"], facts["clean"], facts.get("tokens")
     page.section("The text", "What was gathered, what was left out and why, and how it was cut into tokens.")
     rows: dict[str, object] = {
         "documents gathered": gathered["documents"],
@@ -218,13 +218,16 @@ def _text(page: Page, facts: Mapping[str, Any]) -> None:
         **{f"left out: {reason}": count for reason, count in cleaned["dropped"].items()},
         "training documents": cleaned["train_documents"],
         "training bytes": cleaned["train_bytes"],
-        "training tokens": tokens["train_tokens"],
         "held-out documents": cleaned["heldout_documents"],
         "held-out bytes": cleaned["heldout_bytes"],
-        "vocabulary": tokens["vocab_size"],
-        "bytes a token": tokens["bytes_per_token"],
         "held-out text that stands in training": f"{cleaned['overlap']:.2%}",
     }
+    if tokens is not None:
+        rows |= {
+            "training tokens": tokens["train_tokens"],
+            "vocabulary": tokens["vocab_size"],
+            "bytes a token": tokens["bytes_per_token"],
+        }
     page.facts(rows)
     page.text(
         f"Split: {cleaned['split']}. The share of held-out text that stands in training is counted in "
@@ -260,7 +263,7 @@ def _size(page: Page, facts: Mapping[str, Any]) -> None:
     )
 
 
-def _cost(
+def cost(
     page: Page, config: LifeConfig, facts: Mapping[str, Any], times: Sequence[tuple[str, float, float]]
 ) -> None:
     page.section("What it cost", "Time by stage, and what the training came to.")
@@ -276,7 +279,7 @@ def _cost(
     page.facts(costs)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     minutes = seconds / 60
     return f"{minutes:.1f} minutes" if minutes >= 1 else f"{seconds:.0f} seconds"
 

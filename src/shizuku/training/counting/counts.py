@@ -147,7 +147,7 @@ def _laid(documents: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _keys(lengths: list[Counts], ids_T: np.ndarray, starts_T: np.ndarray, vocab_size: int) -> np.ndarray:
-    """The numbers of the n-grams of the next length that end at each token, without those that don't exist."""
+    """The numbers of the n-grams of the next length, in the order of their last tokens."""
     if not lengths:
         return ids_T.astype(np.uint64)
     ends = ids_T

@@ -185,11 +185,14 @@ def _discounts(counts_N: np.ndarray) -> np.ndarray:
 def _katz(lengths: list[Counts], vocab_size: int, start: int | None) -> Levels:
     """Good-Turing discounts up to KATZ_LARGEST; what they free goes to what was not seen behind a context."""
     counts = _raw(lengths, start)
-    ratios = _good_turing(counts[0])
-    kept = counts[0] * ratios[np.minimum(counts[0], KATZ_LARGEST + 1)] / counts[0].sum()
+    ratios, total = _good_turing(counts[0]), counts[0].sum()
+    kept = counts[0] * ratios[np.minimum(counts[0], KATZ_LARGEST + 1)] / total
     unseen = (counts[0] == 0) & (_uniform(vocab_size, start) > 0)
-    free = 1.0 - kept.sum()
-    probabilities = [kept / kept.sum() if not unseen.any() else np.where(unseen, free / unseen.sum(), kept)]
+    if not unseen.any():
+        kept /= kept.sum()
+    elif 1.0 - kept.sum() <= NOTHING:
+        kept *= total / (total + 1)
+    probabilities = [np.where(unseen, (1.0 - kept.sum()) / max(unseen.sum(), 1), kept)]
     weights = []
     for number, table in enumerate(_tables(lengths, counts, vocab_size), start=1):
         ratios = _good_turing(counts[number])

@@ -25,7 +25,7 @@ class Level:
     """The n-grams of one length, sorted by the index of what stands before their last token, then by it."""
 
     keys_N: np.ndarray
-    """uint64: index of the n-gram without its last token in the next shorter level, times V, plus the last."""
+    """uint64: index of the n-gram without its last token in the next shorter level, times V, plus that."""
     logprobs_N: np.ndarray
     """float64: log-probability of the last token behind the others, in nats; -inf for what never follows."""
     backoffs_N: np.ndarray | None = None

@@ -112,8 +112,8 @@ def test_add_k_is_its_formula_and_jelinek_mercer_is_between_its_parts() -> None:
 
 def test_katz_discounts_small_counts_and_leaves_large_ones_alone() -> None:
     random, ranks = np.random.default_rng(0), np.arange(1, VOCAB - 1)
-    zipf = (1 / ranks) / (1 / ranks).sum()
-    lines = [[START, *(1 + random.choice(ranks, 7, p=zipf)).tolist(), 1] for _ in range(250)]
+    zipf = ranks**-0.7 / (ranks**-0.7).sum()
+    lines = [[START, *(1 + random.choice(ranks, 7, p=zipf)).tolist(), 1] for _ in range(120)]
     made = model("katz", 2, lines)
     pairs, singles = grams(lines, 2), grams([line[:-1] for line in lines], 1)
     kept = defaultdict(list)
@@ -123,7 +123,7 @@ def test_katz_discounts_small_counts_and_leaves_large_ones_alone() -> None:
         )
     numbers = Counter(pairs.values())
     beyond = 6 * numbers[6] / numbers[1]
-    assert max(kept) == 6 and numbers[6] > 5, "so that there is something to estimate"
+    assert max(kept) == 6 and numbers[6] > 2, "so that there is something to estimate"
     for count in range(1, 6):
         expected = ((count + 1) * numbers[count + 1] / numbers[count] / count - beyond) / (1 - beyond)
         assert np.median(kept[count]) == pytest.approx(expected, abs=1e-9)

@@ -215,16 +215,21 @@ def _katz(lengths: list[Counts], vocab_size: int, start: int | None) -> Levels:
 
 
 def _good_turing(counts_N: np.ndarray) -> np.ndarray:
-    """Share of its count that an n-gram keeps, by count, float64 [KATZ_LARGEST + 2]; the last is 1."""
+    """Share of its count that an n-gram keeps, by count, float64 [KATZ_LARGEST + 2]; the last is 1.
+
+    Too few n-grams give estimates that are no discount; such counts are left as they are.
+    """
     numbers = np.array([(counts_N == count).sum() for count in range(KATZ_LARGEST + 2)], dtype=np.float64)
     ratios = np.ones(KATZ_LARGEST + 2)
-    if not numbers[1:].all():
+    if not numbers[1]:
         return ratios
     beyond = (KATZ_LARGEST + 1) * numbers[-1] / numbers[1]
     for count in range(1, KATZ_LARGEST + 1):
-        expected = (count + 1) * numbers[count + 1] / numbers[count] / count
-        ratios[count] = (expected - beyond) / (1 - beyond)
-    return ratios if ((ratios > 0) & (ratios <= 1)).all() else np.ones(KATZ_LARGEST + 2)
+        if numbers[count] and beyond < 1:
+            expected = (count + 1) * numbers[count + 1] / numbers[count] / count
+            ratio = (expected - beyond) / (1 - beyond)
+            ratios[count] = ratio if 0 < ratio <= 1 else 1.0
+    return ratios
 
 
 # ---- Jelinek-Mercer

@@ -265,12 +265,16 @@ def prepare(config: TuneConfig, *, write: bool = True) -> Prepared:
 
 
 def _model(config: TuneConfig, *, write: bool) -> tuple[Path, tuple[Decoder, Tokenizer]]:
+    adapted = config.lora.rank > 0
+    if config.base != "float" and not adapted:
+        raise ConfigError(
+            f"--base {config.base}: packed weights can't be trained; for an adapter give --lora.rank"
+        )
     path = resolve(config.model)
     name = lasting_name(config.model, path)
     found = open_base(path, config.base, name=name, out=config.out if write else None)
     if found.tokenizer is None:
         raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
-    adapted = config.lora.rank > 0
     model, tokenizer = with_template(found.model, found.tokenizer, config.chat_template, frozen=adapted)
     if adapted:
         base = name if found.path == path else str(found.path.resolve())

@@ -19,6 +19,7 @@ import numpy as np
 from shizuku.errors import CheckpointError
 from shizuku.models.ngram import Level, NGramModel
 from shizuku.progress import bar
+from shizuku.text.tokenizer import Tokenizer
 
 START, END, UNKNOWN = "<s>", "</s>", "<unk>"
 NEVER = -99.0
@@ -39,6 +40,19 @@ def unescaped(word: str) -> str:
     if word == "\\u{}":
         return ""
     return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), word.replace("▁", " "))
+
+
+def arpa_words(tokenizer: Tokenizer, vocab_size: int, *, opening: int | None) -> list[str]:
+    """A word for each token: the tokenizer's own name of it, escaped; `<s>` for what opens documents, `</s>`
+    for what ends them.
+    """
+    names = {number: name for name, number in tokenizer.backend.get_vocab(with_added_tokens=True).items()}
+    words = [escaped(names.get(number, f"<{number}>")) for number in range(vocab_size)]
+    if tokenizer.eos_id is not None:
+        words[tokenizer.eos_id] = END
+    if opening is not None:
+        words[opening] = START
+    return words
 
 
 def write_arpa(path: str | Path, model: NGramModel, words: Sequence[str]) -> Path:

@@ -31,6 +31,8 @@ def _run(config: Config) -> dict[str, object]:
     from shizuku.training.from_text import plan, train_on_text, train_seeds
     from shizuku.training.resume import has_state
 
+    if config.architecture == "ngram":
+        return _counted(config)
     if config.dry_run:
         return plan(config)
     try:
@@ -51,6 +53,26 @@ def _run(config: Config) -> dict[str, object]:
         "loss": results.loss,
         "validation_loss": results.validation_loss,
         "flops": results.flops,
+    }
+
+
+def _counted(config: Config) -> dict[str, object]:
+    from shizuku.errors import ConfigError
+    from shizuku.training.counting.from_text import count_text
+
+    if config.dry_run or config.seeds > 1:
+        flag = "--dry-run" if config.dry_run else "--seeds"
+        raise ConfigError(f"{flag}: counting takes seconds and draws no numbers: leave it out")
+    result = count_text(config)
+    return {
+        "checkpoint": str(result.checkpoint),
+        "tokens_seen": result.tokens_seen,
+        "seconds": result.seconds,
+        "tokens_per_second": result.tokens_per_second,
+        "loss": result.loss,
+        "validation_loss": result.loss,
+        "flops": 0,
+        "ngrams": list(result.ngrams),
     }
 
 
@@ -93,7 +115,10 @@ def show(result: dict[str, object]) -> None:
     held_out = (
         "" if result["validation_loss"] is None else f" ({result['validation_loss']:.4f} on held-out text)"
     )
-    print(f"loss {result['loss']:.4f} nats a token{held_out}")
+    if result["loss"] is not None:
+        print(f"loss {result['loss']:.4f} nats a token{held_out}")
+    if "ngrams" in result:
+        print(f"n-grams by length: {', '.join(f'{count:,}' for count in result['ngrams'])}")
     print(
         f"{result['tokens_seen']:,} tokens in {result['seconds']:,.0f} s, "
         f"{result['tokens_per_second']:,.0f} tokens/s"

@@ -98,8 +98,8 @@ def config_from_huggingface(foreign: Mapping[str, Any]) -> Any:
         return config_from_huggingface(original)
     if foreign.get("model_type") == NGRAM_MODEL_TYPE:
         raise CheckpointError(
-            "this is an n-gram model: it has tables and no layers. It can generate, be evaluated and served, and "
-            "be written with shizuku export --format arpa"
+            "this is an n-gram model: it has tables and no layers. It can generate, be evaluated and served, "
+            "and be written with shizuku export --format arpa"
         )
     own = own_architecture(foreign.get("model_type"))
     if own is None:

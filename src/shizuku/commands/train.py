@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from shizuku.errors import ConfigError
+from shizuku.training.config import NGramSettings
 from shizuku.training.config import TrainConfig as Config
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ def _run(config: Config) -> dict[str, object]:
 
     if config.architecture == "ngram":
         return _counted(config)
+    if config.ngram != NGramSettings():
+        raise ConfigError("--ngram.*: settings of --architecture ngram: leave them out, or choose that")
     if config.dry_run:
         return plan(config)
     try:
@@ -57,7 +61,6 @@ def _run(config: Config) -> dict[str, object]:
 
 
 def _counted(config: Config) -> dict[str, object]:
-    from shizuku.errors import ConfigError
     from shizuku.training.counting.from_text import count_text
 
     if config.dry_run or config.seeds > 1:

@@ -356,8 +356,6 @@ class TrainConfig(VerbConfig):
         known = (*names(), "ngram")
         if self.architecture not in known:
             raise ConfigError(f"--architecture {self.architecture}: expected one of {', '.join(known)}")
-        if self.architecture != "ngram" and self.ngram != NGramSettings():
-            raise ConfigError("--ngram.*: settings of --architecture ngram: leave them out, or choose that")
         if not self.text:
             raise ConfigError("--text: give at least one file or folder")
         if self.vocab_size is None and self.vocabulary != "characters":

@@ -1,7 +1,7 @@
 """LoRA on a float model beside QLoRA on the same model in 4 bits, and what merging each of them changes.
 
-    python recipes/qlora.py --out DIR [--seeds 3] [--first-seed 0] [--megabytes 6] [--base-steps 400]
-        [--steps 150] [--preset tiny] [--rank 8] [--rate 0.002]
+    python recipes/qlora.py --out DIR [--seeds 3] [--first-seed 0] [--megabytes 4] [--base-steps 300]
+        [--steps 120] [--preset tiny] [--rank 8] [--rate 0.002]
 
 For each seed a base is trained on the town's English stories, letters, notices, entries and instructions;
 adapters are then trained to continue its talks and its sums, which the base has not read, on the float base
@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from shizuku.adapters.config import AdapterConfig
 from shizuku.checkpoints.directory import load_checkpoint, resolve, run_record, save_checkpoint
@@ -29,9 +30,12 @@ from shizuku.quantization.scheme import SCHEMES
 from shizuku.quantization.surgery import matrices
 from shizuku.quantization.whole import quantize_model
 from shizuku.training.config import LoopConfig, TrainConfig
+from shizuku.training.evaluation import evaluate
 from shizuku.training.from_text import train_on_text
+from shizuku.training.objectives import NextToken
 from shizuku.tuning.config import BaseKind, TuneConfig, tuning_loop
-from shizuku.tuning.tune import tune
+from shizuku.tuning.rows import HeldoutRows
+from shizuku.tuning.tune import prepare, tune
 
 NEW = ("dialogue", "arithmetic")
 """Registers that the base has not read."""
@@ -86,7 +90,7 @@ def make_base(folder: Path, given: argparse.Namespace, seed: int) -> None:
     """Train the base, and round a copy of it by GPTQ on some of its own text."""
     config = TrainConfig(
         text=(folder / "base.jsonl",), out=folder / "base", preset=given.preset, vocab_size=given.vocab_size,
-        validation_tokens=5_000, loop=LoopConfig(steps=given.base_steps, seed=seed),
+        validation_tokens=5_000, loop=LoopConfig(steps=given.base_steps, seed=seed, resume=True),
     )  # fmt: skip
     train_on_text(config)
     found = load_checkpoint(folder / "base")
@@ -108,26 +112,19 @@ def adapted(folder: Path, name: str, given: argparse.Namespace, seed: int) -> Fo
     out = folder / name.replace(", ", "-")
     loop = tuning_loop()
     loop = replace(
-        loop, steps=given.steps, seed=seed, log_every=10, evaluate_every=max(1, given.steps // 5),
+        loop, steps=given.steps, seed=seed, resume=True, log_every=10,
+        evaluate_every=max(1, given.steps // 5),
         optimizer=replace(loop.optimizer, learning_rate=given.rate),
     )  # fmt: skip
-
-    def held_out_loss(steps: int, place: Path) -> float:
-        result = tune(
-            TuneConfig(
-                model=str(folder / model), data=(folder / "chats.jsonl",), out=place, base=kind,
-                validation=0.2, batch_size=given.batch_size, samples=0, report=False,
-                lora=AdapterConfig(rank=given.rank),
-                loop=replace(loop, steps=steps) if steps else replace(
-                    loop, steps=1, optimizer=replace(loop.optimizer, learning_rate=1e-12)
-                ),
-            )
-        )  # fmt: skip
-        assert result.training.validation_loss is not None, "some conversations are held out"
-        return result.training.validation_loss
-
-    before = held_out_loss(0, out.with_name(f"{out.name}-before"))
-    loss = held_out_loss(given.steps, out)
+    config = TuneConfig(
+        model=str(folder / model), data=(folder / "chats.jsonl",), out=out, base=kind, validation=0.2,
+        batch_size=given.batch_size, samples=0, report=False, lora=AdapterConfig(rank=given.rank), loop=loop,
+    )  # fmt: skip
+    ready = prepare(config, write=False)
+    rows = HeldoutRows(ready.heldout.examples, context=ready.context, batch_size=given.batch_size)
+    before = evaluate(ready.model, NextToken(), rows, torch.device("cpu"))["loss"]
+    loss = tune(config).training.validation_loss
+    assert loss is not None, "some conversations are held out"
     own = merge_adapter(out).change
     assert own is not None, "the base is here"
     if kind == "float":
@@ -164,8 +161,8 @@ def main(arguments: list[str] | None = None) -> dict[str, list[Found]]:
     )
     parser.add_argument("--out", type=Path, required=True)
     for flag, kind, usual in (
-        ("seeds", int, 3), ("first-seed", int, 0), ("megabytes", float, 6.0), ("base-steps", int, 400),
-        ("steps", int, 150), ("preset", str, "tiny"), ("vocab-size", int, 2048), ("rank", int, 8),
+        ("seeds", int, 3), ("first-seed", int, 0), ("megabytes", float, 4.0), ("base-steps", int, 300),
+        ("steps", int, 120), ("preset", str, "tiny"), ("vocab-size", int, 2048), ("rank", int, 8),
         ("rate", float, 2e-3), ("batch-size", int, 8), ("calibration-tokens", int, 16_384),
     ):  # fmt: skip
         parser.add_argument(f"--{flag}", type=kind, default=usual)

@@ -17,7 +17,9 @@ from shizuku.checkpoints.directory import (
     run_record,
     save_checkpoint,
 )
+from shizuku.checkpoints.headed import load_headed
 from shizuku.cli import main
+from shizuku.models.heads import HeadedDecoder
 from shizuku.quantization.scheme import SCHEMES
 from shizuku.quantization.surgery import is_quantized, matrices
 from shizuku.quantization.whole import quantize_model
@@ -105,3 +107,23 @@ def test_what_cannot_be_merged_is_said(places, tmp_path, capsys) -> None:
     other = save_checkpoint(tmp_path / "other", model=tiny_model(500), tokenizer=tokenizer())
     code, _, said = merge(capsys, adapter, "--out", tmp_path / "merged", "--base", other)
     assert code == 2 and "--another-base" in said
+
+
+def test_a_head_is_merged_along(places, tmp_path, capsys) -> None:
+    _, base, _ = places
+    headed = HeadedDecoder(load_model(base), 1)
+    attach(headed, AdapterConfig(rank=3))
+    generator = torch.Generator().manual_seed(0)
+    for pair in pairs_of(headed, "default").values():
+        pair.b_OR.data.copy_(torch.randn(pair.b_OR.shape, generator=generator) / 4)
+    headed.head.weight.data.normal_(generator=generator)
+    name_base(headed, str(base), checkpoint_digest(base))
+    save_adapter(tmp_path / "reward", model=headed, tokenizer=tokenizer())
+    code, result, said = merge(capsys, tmp_path / "reward", "--out", tmp_path / "merged")
+    assert code == 0, said
+    assert result["own_base"] is True
+    with torch.no_grad():
+        rewards = load_headed(tmp_path / "merged").model(IDS)
+        assert (rewards - headed.eval()(IDS)).abs().max() < 1e-4
+    code, _, said = merge(capsys, tmp_path / "reward", "--out", tmp_path / "other", "--base", base)
+    assert code == 2 and "has a head" in said

@@ -32,6 +32,7 @@ def run(config: Config) -> dict[str, object]:
     """Merge, save, and return where it is, what it was merged into, and what that changed."""
     from dataclasses import asdict
 
+    from shizuku.checkpoints.adapters import read_head
     from shizuku.checkpoints.directory import resolve, run_record, save_checkpoint
     from shizuku.checkpoints.kinds import is_adapter
     from shizuku.checkpoints.merging import merge_adapter
@@ -44,6 +45,8 @@ def run(config: Config) -> dict[str, object]:
         )
     if config.out.exists() and (not config.out.is_dir() or any(config.out.iterdir())):
         raise ConfigError(f"--out {config.out} is there already: give another place, or remove it first")
+    if read_head(adapter) is not None:
+        return _with_head(config, adapter)
     base = None if config.base is None else resolve(config.base)
     merged = merge_adapter(adapter, base=base, another_base=config.another_base)
     if merged.own is False:
@@ -60,13 +63,36 @@ def run(config: Config) -> dict[str, object]:
     save_checkpoint(
         config.out, model=found.model, tokenizer=found.tokenizer, run=run, generation=found.generation
     )
-    size = (config.out / "model.safetensors").stat().st_size
+    return _result(config, merged.base, own=merged.own, change=change)
+
+
+def _with_head(config: Config, adapter: Path) -> dict[str, object]:
+    """A reward model or a classifier is merged into its own base alone."""
+    from shizuku.checkpoints.bases import base_of
+    from shizuku.checkpoints.directory import run_record
+    from shizuku.checkpoints.headed import load_headed, save_headed
+    from shizuku.quantization.surgery import dequantize
+
+    if config.base is not None:
+        raise ConfigError(
+            f"--base: {adapter} has a head, which is merged with its own base only: leave it out"
+        )
+    found, base = load_headed(adapter), base_of(adapter)
+    dequantize(found.model)
+    run = run_record(config={"base": str(base)}, parent=adapter, parent_name=config.adapter)
+    save_headed(config.out, model=found.model, tokenizer=found.tokenizer, run=run)
+    return _result(config, base, own=True, change=None)
+
+
+def _result(
+    config: Config, base: Path, *, own: bool | None, change: dict[str, float] | None
+) -> dict[str, object]:
     return {
         "checkpoint": str(config.out),
-        "base": str(merged.base),
-        "own_base": merged.own,
+        "base": str(base),
+        "own_base": own,
         "logit_change": change,
-        "bytes": size,
+        "bytes": (config.out / "model.safetensors").stat().st_size,
     }
 
 
@@ -82,6 +108,6 @@ def show(result: dict[str, object]) -> None:
             f"logit change: {change['largest']:.2g} at most, {change['share']:.2%} of the logits' deviation, "
             f"predictions {change['divergence']:.2g} nats a token apart"
         )
-    else:
+    elif result["own_base"] is False:
         print("logit change: not known, as the base that the adapter was trained on is not here")
     print(f"{result['checkpoint']}  {readable(size)}\nnext: shizuku chat {result['checkpoint']}")

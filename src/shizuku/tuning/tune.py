@@ -22,6 +22,7 @@ from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.batches import on_device, peek
 from shizuku.training.distribution import first_alone, place, wait_for_all
 from shizuku.training.loop import train
+from shizuku.training.memory import estimate_memory
 from shizuku.training.objectives import NextToken
 from shizuku.training.result import TrainResult
 from shizuku.training.resume import check_place
@@ -184,7 +185,7 @@ def tune(config: TuneConfig) -> TuneResult:
 
 
 def plan(config: TuneConfig) -> dict[str, Any]:
-    """What the run would be: examples, tokens, steps, and time as measured by a few steps."""
+    """What the run would be: examples, tokens, steps, memory, and time as measured by a few steps."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     ready = prepare(config, write=False)
@@ -203,6 +204,7 @@ def plan(config: TuneConfig) -> dict[str, Any]:
         "skipped": ready.skipped or "nothing",
         "context": ready.context,
         **_sizes(ready.model),
+        "memory_bytes": estimate_memory(ready.model, loop, *batches[0].shape).total,
         "steps": steps,
         "tokens": seen.tokens,
         "learned_tokens": seen.learned,

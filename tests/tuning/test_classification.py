@@ -270,7 +270,7 @@ def test_prompting_takes_the_word_that_the_model_finds_most_probable() -> None:
             start = 1 + len(context)
             chances.append(math.exp(sum(float(logp[at - 1, ids[at]]) for at in range(start, len(ids)))))
         assert row == pytest.approx([each / sum(chances) for each in chances], rel=1e-3)
-    with pytest.raises(ConfigError, match="fewer than 2 texts with the label '1'"):
+    with pytest.raises(ConfigError, match="fewer than 2 texts with the label '0'"):
         shots(shown, list(words), 2)
     with pytest.raises(ConfigError, match="a word for each"):
         prompted_labels(lm, ["x"], {"0": "a"}, examples=shown)

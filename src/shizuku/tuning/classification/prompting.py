@@ -5,13 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from shizuku.errors import ConfigError
+from shizuku.inference.choices import choice_log_probs
 from shizuku.language_model import LanguageModel
-from shizuku.progress import track
 from shizuku.tuning.classification.classifier import Predictions
 from shizuku.tuning.classification.labelled import Labelled
-
-AT_ONCE = 16
-"""Texts that are scored together."""
 
 
 def prompted_labels(
@@ -36,13 +33,13 @@ def prompted_labels(
         )
     shown = "".join(f"{_asked(item.text)} {words[item.label]}\n\n" for item in examples)
     before = f"{instruction}\n\n{shown}" if instruction else shown
-    logprobs_NC = np.zeros((len(texts), len(labels)))
-    for first in track(range(0, len(texts), AT_ONCE), "asking for labels"):
-        some = texts[first : first + AT_ONCE]
-        contexts = [f"{before}{_asked(text)}" for text in some for _ in labels]
-        scores = lm.score([f" {words[label]}" for _ in some for label in labels], contexts)
-        found = np.array([score.logprob for score in scores])
-        logprobs_NC[first : first + len(some)] = found.reshape(len(some), len(labels))
+    start = lm.tokenizer.document_start_id
+    contexts = [
+        [*([] if start is None else [start]), *lm.tokenizer.encode(f"{before}{_asked(text)}")]
+        for text in texts
+    ]
+    spelled = [lm.tokenizer.encode(f" {word}") for word in words.values()]
+    logprobs_NC = choice_log_probs(lm.engine, contexts, spelled)
     shifted_NC = np.exp(logprobs_NC - logprobs_NC.max(axis=1, keepdims=True))
     probabilities_NC = shifted_NC / shifted_NC.sum(axis=1, keepdims=True)
     return Predictions([labels[number] for number in probabilities_NC.argmax(1)], probabilities_NC)

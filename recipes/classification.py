@@ -17,6 +17,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def drawn(items: Sequence[Labelled], sizes: Sequence[int], seed: int) -> list[li
     distinct = list({item.digest: item for item in items}.values())
     order = np.random.default_rng(seed).permutation(len(distinct))
     ends = np.cumsum([0, *sizes])
-    return [[distinct[n] for n in order[a:b]] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [[distinct[n] for n in order[a:b]] for a, b in pairwise(ends)]
 
 
 def written(items: Sequence[Labelled], path: Path) -> Path:

@@ -6,8 +6,8 @@
 A micro model with random weights; answers are random words, and the better one of a pair has more of two of
 them: a property that is exact and countable. Of the training and of the held-out labels a share is turned
 round at random, so no model can be right about more than 1 - that share of the held-out labels (Bayes).
-Printed for each seed: held-out accuracy on labels with the same noise and on true ones, and how far the stated
-probabilities are from the observed shares.
+Printed for each seed: held-out accuracy on labels with the same noise and on true ones, and how far the
+stated probabilities are from the observed shares.
 """
 
 import argparse

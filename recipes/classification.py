@@ -1,7 +1,7 @@
 """Fine-tuning for a task against prompting: one model, one split, the same measures with intervals.
 
-    python recipes/classification.py [MODEL] [--data FILE] [--labelled 240] [--unlabelled 240] [--test 200]
-        [--methods frequent prompt lora full pseudo] [--shots 0 1] [--words LABEL=WORD …] [--epochs 3]
+    python recipes/classification.py [MODEL] [--data FILE] [--labelled 200] [--unlabelled 200] [--test 150]
+        [--methods frequent prompt lora full pseudo] [--shots 0 1] [--words LABEL=WORD …] [--epochs 2]
         [--seed 0]
 
 The default task is tweets that are hate, offensive or neither (Davidson et al. 2017; offensive texts, none is
@@ -105,9 +105,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, ClassJudgement]:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("model", nargs="?", default="smollm2-135m-instruct")
     parser.add_argument("--data", type=Path, default=TWEETS)
-    for name, number in (("labelled", 240), ("unlabelled", 240), ("test", 200), ("rank", 8), ("seed", 0)):
+    for name, number in (("labelled", 200), ("unlabelled", 200), ("test", 150), ("rank", 8), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=number)
-    parser.add_argument("--epochs", type=float, default=3.0)
+    parser.add_argument("--epochs", type=float, default=2.0)
     parser.add_argument("--confidence", type=float, default=0.9)
     parser.add_argument("--shots", type=int, nargs="*", default=[0, 1])
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=METHODS)

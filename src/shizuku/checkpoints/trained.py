@@ -11,6 +11,7 @@ from shizuku.adapters.surgery import is_adapted
 from shizuku.checkpoints.adapters import restore_adapter, save_adapter
 from shizuku.checkpoints.directory import load_model, save_checkpoint
 from shizuku.checkpoints.headed import load_headed, save_headed
+from shizuku.models.accompanied import Accompanied
 from shizuku.models.decoder import Decoder
 from shizuku.models.heads import HeadedDecoder
 from shizuku.text.tokenizer import Tokenizer
@@ -30,6 +31,9 @@ def save_trained(
 
     Of an adapted model the active adapter is written, with the head if there is one, and not the base.
     """
+    if isinstance(model, Accompanied):
+        weights = None if weights is None else model.of_decoder(dict(weights))
+        model = model.decoder
     if is_adapted(model):
         return save_adapter(directory, model=model, tokenizer=tokenizer, run=run, extra=extra, dtype=dtype)
     if isinstance(model, HeadedDecoder):
@@ -44,6 +48,7 @@ def save_trained(
 
 def restore_trained(directory: str | Path, model: nn.Module) -> None:
     """Give `model` the weights that `save_trained` wrote of one of its kind; raises as `load_model`."""
+    model = model.decoder if isinstance(model, Accompanied) else model
     if is_adapted(model):
         restore_adapter(directory, model)
     elif isinstance(model, HeadedDecoder):

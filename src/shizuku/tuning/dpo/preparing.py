@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from shizuku.adapters.surgery import attach
 from shizuku.checkpoints.digests import file_digest
-from shizuku.checkpoints.directory import load_checkpoint
 from shizuku.checkpoints.names import resolve
 from shizuku.checkpoints.run_record import checkpoint_digest
 from shizuku.errors import CheckpointError, ConfigError
@@ -18,6 +16,7 @@ from shizuku.progress import say
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.tuning.align_config import AlignConfig
+from shizuku.tuning.base import lasting_name, open_base, put_adapter
 from shizuku.tuning.dataset import LEAST_CONTEXT
 from shizuku.tuning.dpo.reference import reference_logprobs
 from shizuku.tuning.pair_examples import EncodedPairs, encode_pairs, fitted_pairs, longest_side
@@ -47,8 +46,11 @@ class Prepared:
     """Its digest."""
 
 
-def prepare(config: AlignConfig) -> Prepared:
-    """Read the pairs and the model, and encode the former for the latter."""
+def prepare(config: AlignConfig, *, write: bool = True) -> Prepared:
+    """Read the pairs and the model, put the adapter on it, and encode the former for the latter.
+
+    A base that is rounded is kept in `config.out` unless `write` is False.
+    """
     problems = Problems()
     read = read_pairs(config.data, problems=problems)
     say(read.say())
@@ -57,14 +59,16 @@ def prepare(config: AlignConfig) -> Prepared:
         trained, held = read.items, read_pairs(config.validation_data, problems=problems).items
         trained = _apart(trained, held, problems)
     path = resolve(config.model)
-    found = load_checkpoint(path)
+    name = lasting_name(config.model, path)
+    found = open_base(path, config.base, name=name, out=config.out if write else None)
     if found.tokenizer is None:
         raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
     adapted = config.lora.rank > 0
     model, tokenizer = with_template(found.model, found.tokenizer, config.chat_template, frozen=adapted)
     parts, context = _encoded(config, tokenizer, (trained, held), model.config.context, problems)
     if adapted:
-        attach(model, config.lora, seed=config.loop.seed)
+        base = name if found.path == path else str(found.path.resolve())
+        put_adapter(model, config.lora, found.path, name=base, seed=config.loop.seed)
     tables = {
         name: PairTable(part.items, context=context)
         for name, part in zip(("train", "heldout"), parts, strict=True)
@@ -80,14 +84,21 @@ def prepare(config: AlignConfig) -> Prepared:
         "context": context,
     }
     digest = checkpoint_digest(path if other is None else resolve(other))
+    if other is None and config.base != "float":
+        digest = f"{digest} {config.base}"
     return Prepared(
         model, tokenizer, path, parts[0], parts[1], tables, data, problems.report(),
         config.model if other is None else other, digest,
     )  # fmt: skip
 
 
-def add_reference(ready: Prepared, config: AlignConfig) -> dict[str, np.ndarray]:
-    """Give the tables the reference's log-probabilities (see `--dpo.reference`), and return them."""
+def add_reference(
+    ready: Prepared, config: AlignConfig, trained: Sequence[int] | None = None
+) -> dict[str, np.ndarray]:
+    """Give the tables the reference's log-probabilities (see `--dpo.reference`), and return them.
+
+    `trained` are the pairs of the training table that the run will see; none given: all.
+    """
     if config.reference is not None:
         say(f"the reference is {config.reference}, not the model that training begins with")
     wanted = dict(ready.tables)
@@ -95,6 +106,10 @@ def add_reference(ready: Prepared, config: AlignConfig) -> dict[str, np.ndarray]
         wanted.pop("train")
     found = reference_logprobs(
         wanted,
+        {
+            name: trained if name == "train" and trained is not None else range(len(table))
+            for name, table in wanted.items()
+        },
         model_digest=ready.reference_digest,
         # Before training an adapter adds nothing, so the model is its own reference.
         reference=lambda: ready.model if config.reference is None else reference_model(ready, config),
@@ -108,7 +123,7 @@ def add_reference(ready: Prepared, config: AlignConfig) -> dict[str, np.ndarray]
 def reference_model(ready: Prepared, config: AlignConfig) -> Decoder:
     """The reference read from its files; ConfigError where its tokens are others."""
     path = ready.base if config.reference is None else resolve(config.reference)
-    found = load_checkpoint(path)
+    found = open_base(path, "float", name=str(path), out=None)
     if found.tokenizer is None:
         raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
     model, tokenizer = with_template(found.model, found.tokenizer, config.chat_template)

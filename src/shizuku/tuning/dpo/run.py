@@ -66,9 +66,11 @@ class DpoResult:
 def align_dpo(config: AlignConfig) -> AlignResult:
     """Align with preference pairs; see `shizuku.tuning.align.align`."""
     ready = prepare(config)
-    reference = add_reference(ready, config)
-    source = _rows(ready, config)
-    loop = _loop(config, ready)
+    source, loop = _rows(ready, config), _loop(config, ready)
+    seen_pairs = None  # where a time says how long, all may be
+    if loop.steps is not None:
+        seen_pairs = source.distinct(loop.steps * loop.accumulate * config.batch_size)
+    reference = add_reference(ready, config, seen_pairs)
     prompts = _prompts(ready, config)
     heldout = ready.tables.get("heldout")
     before = None
@@ -127,7 +129,7 @@ def align_dpo(config: AlignConfig) -> AlignResult:
 
 def plan_dpo(config: AlignConfig) -> dict[str, Any]:
     """What the run would be: pairs, tokens, steps, and time as measured by a few steps."""
-    ready = prepare(config)
+    ready = prepare(config, write=False)
     for table in ready.tables.values():  # any numbers do for measuring time
         table.reference_N2 = np.zeros((len(table), 2), dtype=np.float32)
     source, loop = _rows(ready, config), _loop(config, ready)

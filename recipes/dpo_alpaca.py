@@ -5,7 +5,7 @@
 
 Without --model: three seeds of a micro model that is made here. It first learns to answer by both answers of
 every training pair alike, so that nothing but DPO tells it which is preferred. With --model: one run of DPO
-with an adapter on that model, at most 60,000 tokens.
+with an adapter on that model, about 30,000 tokens.
 
 A tenth of the prompts is held out of everything by a digest. Reported are how often the held-out chosen
 answer is likelier than the rejected one before and after (a token, as whole answers favour short ones), and
@@ -36,8 +36,8 @@ from shizuku.tuning.tune import tune
 PACK = "preference/alpaca_style.pairs.json"
 SEEDS = (0, 1, 2)
 HELDOUT = 0.1
-TOKENS = 60_000
-"""Tokens that a pretrained model reads in training at most; a pair of these has about 117."""
+TOKENS = 30_000
+"""Tokens that a pretrained model reads in training, about; a pair of these has 117."""
 
 
 def loop(rate: float, seed: int, steps: int | None = None) -> LoopConfig:
@@ -103,7 +103,7 @@ def adapted_run(model: str, data: Path, out: Path) -> dict[str, Any]:
         AlignConfig(
             model=model, method="dpo", data=(data,), out=out, validation=HELDOUT, samples=16,
             sample_tokens=48, lora=AdapterConfig(rank=8),
-            loop=replace(loop(5e-4, 0, steps=TOKENS // (8 * 119)), evaluate_every=32, resume=True),
+            loop=replace(loop(5e-4, 0, steps=TOKENS // (8 * 117)), evaluate_every=100, resume=True),
         )
     )  # fmt: skip
     return result.to_json()

@@ -13,6 +13,7 @@ from shizuku.errors import ConfigError
 from shizuku.training.config import LoopConfig
 from shizuku.tuning.config import BaseKind, tuning_loop
 from shizuku.tuning.dpo.config import DpoConfig
+from shizuku.tuning.policy.config import GRPOConfig, PPOConfig
 
 Method = Literal["ppo", "dpo", "grpo"]
 RATES: dict[tuple[str, bool], float] = {
@@ -39,6 +40,8 @@ class AlignConfig(VerbConfig):
     """What judges answers: MODULE:FUNCTION (prompts and completions to numbers), or a reward model. With dpo
     it only measures, before and after.
     """
+    gold: str | None = None
+    """With ppo and grpo: a second reward, given like --reward, that is recorded and not learned from."""
     reference: str | None = None
     """The model that is not to be left far behind, if it is not the one that training begins with."""
     epochs: float = 1.0
@@ -69,6 +72,10 @@ class AlignConfig(VerbConfig):
     """Write report.html (extra: report)."""
     dpo: DpoConfig = field(default_factory=DpoConfig)
     """The loss of a pair, with --method dpo."""
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    """Rounds and loss, with --method ppo."""
+    grpo: GRPOConfig = field(default_factory=GRPOConfig)
+    """Rounds and loss, with --method grpo."""
     lora: AdapterConfig = field(default_factory=AdapterConfig)
     """The adapter that is trained in place of the model, if its rank is not 0."""
     base: BaseKind = "float"
@@ -104,19 +111,28 @@ class AlignConfig(VerbConfig):
         rank = chosen.get("lora.rank", lora.get("rank", 0) if isinstance(lora, Mapping) else 0)
         adapted = str(rank).isdigit() and int(str(rank)) > 0
         rate = RATES.get((str(chosen.get("method")), adapted))
-        return {} if rate is None else {"loop": {"optimizer": {"learning_rate": rate}}}
+        if rate is None:
+            return {}
+        # A round's gradients are small and noisy: Adam's usual eps would make large steps of them.
+        eps = {} if chosen.get("method") == "dpo" else {"eps": 1e-5}
+        return {"loop": {"optimizer": {"learning_rate": rate, **eps}}}
 
 
 def check_method(config: AlignConfig) -> None:
     """ConfigError for settings that the method has no use for, or lacks."""
     method = config.method
-    if method == "ppo" and config.reward is None:
+    if method != "dpo" and config.reward is None:
         raise ConfigError(
-            "--method ppo needs a --reward: MODULE:FUNCTION, or a reward model made by `shizuku reward`; to "
+            f"--method {method} needs a --reward: MODULE:FUNCTION, or a reward model made by `shizuku reward`; to "
             "learn from the pairs themselves: --method dpo"
         )
     if method != "dpo" and config.dpo != DpoConfig():
         raise ConfigError(f"--dpo.* are settings of --method dpo, not of {method}: leave them out")
+    for other, own, plain in (("ppo", config.ppo, PPOConfig()), ("grpo", config.grpo, GRPOConfig())):
+        if method != other and own != plain:
+            raise ConfigError(f"--{other}.* are settings of --method {other}, not of {method}: leave them out")
+    if method == "dpo" and config.gold is not None:
+        raise ConfigError("--gold: dpo learns from pairs and records no second reward: leave it out")
     if method == "dpo":
         _check_dpo(config)
     if config.base != "float" and not config.lora.rank:

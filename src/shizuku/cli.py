@@ -43,6 +43,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "tune": "tune a model on conversations, so that it answers and stops",
         "reward": "train a reward model on preference pairs",
         "align": "align a model with preferences or with a reward (dpo, ppo, grpo)",
+        "merge": "fold an adapter into its base",
     },
     "Measure": {
         "eval": "perplexity and bits per byte over a whole text",

@@ -92,8 +92,13 @@ def prepare(config: AlignConfig, *, write: bool = True) -> Prepared:
     )  # fmt: skip
 
 
-def add_reference(ready: Prepared, config: AlignConfig) -> dict[str, np.ndarray]:
-    """Give the tables the reference's log-probabilities (see `--dpo.reference`), and return them."""
+def add_reference(
+    ready: Prepared, config: AlignConfig, trained: Sequence[int] | None = None
+) -> dict[str, np.ndarray]:
+    """Give the tables the reference's log-probabilities (see `--dpo.reference`), and return them.
+
+    `trained` are the pairs of the training table that the run will see; none given: all.
+    """
     if config.reference is not None:
         say(f"the reference is {config.reference}, not the model that training begins with")
     wanted = dict(ready.tables)
@@ -101,6 +106,10 @@ def add_reference(ready: Prepared, config: AlignConfig) -> dict[str, np.ndarray]
         wanted.pop("train")
     found = reference_logprobs(
         wanted,
+        {
+            name: trained if name == "train" and trained is not None else range(len(table))
+            for name, table in wanted.items()
+        },
         model_digest=ready.reference_digest,
         # Before training an adapter adds nothing, so the model is its own reference.
         reference=lambda: ready.model if config.reference is None else reference_model(ready, config),

@@ -66,9 +66,11 @@ class DpoResult:
 def align_dpo(config: AlignConfig) -> AlignResult:
     """Align with preference pairs; see `shizuku.tuning.align.align`."""
     ready = prepare(config)
-    reference = add_reference(ready, config)
-    source = _rows(ready, config)
-    loop = _loop(config, ready)
+    source, loop = _rows(ready, config), _loop(config, ready)
+    seen_pairs = None  # where a time says how long, all may be
+    if loop.steps is not None:
+        seen_pairs = source.distinct(loop.steps * loop.accumulate * config.batch_size)
+    reference = add_reference(ready, config, seen_pairs)
     prompts = _prompts(ready, config)
     heldout = ready.tables.get("heldout")
     before = None

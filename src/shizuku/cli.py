@@ -41,6 +41,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "tokenizer train": "train a tokenizer on text",
         "train": "train a model on text",
         "tune": "tune a model on conversations, so that it answers and stops",
+        "reward": "train a reward model on preference pairs",
+        "classify": "train a classifier on labelled texts, or let one label texts",
         "align": "align a model with preferences or with a reward (dpo, ppo, grpo)",
     },
     "Measure": {

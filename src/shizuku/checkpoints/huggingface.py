@@ -71,13 +71,13 @@ def is_headed(foreign: Mapping[str, Any]) -> bool:
 
 def headed_text(directory: Path, labels: Iterable[object]) -> str:
     """What a directory with a head with these labels is, and which verb uses it."""
-    labels = list(map(str, labels))
-    if len(labels) == 1:
+    names = list(map(str, labels))
+    if len(names) == 1:
         return (
             f"{directory} is a reward model: it gives a text one number and writes none. Use it with "
             f"shizuku align --reward {directory}"
         )
-    few_labels = ", ".join(labels[:5]) + (", …" if len(labels) > 5 else "")
+    few_labels = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
     return (
         f"{directory} is a classifier ({few_labels}): it gives a text a label and writes none. Use it with "
         f"shizuku classify {directory} --predict FILE"

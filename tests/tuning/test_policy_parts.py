@@ -32,6 +32,7 @@ from shizuku.tuning.policy.rewards import CallableReward
 from shizuku.tuning.policy.rollouts import Prompt, Rollouts, Sampler
 from shizuku.tuning.policy.source import RolloutSource, Task, frozen
 
+OWN = f"adapter:{VALUE}"
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]], dtype=bool)
 
 
@@ -242,8 +243,8 @@ def test_ppo_sums_what_the_papers_write_token_by_token() -> None:
     policy = value = entropy = 0.0
     for row, length in enumerate((4, 3, 2)):
         ids = batch.ids_BT[row : row + 1, :length]
-        logp = (model.decoder(ids)[0] / 0.7).log_softmax(-1)
-        values = model.critic(ids)[0, :, 0]
+        logp = (model.decoder(ids)[0].detach() / 0.7).log_softmax(-1)
+        values = model.critic(ids)[0, :, 0].detach()
         for at in range(1, length):
             new = logp[at, batch.targets_BT[row, at]]
             ratio, advantage = math.exp(new - batch.logp_BT[row, at]), float(batch.advantages_BT[row, at])
@@ -279,15 +280,16 @@ def test_grpo_has_the_loss_of_trl() -> None:
     spread = batch.advantages_BT * 0 + advantage[:, None]
     ours_sums = GRPO(config).loss(model, AnswerBatch(**{**batch.tensors(), "advantages_BT": spread}))
     ours = (ours_sums["policy"] + config.kl * ours_sums["kl"]) / batch.mask_BT.sum()
-    accelerator = SimpleNamespace(gather=lambda x: x, num_processes=1)
+    accelerator = SimpleNamespace(gather=lambda x: x, reduce=lambda x, reduction: x, num_processes=1)
     fake = SimpleNamespace(
-        _get_per_token_logps_and_entropies=lambda *args, **kwargs: (new, torch.zeros_like(new)),
+        _get_per_token_logps_and_entropies=lambda *args, **kwargs: (new, torch.zeros_like(new), None),
         accelerator=accelerator, beta=config.kl, loss_type="bnpo", top_entropy_quantile=1.0,
         epsilon_low=0.2, epsilon_high=0.2, importance_sampling_level="token", use_vllm=False,
         vllm_importance_sampling_correction=False, off_policy_mask_threshold=None,
         use_bias_correction_kl=False, current_gradient_accumulation_steps=1, tools=None,
         model=SimpleNamespace(training=True), _metrics={"train": defaultdict(list)},
         args=SimpleNamespace(delta=None, use_bias_correction_kl=False), aux_loss_enabled=False,
+        _entropy_bonus_enabled=False,
     )  # fmt: skip
     inputs = {
         "prompt_ids": batch.ids_BT[:, :2], "prompt_mask": torch.ones(3, 2, dtype=torch.long),
@@ -311,18 +313,18 @@ def test_a_critic_beside_an_adapter_is_an_adapter_and_neither_moves_the_other() 
     pair = ActorCritic(model, "separate")
     names = trained(pair)
     assert all("pairs" in name or name == "head.weight" for name in names)
-    assert any(VALUE in name for name in names) and any("default" in name for name in names)
+    assert any(OWN in name for name in names) and any("default" in name for name in names)
     batch = batch_of(model)
     torch.nn.init.normal_(pair.head.weight)
     logp, _, x = policy_logprobs(model, batch, temperature=1.0)
     pair.values(batch, x).sum().backward()
     moved = {name for name, parameter in pair.named_parameters() if parameter.grad is not None}
-    assert moved and all(VALUE in name or name == "head.weight" for name in moved)
+    assert moved and all(OWN in name or name == "head.weight" for name in moved)
     pair.zero_grad(set_to_none=True)
     logp.sum().backward()
     moved = {name for name, parameter in pair.named_parameters() if parameter.grad is not None}
-    assert moved and not any(VALUE in name or name == "head.weight" for name in moved)
-    assert set(pair.beside()) == {name for name in names if VALUE in name or name == "head.weight"}
+    assert moved and not any(OWN in name or name == "head.weight" for name in moved)
+    assert set(pair.beside()) == {name for name in names if OWN in name or name == "head.weight"}
 
 
 def test_a_shared_critic_reads_the_policys_own_stream() -> None:

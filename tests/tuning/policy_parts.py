@@ -24,13 +24,18 @@ from shizuku.tuning.policy.rollouts import Prompt
 from shizuku.tuning.policy.source import RolloutSource, Task, frozen
 
 END, LONGEST = 3, 3
+SHARPNESS = 0.6
 PROMPT = Prompt([0], "0")
 
 
 def micro_model(seed: int = 0, *, vocab_size: int = 4, context: int = 16, width: int = 16) -> Decoder:
-    """A random decoder over so few tokens that its distribution is far from even."""
+    """A random decoder that can have any distribution over its few tokens.
+
+    Learned positions, as one layer of attention over equal tokens could not tell how many there are.
+    """
     config = DecoderConfig(
-        vocab_size=vocab_size, context=context, width=width, layers=1, heads=2, ffn_width=2 * width
+        vocab_size=vocab_size, context=context, width=width, layers=1, heads=2, ffn_width=4 * width,
+        tie_embeddings=False, positions="learned",
     )
     model = Decoder(config)
     generator = torch.Generator().manual_seed(seed)
@@ -38,7 +43,7 @@ def micro_model(seed: int = 0, *, vocab_size: int = 4, context: int = 16, width:
         for parameter in model.parameters():
             noise = torch.randn(parameter.shape, generator=generator)
             parameter.copy_(1 + noise / 4 if parameter.dim() == 1 else noise / parameter.shape[-1] ** 0.5)
-        model.embedding.weight.mul_(0.6)
+        model.unembedding_weight_VD.mul_(SHARPNESS)
     return model
 
 

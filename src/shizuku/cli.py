@@ -44,6 +44,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "reward": "train a reward model on preference pairs",
         "classify": "train a classifier on labelled texts, or let one label texts",
         "align": "align a model with preferences or with a reward (dpo, ppo, grpo)",
+        "merge": "fold an adapter into its base",
     },
     "Measure": {
         "eval": "perplexity and bits per byte over a whole text",

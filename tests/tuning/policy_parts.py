@@ -104,7 +104,10 @@ def run_ppo(
     policy = ActorCritic(model, config.critic)
     method = PPO(config)
     task = Task(
-        prompts=[PROMPT], reward=CallableReward(reward), decode=written, stop_ids=frozenset([END])  # type: ignore[arg-type]
+        prompts=[PROMPT],
+        reward=CallableReward(reward),
+        decode=written,
+        stop_ids=frozenset([END]),  # type: ignore[arg-type]
     )
     source = RolloutSource(policy, task, method, reference, seed=seed)
     return train(policy, method, source, loop_config, out=out), source
@@ -116,7 +119,10 @@ def run_grpo(
     """The same with GRPO."""
     method = GRPO(config)
     task = Task(
-        prompts=[PROMPT], reward=CallableReward(reward), decode=written, stop_ids=frozenset([END])  # type: ignore[arg-type]
+        prompts=[PROMPT],
+        reward=CallableReward(reward),
+        decode=written,
+        stop_ids=frozenset([END]),  # type: ignore[arg-type]
     )
     source = RolloutSource(model, task, method, frozen(copy.deepcopy(model)), seed=seed)
     return train(model, method, source, loop_config, out=out), source

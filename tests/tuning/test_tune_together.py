@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
+import shizuku
 from shizuku import cli
-from shizuku.checkpoints.directory import load_model, save_checkpoint
+from shizuku.checkpoints.directory import save_checkpoint
 from tiny_language_model import tiny_model, tokenizer
 from torchrun import start
 
@@ -16,8 +17,12 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("parallel", ["data", "fsdp"])
-def test_two_processes_tune_as_one_does(parallel, tmp_path, capsys) -> None:
+@pytest.mark.parametrize(
+    "how",
+    [[], ["--loop.parallel", "fsdp"], ["--lora.rank", "2", "--base", "int4"]],
+    ids=["data", "fsdp", "adapter on a base that is rounded here"],
+)
+def test_two_processes_tune_as_one_does(how, tmp_path, capsys) -> None:
     base, chats = tmp_path / "base", tmp_path / "chats.jsonl"
     save_checkpoint(base, model=tiny_model(tokenizer().vocab_size), tokenizer=tokenizer())
     turns = [("user", "{0} and {1}?"), ("assistant", "{1}, then {0}.")]
@@ -30,7 +35,7 @@ def test_two_processes_tune_as_one_does(parallel, tmp_path, capsys) -> None:
 
     def command(name: str) -> list[str]:
         flags = ["--steps", "8", "--batch-size", "4", "--samples", "2", "--sample-tokens", "4", "--json"]
-        flags += ["--context", "64", "--threads", "1", "--loop.parallel", parallel]
+        flags += ["--context", "64", "--threads", "1", *how]
         return ["tune", str(base), "--data", str(chats), "--out", str(tmp_path / name), *flags]
 
     job = start(*command("two"))
@@ -43,5 +48,6 @@ def test_two_processes_tune_as_one_does(parallel, tmp_path, capsys) -> None:
     for key in one.keys() - same:
         assert two[key] == pytest.approx(one[key], rel=1e-5), key
     assert (tmp_path / "two" / "report.html").is_file()
-    pairs = zip(*(load_model(tmp_path / name).state_dict().values() for name in ("one", "two")), strict=True)
+    models = [shizuku.load(tmp_path / name, runtime="torch").model for name in ("one", "two")]
+    pairs = zip(*(model.state_dict().values() for model in models), strict=True)
     assert all(a.allclose(b, atol=1e-4) for a, b in pairs)

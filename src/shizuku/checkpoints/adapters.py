@@ -175,7 +175,7 @@ def load_adapted(
 
 
 def _own_config(directory: Path, run: Mapping[str, Any]) -> AdapterConfig | None:
-    """The adapter's settings as we wrote them, with what PEFT's keys don't say; None in PEFT's directories."""
+    """The adapter's settings as we wrote them, with what PEFT's keys don't say; None where there are none."""
     if "adapter" not in run:
         return None
     try:

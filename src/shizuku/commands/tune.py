@@ -43,5 +43,7 @@ def show(result: dict[str, object]) -> None:
             f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else value
         )
         print(f"{name.replace('_', ' '):<28} {text}")
+    if "checkpoint" in result and result["trained_parameters"] != result["parameters"]:
+        print(f"\n{result['checkpoint']} is an adapter; with its base as one: shizuku merge")
     if "checkpoint" in result:
         print(f"\n{result['checkpoint']}: talk to it with: shizuku chat {result['checkpoint']}")

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -178,6 +178,18 @@ def wait_for_all() -> None:
     """Return when every process has come here, be it hours later."""
     if place()[1] > 1:
         dist.barrier(group=_waiting[0] if _waiting else None)
+
+
+def first_alone(work: Callable[[], T]) -> T:
+    """Let process 0 do it, and then each of the others, who find what it has written."""
+    rank, _ = place()
+    if rank > 0:
+        wait_for_all()
+        return work()
+    try:
+        return work()
+    finally:
+        wait_for_all()
 
 
 def as_first_says(value: T) -> T:

@@ -130,7 +130,9 @@ def check_method(config: AlignConfig) -> None:
         raise ConfigError(f"--dpo.* are settings of --method dpo, not of {method}: leave them out")
     for other, own, plain in (("ppo", config.ppo, PPOConfig()), ("grpo", config.grpo, GRPOConfig())):
         if method != other and own != plain:
-            raise ConfigError(f"--{other}.* are settings of --method {other}, not of {method}: leave them out")
+            raise ConfigError(
+                f"--{other}.* are settings of --method {other}, not of {method}: leave them out"
+            )
     if method == "dpo" and config.gold is not None:
         raise ConfigError("--gold: dpo learns from pairs and records no second reward: leave it out")
     if method == "dpo":
@@ -155,5 +157,7 @@ def _check_dpo(config: AlignConfig) -> None:
             "--dpo.reference each takes the model without its adapter as reference: leave out --reference, "
             "or --dpo.reference"
         )
+    if config.loop.parallel == "fsdp":
+        raise ConfigError("--loop.parallel fsdp: --method dpo runs in one process: leave it at data")
     if config.loop.ema is not None and config.keep == "best":
         raise ConfigError("--keep best: not with --loop.ema, an average needs no choice among its steps")

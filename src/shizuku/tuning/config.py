@@ -69,7 +69,9 @@ class TuneConfig(VerbConfig):
     neftune_alpha: float = 0.0
     """Size of the noise on embeddings, in training only (NEFTune; 5 is usual, 0 for none)."""
     chat_template: Path | None = None
-    """A chat template (Jinja) in place of the model's own; a model without one gets ChatML."""
+    """A chat template (Jinja) in place of the model's own, or chatml-tools, which comes with Shizuku; a model
+    without one gets ChatML.
+    """
     samples: int = 8
     """Held-out prompts that are answered before and after, for the report; 0 for none."""
     sample_tokens: int = 64
@@ -92,6 +94,10 @@ class TuneConfig(VerbConfig):
 
     def __post_init__(self) -> None:
         check_threads(self.threads)
+        if self.lora.rank and self.loop.parallel == "fsdp":
+            raise ConfigError(
+                "--loop.parallel fsdp: every process holds the whole adapter: leave it out, or --lora.rank"
+            )
         check_learn(self.learn)
         if not self.data:
             raise ConfigError("--data: give at least one file of conversations")
@@ -107,10 +113,6 @@ class TuneConfig(VerbConfig):
             raise ConfigError(f"--validation {self.validation}: expected 0 to 0.5 of the conversations")
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"--label-smoothing {self.label_smoothing}: expected 0 <= share < 1")
-        if self.base != "float" and not self.lora.rank:
-            raise ConfigError(
-                f"--base {self.base}: packed weights can't be trained, only an adapter on them: give --lora.rank"
-            )
         if not self.neftune_alpha >= 0:
             raise ConfigError(f"--neftune-alpha {self.neftune_alpha}: expected 0 or more")
 

@@ -20,8 +20,9 @@ from shizuku.quantization.surgery import quantized_layers
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.batches import on_device, peek
-from shizuku.training.distribution import place, wait_for_all
+from shizuku.training.distribution import first_alone, place, wait_for_all
 from shizuku.training.loop import train
+from shizuku.training.memory import estimate_memory
 from shizuku.training.objectives import NextToken
 from shizuku.training.result import TrainResult
 from shizuku.training.resume import check_place
@@ -138,7 +139,7 @@ def tune(config: TuneConfig) -> TuneResult:
     check_place(config.out, resume=config.loop.resume)
     if config.report:
         _check_report()
-    ready = prepare(config)
+    ready = first_alone(lambda: prepare(config))
     source, first = rows_of(ready, config), place()[0] == 0
     loop = _loop(config, source, heldout=bool(ready.heldout.examples))
     validation = None
@@ -184,7 +185,7 @@ def tune(config: TuneConfig) -> TuneResult:
 
 
 def plan(config: TuneConfig) -> dict[str, Any]:
-    """What the run would be: examples, tokens, steps, and time as measured by a few steps."""
+    """What the run would be: examples, tokens, steps, memory, and time as measured by a few steps."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     ready = prepare(config, write=False)
@@ -203,6 +204,7 @@ def plan(config: TuneConfig) -> dict[str, Any]:
         "skipped": ready.skipped or "nothing",
         "context": ready.context,
         **_sizes(ready.model),
+        "memory_bytes": estimate_memory(ready.model, loop, *batches[0].shape).total,
         "steps": steps,
         "tokens": seen.tokens,
         "learned_tokens": seen.learned,
@@ -265,12 +267,16 @@ def prepare(config: TuneConfig, *, write: bool = True) -> Prepared:
 
 
 def _model(config: TuneConfig, *, write: bool) -> tuple[Path, tuple[Decoder, Tokenizer]]:
+    adapted = config.lora.rank > 0
+    if config.base != "float" and not adapted:
+        raise ConfigError(
+            f"--base {config.base}: packed weights can't be trained; for an adapter give --lora.rank"
+        )
     path = resolve(config.model)
     name = lasting_name(config.model, path)
     found = open_base(path, config.base, name=name, out=config.out if write else None)
     if found.tokenizer is None:
         raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
-    adapted = config.lora.rank > 0
     model, tokenizer = with_template(found.model, found.tokenizer, config.chat_template, frozen=adapted)
     if adapted:
         base = name if found.path == path else str(found.path.resolve())

@@ -88,9 +88,7 @@ def align_policy(config: AlignConfig) -> AlignResult:
         steps_of(config),
         out=config.out,
         tokenizer=ready.tokenizer,
-        run=run_record(
-            config=to_dict(config), data=ready.data, parent=ready.base, parent_name=config.model
-        ),
+        run=run_record(config=to_dict(config), data=ready.data, parent=ready.base, parent_name=config.model),
     )
     after = judge(ready, config)
     if config.report:
@@ -146,7 +144,9 @@ def prepare(config: AlignConfig, *, write: bool = True) -> Prepared:
         say("the model has no chat template: it goes on with the prompts as they stand (--chat-template)")
     if not tokenizer.stop_ids:
         say(f"the tokenizer knows no end: every answer goes up to --{own.FLAG}.max-new-tokens")
-    prompts, heldout, data, skipped = _prompts(config, tokenizer, chat, policy.config.context - own.max_new_tokens)
+    prompts, heldout, data, skipped = _prompts(
+        config, tokenizer, chat, policy.config.context - own.max_new_tokens
+    )
     reference = _reference(config, policy, tokenizer, adapted=adapted)
     if adapted:
         base = name if found.path == path else str(found.path.resolve())

@@ -1,5 +1,6 @@
 """`shizuku classify`: a model that gives a text a label, trained and used."""
 
+from shizuku.commands.figures import print_figures
 from shizuku.tuning.classification.config import ClassifyConfig as Config
 
 __all__ = ["Config", "run", "show"]
@@ -29,16 +30,7 @@ def run(config: Config) -> dict[str, object]:
 
 def show(result: dict[str, object]) -> None:
     """The plan of a dry run, or what training came to and what to do next."""
-    for name, value in result.items():
-        if name in ("checkpoint", "predictions"):
-            continue
-        if isinstance(value, list):
-            numbers = all(isinstance(each, float) for each in value)
-            text = " to ".join(f"{each:.3f}" for each in value) if numbers else ", ".join(map(str, value))
-        else:
-            number = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-            text = number if isinstance(value, int | float) else str(value)
-        print(f"{name.replace('_', ' '):<28} {text}")
+    print_figures(result, but=("checkpoint", "predictions"))
     if "predictions" in result:
         print(f"\nlabels and their probabilities: {result['predictions']}")
     elif "checkpoint" in result:

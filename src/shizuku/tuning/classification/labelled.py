@@ -1,4 +1,4 @@
-"""Labelled texts out of CSV, JSON lines, JSON and Parquet files, columns found out. Nothing here needs torch."""
+"""Labelled texts out of CSV, JSON lines, JSON and Parquet files, columns found out; torch is not needed."""
 
 import csv
 import gzip
@@ -154,7 +154,7 @@ def _columns(
 
 def _plain(label: Any) -> str:
     """A label as text; empty for what is none."""
-    if isinstance(label, bool) or isinstance(label, int | str):
+    if isinstance(label, int | str):
         return str(label).strip()
     if isinstance(label, float):
         return str(int(label)) if label.is_integer() else ""

@@ -2,91 +2,35 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from shizuku.checkpoints.digests import file_digest
-from shizuku.checkpoints.directory import load_checkpoint, run_record
-from shizuku.checkpoints.names import resolve
+from shizuku.checkpoints.directory import run_record
 from shizuku.config import to_dict
-from shizuku.errors import CheckpointError, ConfigError, DocumentError, MissingExtraError
+from shizuku.errors import MissingExtraError
 from shizuku.evaluation.classification import ClassJudgement, judge_labels
-from shizuku.models.heads import HeadedDecoder
 from shizuku.progress import say
-from shizuku.text.problems import Problems
-from shizuku.text.tokenizer import Tokenizer
-from shizuku.training.batches import TensorBatch, on_device, peek
+from shizuku.training.batches import on_device, peek
 from shizuku.training.loop import train
-from shizuku.training.objectives import Term
 from shizuku.training.result import TrainResult
 from shizuku.training.resume import check_place
 from shizuku.training.speed import seconds_per_step
-from shizuku.tuning.classification.classifier import Classifier, text_ids
+from shizuku.tuning.classification.classifier import Classifier
 from shizuku.tuning.classification.config import ClassifyConfig
 from shizuku.tuning.classification.labelled import (
     Labelled,
-    LabelledTexts,
     read_labelled,
-    split_labelled,
 )
-from shizuku.tuning.dataset import LEAST_CONTEXT
-from shizuku.tuning.examples import Example
-from shizuku.tuning.head_rows import outputs_at_ends, read_at_end
+from shizuku.tuning.classification.objective import Labels
+from shizuku.tuning.classification.preparing import Prepared, prepare
 from shizuku.tuning.reward import headed_loop
-from shizuku.tuning.reward_pairs import put_adapter
 from shizuku.tuning.rows import ExampleRows, HeldoutRows
 
 REPORT, TEACHER = "report.html", "teacher"
-
-
-class Labels:
-    """Cross entropy of each text's label, in nats, over texts; the batch has the label as the target."""
-
-    terms: Mapping[str, Term]
-
-    def __init__(self) -> None:
-        self.terms = {"label": Term(), "accuracy": Term(0.0)}
-
-    def counts(self, batch: TensorBatch) -> dict[str, int]:
-        """The texts."""
-        return dict.fromkeys(self.terms, int(batch.mask_BT.sum()))
-
-    def loss(self, model: Any, batch: TensorBatch) -> dict[str, Tensor]:
-        """Sums over the texts of cross entropy and of right choices."""
-        logits_NC, truth_N = outputs_at_ends(model, batch).float(), batch.targets_BT[batch.mask_BT]
-        return {
-            "label": F.cross_entropy(logits_NC, truth_N, reduction="sum"),
-            "accuracy": (logits_NC.detach().argmax(-1) == truth_N).sum().float(),
-        }
-
-
-@dataclass(slots=True)
-class Prepared:
-    """A model with a head, perhaps with an adapter, and labelled texts that are ready for it."""
-
-    model: HeadedDecoder
-    tokenizer: Tokenizer
-    base: Path
-    train: list[Labelled]
-    heldout: list[Labelled]
-    examples: list[Example]
-    """Those learned from, as token ids with their labels' numbers."""
-    heldout_examples: list[Example]
-    context: int
-    """Tokens of a row."""
-    cut: int
-    """Texts that were cut."""
-    data: dict[str, Any]
-    """What the run record says of the data."""
-    skipped: str
-    """What was skipped, a line a reason."""
 
 
 @dataclass(slots=True)
@@ -231,77 +175,6 @@ def plan(config: ClassifyConfig) -> dict[str, Any]:
         "padding": 1 - seen.tokens / max(seen.room, 1),
         "seconds": steps * each,
     }
-
-
-def prepare(config: ClassifyConfig, extra: Sequence[Labelled]) -> Prepared:
-    """Read the texts and the model, and encode the former for the latter; `extra` ones are learned from."""
-    problems = Problems()
-    columns = {"text_column": config.text_column, "label_column": config.label_column}
-    read = read_labelled(config.data, problems=problems, **columns)  # type: ignore[arg-type]
-    say(read.say())
-    trained, held = split_labelled(read.items, config.validation, config.split_seed)
-    if config.validation_data:
-        held = read_labelled(config.validation_data, problems=problems, **columns).items  # type: ignore[arg-type]
-        trained = read.items
-    known = {item.digest for item in held}
-    trained = [item for item in [*trained, *extra] if item.digest not in known]
-    labels = _checked(read, held)
-    path = resolve(config.model)
-    found = load_checkpoint(path)
-    if found.tokenizer is None:
-        raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
-    model = HeadedDecoder(found.model, len(labels), labels=labels)
-    if config.lora.rank:
-        put_adapter(model, config, path)
-    window = config.context or model.config.context
-    if window > model.config.context:
-        raise ConfigError(f"--context {window}: the model's window has {model.config.context} tokens")
-    place = {label: number for number, label in enumerate(labels)}
-    parts, cut = [], 0
-    for items in (trained, held):
-        texts = [text_ids(found.tokenizer, item.text) for item in items]
-        cut += sum(len(ids) > window for ids in texts)
-        parts.append(
-            [read_at_end(ids[:window], place[item.label]) for ids, item in zip(texts, items, strict=True)]
-        )
-    if problems:
-        say(problems.report())
-    if cut:
-        say(f"texts longer than {window:,} tokens: {cut:,} cut (--context)")
-    if not held:
-        say("no texts are held out, so nothing says how good the classifier is (--validation)")
-    longest = max(len(one.ids) - 1 for part in parts for one in part)
-    data = {
-        "files": {str(file): file_digest(Path(file)) for file in (*config.data, *config.validation_data)},
-        "columns": list(read.columns),
-        "skipped": dict(problems.counts),
-        "labels": list(labels),
-        "texts": len(trained),
-        "pseudo_labelled": len(extra),
-        "heldout": len(held),
-        "cut_too_long": cut,
-    }
-    return Prepared(
-        model, found.tokenizer, path, trained, held, parts[0], parts[1], max(longest, LEAST_CONTEXT), cut, data,
-        problems.report(),
-    )  # fmt: skip
-
-
-def _checked(read: LabelledTexts, held: Sequence[Labelled]) -> tuple[str, ...]:
-    labels = read.labels
-    if len(labels) < 2:
-        raise DocumentError(
-            f"all texts have the label {labels[0]!r}: a classifier needs two or more (--data)"
-        )
-    if len(labels) > 1000:
-        raise DocumentError(
-            f"{len(labels):,} labels for {len(read.items):,} texts: is {read.columns[1]} the column of the "
-            "label? Name it with --label-column"
-        )
-    unknown = sorted({item.label for item in held} - set(labels))
-    if unknown:
-        raise DocumentError(f"--validation-data has the label {unknown[0]!r}, which --data has not")
-    return labels
 
 
 def _pseudo_labelled(config: ClassifyConfig, texts: Sequence[str]) -> list[Labelled]:

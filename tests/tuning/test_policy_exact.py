@@ -7,7 +7,10 @@ import pytest
 
 from policy_parts import (
     LONGEST,
+    apart,
     distribution,
+    exact_config,
+    judged,
     loop,
     micro_model,
     optimum,
@@ -17,27 +20,11 @@ from policy_parts import (
     sequences,
     written,
 )
-from shizuku.tuning.policy.config import GRPOConfig, PPOConfig
+from shizuku.tuning.policy.config import GRPOConfig
 
 
 def rewards() -> np.ndarray:
     return np.array([reward_of(written(ids)) for ids in sequences()])
-
-
-def judged(prompts, completions):
-    return [reward_of(text) for text in completions]
-
-
-def apart(p: np.ndarray, q: np.ndarray) -> float:
-    return float(np.abs(p - q).sum() / 2)
-
-
-def exact_config(**changes: object) -> PPOConfig:
-    values = {
-        "answers": 512, "minibatch": 128, "epochs": 4, "max_new_tokens": LONGEST, "temperature": 0.7, "kl": 0.5,
-        "gae_lambda": 1.0, "value_coefficient": 0.5, "whiten_advantages": False,
-    } | changes  # fmt: skip
-    return PPOConfig(**values)  # type: ignore[arg-type]
 
 
 def test_the_enumeration_is_whole() -> None:

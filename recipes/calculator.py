@@ -241,14 +241,14 @@ def steps(given: argparse.Namespace) -> dict[str, Callable[[], dict[str, Any]]]:
         return measured(ask(model, pairs, kept, tool=tool, threads=given.threads))
 
     found: dict[str, Callable[[], dict[str, Any]]] = {
-        "tuning, marks": lambda: learn(given, "marks", given.model, marks),
-        "marks, with the tool": lambda: asked(marks, tool=True),
+        "tuning, marks": lambda: learn(given, "marks", given.model, marks)
     }
     if given.plain:
         found["tuning, plain"] = lambda: learn(given, "plain", marks, plain)
         found["plain, with the tool"] = lambda: asked(plain, tool=True)
     last = plain if given.plain else marks
     return found | {
+        "marks, with the tool": lambda: asked(marks, tool=True),
         "tuned, without": lambda: asked(last, tool=False),
         "base, without": lambda: asked(given.model, tool=False),
     }

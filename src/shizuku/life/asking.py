@@ -6,7 +6,8 @@ from typing import Any
 from shizuku.checkpoints.directory import load_checkpoint
 from shizuku.data.exercises import CLOSED
 from shizuku.data.town import Judge, build_town
-from shizuku.data.town.lessons import LOOK_UPS, Lesson
+from shizuku.data.town.lesson import Lesson
+from shizuku.data.town.lessons import LOOK_UPS
 from shizuku.data.town.marking import Mark, mark
 from shizuku.data.town.randomness import Choices
 from shizuku.life.making import BASE, CHECKPOINT

@@ -16,7 +16,8 @@ from shizuku.config import to_dict
 from shizuku.data.exercises import exercises
 from shizuku.data.shards import ShardSet
 from shizuku.data.town import build_town
-from shizuku.data.town.lessons import Lesson, town_lessons
+from shizuku.data.town.lesson import Lesson
+from shizuku.data.town.lessons import town_lessons
 from shizuku.data.town.randomness import Choices
 from shizuku.life.corpus import HELDOUT, TRAIN, documents_of
 from shizuku.life.making import BASE, CHECKPOINT, SHARDS, batches, rows_of_batch

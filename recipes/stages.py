@@ -69,18 +69,14 @@ def measure(model: Path | str, instructions: Path, pairs: Path) -> Measures:
     lm = shizuku.load(model)
     asked = read_conversations([instructions]).items
     references = _scores(lm, asked)
-    answers = [
-        lm.respond(prompt_of(one), max_new_tokens=ANSWER_TOKENS, temperature=0.0) for one in asked
-    ]
+    answers = [lm.respond(prompt_of(one), max_new_tokens=ANSWER_TOKENS, temperature=0.0) for one in asked]
     given = [reference_of(one) for one in asked]
     records = json.loads(pairs.read_text(encoding="utf-8"))
     sides = [
         [_answered(record, record[side]) for record in records if record["chosen"] != record["rejected"]]
         for side in ("chosen", "rejected")
     ]
-    chosen, rejected = (
-        np.array([logprobs.mean() for logprobs in _scores(lm, side)]) for side in sides
-    )
+    chosen, rejected = (np.array([logprobs.mean() for logprobs in _scores(lm, side)]) for side in sides)
     return Measures(
         nats=bootstrap_ratio([-one.sum() for one in references], [len(one) for one in references]),
         stops=bootstrap([float(one.finish == "stop") for one in answers]),

@@ -32,12 +32,14 @@ from shizuku.tuning.examples import Conversation, Example
 from shizuku.tuning.rows import ExampleRows
 
 OPTIMIZER = OptimizerConfig(learning_rate=0.002, embedding_learning_rate=0.005, muon_learning_rate=0.02)
-"""Half of what the base is trained with (recipes/held_out_tasks.py compares)."""
+"""About what the base is trained with."""
 TURNS = 3
 """Questions in a conversation at most."""
 REPLAY = 0.2
 """Share of the tokens that are pieces of the text."""
 MOST_EXERCISES = 40_000
+TOKENS_PER_LESSON, FEWEST_LESSONS = 35, 300
+"""Tokens of a question with its answer, about: more of them than can be read once are not encoded."""
 LEAST_SECONDS = 2.0
 
 
@@ -85,6 +87,8 @@ def tune_model(
     tokenizer = found.tokenizer
     assert tokenizer is not None, "a life saves its base with a tokenizer"
     taught, _ = school(config, days)
+    affordable = int(trained["tokens_per_second"] * seconds / TOKENS_PER_LESSON)
+    taught = Choices(config.seed, "taught").some(taught, max(affordable, FEWEST_LESSONS))
     examples, counts = _examples(config, tokenizer, taught, trained)
     rows = rows_of_batch(config)
     source = ExampleRows(examples, context=config.context, batch_size=rows, seed=config.seed)

@@ -20,6 +20,8 @@ HELD_OUT_FROM = 6
 MOST_STEPS = 10
 """Numbers up to this are taken away; the smaller of two numbers whose sum is up to 20 is never larger."""
 LARGEST = 79
+SHARE_OF_LARGE = 0.3
+"""Sums with numbers above 20 are taught in part: enough to count from any number."""
 SUMS = ("plus", "buy", "minus", "pay")
 ENDS = {
     ("plus", "en"): ".", ("minus", "en"): ".", ("plus", "ja"): "です。", ("minus", "ja"): "です。",
@@ -72,7 +74,9 @@ def number_lessons(teacher: Teacher, lessons: Lessons) -> None:
         rules = [(plain, number) for number in (numbers if held else pick.some(numbers, 2))]
         if first and second and first != second:
             rules.append((shop, pick.below(2)))
-        for rule, number in rules[: 1 if first > LIMIT else None]:
+        if first > LIMIT:
+            rules = rules[:1] if pick.chance(SHARE_OF_LARGE) else []
+        for rule, number in rules:
             lesson = _sum(teacher, pick, rule, number, (sign, first, second))
             if held:
                 lessons.examine("sums", lesson)

@@ -134,7 +134,9 @@ def test_the_judge_reads_and_supports_every_kind_of_answer() -> None:
 
 
 def test_a_false_answer_is_an_invention_and_an_admission_is_none() -> None:
-    lesson = next(one for one in lessons().held_out["rephrased"] if one.topic == "street" and one.language == "en")
+    lesson = next(
+        one for one in lessons().held_out["rephrased"] if one.topic == "street" and one.language == "en"
+    )
     person = town().people[str(lesson.fact).removeprefix("person-").removesuffix(".street")]
     other = "Willow Street" if person.street != "willow" else "Temple Street"
     name = f"{person.id.capitalize()} {person.family.capitalize()}"

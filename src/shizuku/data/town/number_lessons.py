@@ -9,6 +9,7 @@ smaller, and lessons with larger numbers stay above 20.
 """
 
 import re
+
 from shizuku.data.town.facts import Value
 from shizuku.data.town.lesson import Lesson, Lessons
 from shizuku.data.town.randomness import Choices

@@ -1,4 +1,4 @@
-# ruff: noqa: E501, SIM905 (tables and productions: a long entry is clearer on one line)
+# ruff: noqa: E501 (tables and productions: a long entry is clearer on one line)
 """English lessons: questions in several phrasings, and the one sentence that answers each.
 
 `q.` rules ask and are never read back; `s.` rules answer, and the judge reads them.

@@ -22,16 +22,15 @@ Needs trl and peft (pip install trl peft).
 
 import argparse
 import json
-import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from taking_turns import Answer, Turns, ask, end, medians, ratio_line, start, turns
 
 SIDES = ("shizuku", "packed", "grouped")
 RANK = 16
@@ -60,7 +59,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         prepare(arguments, Path(folder))
-        print_table(run(arguments, folder))
+        print_table(run(arguments, folder), arguments.steps)
 
 
 def prepare(arguments: argparse.Namespace, folder: Path) -> None:
@@ -80,43 +79,17 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> None:
     (folder / "examples.json").write_text(json.dumps(examples), encoding="utf-8")
 
 
-def run(arguments: argparse.Namespace, folder: str) -> dict[str, list[dict[str, float]]]:
+def run(arguments: argparse.Namespace, folder: str) -> dict[str, list[Answer]]:
     """What each side answered, turn by turn."""
-    sides = {side: start(side, folder) for side in SIDES}
+    sides = {side: start(side, "--folder", folder) for side in SIDES}
     try:
         same([ask(process) for process in sides.values()])
-        answers: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
-        for _ in range(arguments.rounds):
-            for side, process in sides.items():
-                answers[side].append(ask(process))
+        return turns(sides, arguments.rounds)
     finally:
-        for process in sides.values():
-            process.kill()
-    return answers
+        end(sides.values())
 
 
-def start(side: str, folder: str) -> "subprocess.Popen[str]":
-    """One side as a process that answers every line it is sent."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--side", side, "--folder", folder]
-    environment = {**os.environ, "GOMP_SPINCOUNT": "10000", "HF_HUB_OFFLINE": "1"}
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    )
-
-
-def ask(process: "subprocess.Popen[str]") -> dict[str, float]:
-    """Send a line and read the answer."""
-    assert process.stdin is not None and process.stdout is not None
-    process.stdin.write("go\n")
-    process.stdin.flush()
-    line = process.stdout.readline()
-    if not line:
-        raise SystemExit("a side ended: see its message above")
-    answer: dict[str, float] = json.loads(line)
-    return answer
-
-
-def same(checks: list[dict[str, float]]) -> None:
+def same(checks: list[Answer]) -> None:
     """Stop unless all sides computed the same loss, and without an adapter the same gradient."""
     for what in checks[0]:
         values = [check[what] for check in checks]
@@ -125,58 +98,19 @@ def same(checks: list[dict[str, float]]) -> None:
             raise SystemExit(f"the {what} differs, so the sides don't do the same work")
 
 
-def print_table(answers: dict[str, list[dict[str, float]]]) -> None:
+def print_table(answers: dict[str, list[Answer]], steps: int) -> None:
     """Medians over the turns, and the ratio to the faster of the peer's settings."""
     print(f"{'':<9} {'learned/s':>9} {'tokens/s':>9} {'padding':>8} {'s a step':>8} {'peak MiB':>9}")
-    for side, turns in answers.items():
-        middle = {key: statistics.median(turn[key] for turn in turns) for key in turns[0]}
+    speeds = {side: [turn["learned"] / turn["seconds"] for turn in each] for side, each in answers.items()}
+    for side, each in answers.items():
+        middle = medians(each)
         print(
-            f"{side:<9} {middle['learned']:9,.1f} {middle['tokens']:9,.1f} {middle['padding']:8.1%} "
-            f"{middle['step']:8.2f} {turns[-1]['peak_bytes'] / 2**20:9,.0f}"
+            f"{side:<9} {statistics.median(speeds[side]):9,.1f} {middle['tokens'] / middle['seconds']:9,.1f} "
+            f"{1 - middle['tokens'] / middle['room']:8.1%} {middle['seconds'] / steps:8.2f} "
+            f"{each[-1]['peak_bytes'] / 2**20:9,.0f}"
         )
-    speeds = {side: [turn["learned"] for turn in turns] for side, turns in answers.items()}
     best = max(SIDES[1:], key=lambda side: statistics.median(speeds[side]))
-    ratios = [ours / peer for ours, peer in zip(speeds["shizuku"], speeds[best], strict=True)]
-    rounds = " ".join(f"{ratio:.2f}" for ratio in ratios)
-    print(f"ratio to {best}, median {statistics.median(ratios):.3f}; rounds {rounds}")
-
-
-class Turns:
-    """Counts what went through a side's loop, and stops it between turns until it is asked again."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps, self.answers = steps, sys.stdout
-        sys.stdout = sys.stderr  # whatever a library prints must not stand among the answers
-        self.warm, self.step = False, 0
-        self.learned = self.tokens = self.room = 0
-
-    def say(self, answer: dict[str, float]) -> None:
-        """Wait for a line, then answer."""
-        if not sys.stdin.readline():
-            raise SystemExit
-        print(json.dumps(answer), file=self.answers, flush=True)
-
-    def count(self, learned: int, tokens: int, room: int) -> None:
-        """Add a batch."""
-        self.learned, self.tokens, self.room = self.learned + learned, self.tokens + tokens, self.room + room
-
-    def after_step(self) -> None:
-        """Answer at the end of a turn; the first turn of all only warms up."""
-        self.step += 1
-        if self.step < (self.steps if self.warm else 2):
-            return
-        if self.warm:
-            seconds = time.perf_counter() - self.begun
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-            answer = {
-                "learned": self.learned / seconds, "tokens": self.tokens / seconds,
-                "padding": 1 - self.tokens / self.room, "step": seconds / self.step, "peak_bytes": peak,
-            }  # fmt: skip
-            print(json.dumps(answer), file=self.answers, flush=True)
-        self.warm, self.step, self.learned, self.tokens, self.room = True, 0, 0, 0, 0
-        if not sys.stdin.readline():
-            raise SystemExit
-        self.begun = time.perf_counter()
+    print(ratio_line(speeds["shizuku"], speeds[best], best))
 
 
 def serve(arguments: argparse.Namespace) -> None:
@@ -186,12 +120,12 @@ def serve(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     examples = json.loads((arguments.folder / "examples.json").read_text(encoding="utf-8"))
-    turns = Turns(arguments.steps)
+    taking = Turns(arguments.steps, warm_up=2)
     side: Callable[..., None] = ours if arguments.side == "shizuku" else peer
-    side(arguments, examples, turns)
+    side(arguments, examples, taking)
 
 
-def ours(arguments: argparse.Namespace, examples: list[Any], turns: Turns) -> None:
+def ours(arguments: argparse.Namespace, examples: list[Any], taking: Turns) -> None:
     """Shizuku's rows, objective and loop."""
     from dataclasses import replace
 
@@ -214,7 +148,7 @@ def ours(arguments: argparse.Namespace, examples: list[Any], turns: Turns) -> No
             batch = super().next()
             assert batch.segments_BT is not None, "packed rows have segments"
             real = int((batch.segments_BT >= 0).sum())
-            turns.count(int(batch.mask_BT.sum()), real, batch.mask_BT.size)
+            taking.count(learned=int(batch.mask_BT.sum()), tokens=real, room=batch.mask_BT.size)
             return batch
 
     model = load_checkpoint(arguments.folder / "model").model
@@ -224,18 +158,18 @@ def ours(arguments: argparse.Namespace, examples: list[Any], turns: Turns) -> No
     first = HeldoutRows(learnable[:CHECKED], context=arguments.context, batch_size=CHECKED)
     model.train()
     batches = [on_device(batch, torch.device("cpu")) for batch in first]
-    turns.say(check_of(model, accumulate_gradients(model, NextToken(), batches).loss, lora=arguments.lora))
+    taking.say(check_of(model, accumulate_gradients(model, NextToken(), batches).loss, lora=arguments.lora))
     source = Counted(learnable, context=arguments.context, batch_size=arguments.rows, seed=0)
     loop = tuning_loop()
     rate = ADAPTER_RATE if arguments.lora else loop.optimizer.learning_rate
     optimizer = replace(loop.optimizer, learning_rate=rate)
     loop = replace(loop, steps=100_000, optimizer=optimizer)
     train(
-        model, NextToken(), source, loop, out=arguments.folder / "ours", on_log=lambda _: turns.after_step()
+        model, NextToken(), source, loop, out=arguments.folder / "ours", on_log=lambda _: taking.after_step()
     )
 
 
-def peer(arguments: argparse.Namespace, examples: list[Any], turns: Turns) -> None:
+def peer(arguments: argparse.Namespace, examples: list[Any], taking: Turns) -> None:
     """trl's SFTTrainer, with PEFT's adapter."""
     import datasets
     import torch
@@ -247,14 +181,13 @@ def peer(arguments: argparse.Namespace, examples: list[Any], turns: Turns) -> No
         def training_step(self, model: Any, inputs: Any, *rest: Any, **named: Any) -> Any:
             mask = inputs.get("attention_mask")
             room = inputs["input_ids"].numel()
-            turns.count(
-                int((inputs["labels"] != -100).sum()), room if mask is None else int(mask.sum()), room
-            )
+            tokens = room if mask is None else int(mask.sum())
+            taking.count(learned=int((inputs["labels"] != -100).sum()), tokens=tokens, room=room)
             return super().training_step(model, inputs, *rest, **named)
 
     class Steps(TrainerCallback):
         def on_step_end(self, *rest: Any, **named: Any) -> None:
-            turns.after_step()
+            taking.after_step()
 
     rows = [
         {"input_ids": ids, "labels": [one if mark else -100 for one, mark in zip(ids, marks, strict=True)]}
@@ -279,7 +212,9 @@ def peer(arguments: argparse.Namespace, examples: list[Any], turns: Turns) -> No
         args=config,
         train_dataset=datasets.Dataset.from_list(rows),
         processing_class=AutoTokenizer.from_pretrained(place),
-        peft_config=LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", task_type="CAUSAL_LM")
+        peft_config=LoraConfig(
+            r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", task_type="CAUSAL_LM"
+        )
         if arguments.lora
         else None,
         callbacks=[Steps()],
@@ -287,7 +222,7 @@ def peer(arguments: argparse.Namespace, examples: list[Any], turns: Turns) -> No
     trainer.model.train()
     loss = trainer.compute_loss(trainer.model, trainer.data_collator(rows[:CHECKED]))
     loss.backward()
-    turns.say(check_of(trainer.model, float(loss.detach()), lora=arguments.lora))
+    taking.say(check_of(trainer.model, float(loss.detach()), lora=arguments.lora))
     trainer.train()
 
 

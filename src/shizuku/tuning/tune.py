@@ -259,9 +259,11 @@ def prepare(config: TuneConfig) -> Prepared:
 
 def rows_of(ready: Prepared, config: TuneConfig) -> ExampleRows:
     """The batches in their order."""
+    draws = config.neftune_alpha or config.loop.dropout or config.lora.dropout
     return ExampleRows(
-        ready.train.examples, context=ready.context, batch_size=config.batch_size, seed=config.loop.seed
-    )
+        ready.train.examples, context=ready.context, batch_size=config.batch_size, seed=config.loop.seed,
+        share=not draws,
+    )  # fmt: skip
 
 
 def _loop(config: TuneConfig, source: ExampleRows, *, heldout: bool) -> Any:

@@ -20,7 +20,9 @@ def start(side: str, *more: str, **environment: str) -> "subprocess.Popen[str]":
     """One side as a process, with the flags of this one and `more`."""
     command = [sys.executable, *sys.argv, "--side", side, *more]
     around = {**os.environ, "GOMP_SPINCOUNT": "10000", "HF_HUB_OFFLINE": "1", **environment}
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=around)
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=around, start_new_session=True
+    )
 
 
 def ask(process: "subprocess.Popen[str]") -> Answer:
@@ -35,12 +37,19 @@ def ask(process: "subprocess.Popen[str]") -> Answer:
     return answer
 
 
-def turns(sides: Mapping[str, "subprocess.Popen[str]"], rounds: int) -> dict[str, list[Answer]]:
-    """What each side answers in so many rounds, one after the other in each."""
+def turns(
+    sides: Mapping[str, "subprocess.Popen[str]"], rounds: int, *, minutes: float
+) -> dict[str, list[Answer]]:
+    """What each side answers in so many rounds, one after the other in each; fewer where time runs out."""
     answers: dict[str, list[Answer]] = {side: [] for side in sides}
-    for _ in range(rounds):
+    begun = time.monotonic()
+    for done in range(rounds):
+        if done and (time.monotonic() - begun) * (done + 1) / done > 60 * minutes:
+            print(f"time is over after {done} of {rounds} rounds", file=sys.stderr)
+            break
         for side, process in sides.items():
             answers[side].append(ask(process))
+            print(side, answers[side][-1], file=sys.stderr)
     return answers
 
 
@@ -57,11 +66,16 @@ def medians(answers: Iterable[Answer]) -> Answer:
     return {key: statistics.median(answer[key] for answer in listed) for key in listed[0]}
 
 
-def ratio_line(ours: Iterable[float], theirs: Iterable[float], to: str) -> str:
+def ratio_line(ours: Iterable[float], theirs: Iterable[float], what: str) -> str:
     """How many times as fast, round by round, and the median of it."""
     ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
     rounds = " ".join(f"{ratio:.2f}" for ratio in ratios)
-    return f"ratio to {to}, median {statistics.median(ratios):.3f}; rounds {rounds}"
+    return f"ratio in {what}, median {statistics.median(ratios):.3f}; rounds {rounds}"
+
+
+def per(answers: Iterable[Answer], what: str, clock: str) -> list[float]:
+    """A figure for each second of a clock, turn by turn."""
+    return [answer[what] / answer[clock] for answer in answers]
 
 
 class Turns:
@@ -91,12 +105,14 @@ class Turns:
             return
         if not self._warming:
             seconds = time.perf_counter() - self._begun
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-            answer = {**self._counted, "seconds": seconds, "peak_bytes": peak}
+            answer = {
+                **self._counted, "seconds": seconds, "processor_seconds": time.process_time() - self._used,
+                "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            }  # fmt: skip
             print(json.dumps(answer), file=self._answers, flush=True)
         self._wait()
         self._counted, self._left, self._warming = {}, self.steps, False
-        self._begun = time.perf_counter()
+        self._begun, self._used = time.perf_counter(), time.process_time()
 
     @staticmethod
     def _wait() -> None:

@@ -30,7 +30,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from taking_turns import Answer, Turns, ask, end, medians, ratio_line, start, turns
+from taking_turns import Answer, Turns, ask, end, medians, per, ratio_line, start, turns
 
 SIDES = ("shizuku", "packed", "grouped")
 RANK = 16
@@ -49,7 +49,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=3, help="steps of a turn")
     parser.add_argument("--context", type=int, default=256, help="tokens of a row")
-    parser.add_argument("--rows", type=int, default=8, help="rows of a step")
+    parser.add_argument("--rows", type=int, default=4, help="rows of a step")
+    parser.add_argument("--peers", nargs="+", choices=SIDES[1:], default=SIDES[1:])
+    parser.add_argument("--minutes", type=float, default=15, help="begin no round that would end later")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -81,10 +83,10 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> None:
 
 def run(arguments: argparse.Namespace, folder: str) -> dict[str, list[Answer]]:
     """What each side answered, turn by turn."""
-    sides = {side: start(side, "--folder", folder) for side in SIDES}
+    sides = {side: start(side, "--folder", folder) for side in ("shizuku", *arguments.peers)}
     try:
         same([ask(process) for process in sides.values()])
-        return turns(sides, arguments.rounds)
+        return turns(sides, arguments.rounds, minutes=arguments.minutes)
     finally:
         end(sides.values())
 
@@ -99,18 +101,23 @@ def same(checks: list[Answer]) -> None:
 
 
 def print_table(answers: dict[str, list[Answer]], steps: int) -> None:
-    """Medians over the turns, and the ratio to the faster of the peer's settings."""
-    print(f"{'':<9} {'learned/s':>9} {'tokens/s':>9} {'padding':>8} {'s a step':>8} {'peak MiB':>9}")
-    speeds = {side: [turn["learned"] / turn["seconds"] for turn in each] for side, each in answers.items()}
+    """Medians over the turns, and the ratios to the faster of the peer's settings."""
+    print(
+        f"{'':<9} {'learned/s':>9} {'a processor second':>18} {'padding':>8} {'s a step':>8} {'peak MiB':>9}"
+    )
+    speeds = {side: statistics.median(per(each, "learned", "seconds")) for side, each in answers.items()}
     for side, each in answers.items():
         middle = medians(each)
         print(
-            f"{side:<9} {statistics.median(speeds[side]):9,.1f} {middle['tokens'] / middle['seconds']:9,.1f} "
+            f"{side:<9} {speeds[side]:9,.1f} "
+            f"{statistics.median(per(each, 'learned', 'processor_seconds')):18,.1f} "
             f"{1 - middle['tokens'] / middle['room']:8.1%} {middle['seconds'] / steps:8.2f} "
             f"{each[-1]['peak_bytes'] / 2**20:9,.0f}"
         )
-    best = max(SIDES[1:], key=lambda side: statistics.median(speeds[side]))
-    print(ratio_line(speeds["shizuku"], speeds[best], best))
+    best = max((side for side in answers if side != "shizuku"), key=speeds.__getitem__)
+    for clock in ("seconds", "processor_seconds"):
+        ours, theirs = (per(answers[side], "learned", clock) for side in ("shizuku", best))
+        print(ratio_line(ours, theirs, f"{clock} to {best}"))
 
 
 def serve(arguments: argparse.Namespace) -> None:
@@ -120,7 +127,7 @@ def serve(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     examples = json.loads((arguments.folder / "examples.json").read_text(encoding="utf-8"))
-    taking = Turns(arguments.steps, warm_up=2)
+    taking = Turns(arguments.steps, warm_up=1)
     side: Callable[..., None] = ours if arguments.side == "shizuku" else peer
     side(arguments, examples, taking)
 

@@ -3,11 +3,11 @@
     pip install --no-deps --target TRL trl==1.12.0
     python benchmarks/ppo_speed.py --trl TRL
 
-A Llama shape with random weights (13.8 M parameters unless told otherwise), the same on both sides, prompts of
-24 random ids, answers of 32 tokens, float32 on the processor. A round samples 64 answers and goes through
-them in 4 epochs of batches of 16, one optimizer step an epoch. Each side has a policy, a frozen reference, and
-a value model of the policy's size that starts as its copy; the reward is the same trivial count on both sides.
-`shared` is our side with the value head on the policy's own stream, which the peer does not have.
+A Llama shape with random weights (13.8 M parameters unless told otherwise), the same on both sides, prompts
+of 24 random ids, answers of 32 tokens, float32 on the processor. A round samples 64 answers and goes through
+them in 4 epochs of batches of 16, one optimizer step an epoch. Each side has a policy, a frozen reference,
+and a value model of the policy's size that starts as its copy; the reward is the same trivial count on both
+sides. `shared` is our side with the value head on the policy's own stream, which the peer does not have.
 
 trl took its experimental PPOTrainer out after 1.12: give the folder of a version that has it. The peer takes
 the log-probabilities of sampling as the old ones; ours works them out once more by the training forward.

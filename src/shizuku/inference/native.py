@@ -10,7 +10,9 @@ from typing import Literal
 
 import numpy as np
 
+from shizuku.adapters.weights import AdapterWeights
 from shizuku.errors import ConfigError, ModelError
+from shizuku.inference.adapting import admit, kind_of, packed_low_rank
 from shizuku.inference.runtime import Span
 from shizuku.models.decoder_config import DecoderConfig
 from shizuku.models.layers.frequencies import alibi_slopes, frequencies
@@ -82,6 +84,10 @@ class NativeRuntime:
         self.read_bytes = room - table
         """Of them, the bytes that a token reads: all but the embeddings, unless they are the output too."""
         self._blocks = 0
+        self._halves = any(tensors[name].kind.startswith("q") for name in matrices)
+        self._numbers: dict[str | None, int] = {None: -1}
+        self.adapters: dict[str, bytes] = {}
+        """The digests of its adapters, by name."""
         _Loading(config, tensors, self._model).run()
 
     @property
@@ -115,6 +121,25 @@ class NativeRuntime:
             self._model.reserve(blocks)
             self._blocks = blocks
 
+    def add_adapter(self, name: str, weights: AdapterWeights) -> None:
+        """Have one more adapter, in float32, beside packed integers in float16; see `AdaptingRuntime`."""
+        digest = admit(self.adapters, name, weights, self.config)
+        packed = {
+            layer: packed_low_rank(low_rank, weights.config.scale, half=self._halves)
+            for layer, low_rank in weights.layers.items()
+        }
+        tensors = [tensor for pair in packed.values() for tensor in pair]
+        room = sum(library.matrix_bytes(self.instruction_set, tensor) for tensor in tensors)
+        number = self._model.adapter(max(a.shape[0] for a, _ in packed.values()), room)
+        for layer, (a, b) in packed.items():
+            _, block, part = layer.split(".", 2)
+            lengths = weights.layers[layer].length_O
+            if lengths is not None:
+                lengths = np.ascontiguousarray(lengths, np.float32)
+            self._model.low_rank(int(block), part, a, b, lengths)
+        self._numbers[name] = number
+        self.adapters[name] = digest
+
     def forward(self, spans: Sequence[Span]) -> np.ndarray:
         """Logits float32 [R, V], in the order of the spans and of the tokens wanted in them."""
         return self._run(spans, logits=True)
@@ -138,11 +163,12 @@ class NativeRuntime:
         out = np.empty((rows, self.config.vocab_size if logits else self.config.width), np.float32)
         if not spans:
             return out
-        table = np.empty((4, len(spans)), np.int32)
+        table = np.empty((5, len(spans)), np.int32)
         ids: list[int] = []
         blocks: list[int] = []
         for n, span in enumerate(spans):
-            table[:, n] = len(span.ids), span.start, len(blocks), _WANTED[span.wanted]
+            adapter = self._numbers[span.adapter]
+            table[:, n] = len(span.ids), span.start, len(blocks), _WANTED[span.wanted], adapter
             ids.extend(span.ids)
             blocks.extend(span.blocks)
         ids_T, blocks_N = np.array(ids, np.int32), np.array(blocks, np.int32)
@@ -159,6 +185,7 @@ class NativeRuntime:
         return out
 
     def _check(self, span: Span) -> None:
+        kind_of(self, span.adapter)
         end = span.start + len(span.ids)
         if not span.ids or span.start < 0:
             raise ModelError(

@@ -17,7 +17,8 @@ from shizuku.models.decoder_config import DecoderConfig
 from shizuku.models.parameter_shapes import parameter_shapes
 from shizuku.quantization.packed import PackedTensor
 
-LARGEST_HALF = 65504.0
+# Between these a matrix's largest number leaves halves enough bits for the smaller ones.
+HALVES = (2.0**-9, 65504.0)
 
 
 @runtime_checkable
@@ -88,7 +89,8 @@ def digest_of(weights: AdapterWeights) -> bytes:
 
 
 def packed_low_rank(low_rank: LowRank, scale: float, *, half: bool) -> tuple[PackedTensor, PackedTensor]:
-    """A, and B with the scale inside it, as the native library takes them: float16 where `half`, or float32.
+    """A, and B with the scale inside it, as the native library takes them: float16 where `half` and they fit, or
+    float32.
 
     A power of two is moved from one to the other, so that both keep what they can of the few bits.
     """
@@ -99,7 +101,8 @@ def packed_low_rank(low_rank: LowRank, scale: float, *, half: bool) -> tuple[Pac
         if most_a > 0 and most_b > 0:
             moved = round(math.log2(most_a / most_b) / 2)
             a_RI, b_OR = np.ldexp(a_RI, -moved), np.ldexp(b_OR, moved)
-        half = max(float(np.abs(a_RI).max()), float(np.abs(b_OR).max())) < LARGEST_HALF
+            largest = (float(np.abs(a_RI).max()), float(np.abs(b_OR).max()))
+            half = HALVES[0] < min(largest) and max(largest) < HALVES[1]
     kind, form = ("f16", np.float16) if half else ("f32", np.float32)
     a, b = (np.ascontiguousarray(array, form) for array in (a_RI, b_OR))
     return (

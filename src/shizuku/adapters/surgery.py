@@ -90,6 +90,11 @@ def frozen_pairs(model: nn.Module, weights: AdapterWeights) -> dict[str, LowRank
     return pairs
 
 
+def name_base(model: nn.Module, base: str | None, digest: str | None, *, name: str | None = None) -> None:
+    """Note the base's name or path and its digest for an adapter, the active one by default."""
+    _notes(model).bases[chosen(model, name)] = (base, digest)
+
+
 def change_weights(model: nn.Module, weights: AdapterWeights, *, name: str | None = None) -> None:
     """Give an adapter that is on the model, the active one by default, other numbers, in place.
 

@@ -1,4 +1,4 @@
-"""Whatever the loop trains, to disk and back: so far decoders."""
+"""Whatever the loop trains, to disk and back: decoders, and adapters on them."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from shizuku.adapters.surgery import is_adapted
+from shizuku.checkpoints.adapters import restore_adapter, save_adapter
 from shizuku.checkpoints.directory import load_model, save_checkpoint
 from shizuku.models.decoder import Decoder
 from shizuku.text.tokenizer import Tokenizer
@@ -22,8 +24,13 @@ def save_trained(
     extra: Callable[[Path], None] | None = None,
     dtype: torch.dtype | None = None,
 ) -> Path:
-    """Write a checkpoint of the kind that `model` is; arguments and errors as of `save_checkpoint`."""
+    """Write a checkpoint of the kind that `model` is; arguments and errors as of `save_checkpoint`.
+
+    Of an adapted model the active adapter is written, and not the base.
+    """
     assert isinstance(model, Decoder), "other kinds are not known yet"
+    if is_adapted(model):
+        return save_adapter(directory, model=model, tokenizer=tokenizer, run=run, extra=extra, dtype=dtype)
     return save_checkpoint(
         directory, model=model, weights=weights, tokenizer=tokenizer, run=run, extra=extra, dtype=dtype
     )
@@ -31,4 +38,16 @@ def save_trained(
 
 def restore_trained(directory: str | Path, model: nn.Module) -> None:
     """Give `model` the weights that `save_trained` wrote of one of its kind; raises as `load_model`."""
-    model.load_state_dict(load_model(directory).state_dict())
+    if is_adapted(model):
+        restore_adapter(directory, model)
+    else:
+        model.load_state_dict(load_model(directory).state_dict())
+
+
+def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The part of the state_dict that training moves: of an adapted model what is not frozen, else all."""
+    state = model.state_dict()
+    if not is_adapted(model):
+        return dict(state)
+    moving = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    return {name: tensor for name, tensor in state.items() if name in moving}

@@ -13,10 +13,12 @@ from typing import Any
 
 import torch
 
+from shizuku.adapters.surgery import adapter_config, drops, is_adapted
 from shizuku.checkpoints.directory import check_state
 from shizuku.checkpoints.trained import restore_trained, save_trained
 from shizuku.config import to_dict
 from shizuku.data.packing import Batch
+from shizuku.errors import ConfigError
 from shizuku.models.decoder import Decoder
 from shizuku.progress import bar, say
 from shizuku.text.tokenizer import Tokenizer
@@ -24,7 +26,7 @@ from shizuku.training.averaging import RunningAverage
 from shizuku.training.batches import BatchSource, DeviceBatch, on_device, peek
 from shizuku.training.best import Best
 from shizuku.training.config import LoopConfig
-from shizuku.training.cost import bill, token_cost
+from shizuku.training.cost import bill, model_cost
 from shizuku.training.distribution import any_of_ranks, as_first_says, neighbours, place, wait_for_all
 from shizuku.training.dropout import dropping, seed_draws
 from shizuku.training.evaluation import evaluate
@@ -130,10 +132,13 @@ class _Training:
         self.run: dict[str, Any] = {}
         self.history: list[dict[str, Any]] = []
         self.rank, self.world = place()
+        self.draws = config.dropout > 0 or (is_adapted(model) and drops(model))
         task = {
             "model": to_dict(model.config),
             "terms": {name: [term.coefficient, term.data] for name, term in objective.terms.items()},
         }
+        if is_adapted(model):
+            task["adapter"] = to_dict(adapter_config(model))
         # Through JSON, so that it compares equal with what a resumed run reads.
         self.progress = Progress(
             **json.loads(json.dumps({"config": to_dict(config), "task": task, "steps": 0}))
@@ -145,6 +150,8 @@ class _Training:
         config, progress = self.config, self.progress
         resuming = config.resume and has_state(self.out)
         self.best.check(validation=self.validation is not None)
+        if is_adapted(self.model) and config.parallel == "fsdp":
+            raise ConfigError("--loop.parallel fsdp: an adapter is small, and is trained with --loop.parallel data")
         check_place(self.out, resume=config.resume)
         if config.check_memory:
             self._check_memory()
@@ -176,7 +183,7 @@ class _Training:
         config, progress = self.config, self.progress
         start = time.perf_counter()
         batches = [on_device(self.source.next(), self.device) for _ in range(config.accumulate)]
-        if config.dropout:
+        if self.draws:
             seed_draws(config.seed, progress.step, self.rank)
         loss = accumulate_gradients(
             self.model,
@@ -201,7 +208,7 @@ class _Training:
             rows, length = batch.shape
             tokens = rows * length * self.world
             progress.tokens += tokens
-            progress.flops += token_cost(self.model.config, length).training * tokens
+            progress.flops += model_cost(self.model, length).training * tokens
         return loss
 
     def _overflowed(self, loss: StepLoss) -> bool:

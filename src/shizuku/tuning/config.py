@@ -17,6 +17,10 @@ ADAPTER_RATE = 5e-4
 """Learning rate that comes with an adapter, whose numbers begin small and are few."""
 
 
+BaseKind = Literal["float", "packed", "int8", "int4", "codebook4", "codebook3"]
+"""How the weights are held that an adapter is trained on."""
+
+
 def tuning_loop() -> LoopConfig:
     """The loop as tuning wants it: AdamW at a small rate, and a cosine."""
     optimizer = OptimizerConfig(
@@ -74,6 +78,11 @@ class TuneConfig(VerbConfig):
     """Write report.html (extra: report)."""
     lora: AdapterConfig = field(default_factory=AdapterConfig)
     """The adapter that is trained in place of the model, if its rank is not 0."""
+    base: BaseKind = "float"
+    """How the frozen weights are held that an adapter is trained on: float32; packed, as a .gguf file or a
+    quantized checkpoint has them; or rounded first to int8, int4, codebook4 or codebook3, and kept in
+    OUT/base (QLoRA). Merging is into those weights.
+    """
     threads: Annotated[int | None, tyro.conf.arg(aliases=["-t"])] = None
     """Processor threads; none given: all cores."""
     dry_run: bool = False
@@ -98,6 +107,10 @@ class TuneConfig(VerbConfig):
             raise ConfigError(f"--validation {self.validation}: expected 0 to 0.5 of the conversations")
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"--label-smoothing {self.label_smoothing}: expected 0 <= share < 1")
+        if self.base != "float" and not self.lora.rank:
+            raise ConfigError(
+                f"--base {self.base}: packed weights can't be trained, only an adapter on them: give --lora.rank"
+            )
         if not self.neftune_alpha >= 0:
             raise ConfigError(f"--neftune-alpha {self.neftune_alpha}: expected 0 or more")
 

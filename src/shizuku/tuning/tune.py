@@ -10,12 +10,13 @@ from typing import Any
 import torch
 
 from shizuku.checkpoints.digests import file_digest
-from shizuku.checkpoints.directory import load_checkpoint, run_record
+from shizuku.checkpoints.directory import run_record
 from shizuku.checkpoints.names import resolve
 from shizuku.config import to_dict
 from shizuku.errors import CheckpointError, ConfigError, MissingExtraError
 from shizuku.models.decoder import Decoder
 from shizuku.progress import say
+from shizuku.quantization.surgery import quantized_layers
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.batches import on_device, peek
@@ -25,6 +26,7 @@ from shizuku.training.result import TrainResult
 from shizuku.training.resume import check_place
 from shizuku.training.speed import seconds_per_step
 from shizuku.tuning.answers import Answer, answers_of, prompt_of
+from shizuku.tuning.base import lasting_name, open_base, put_adapter
 from shizuku.tuning.config import TuneConfig
 from shizuku.tuning.conversations import Conversations, read_conversations
 from shizuku.tuning.dataset import (
@@ -79,6 +81,10 @@ class TuneResult:
     """Examples left out because they were too long."""
     cut: int
     """Examples cut because they were too long."""
+    parameters: int
+    """Numbers in the model, packed ones and the adapter's counted."""
+    trained_parameters: int
+    """Those that tuning moved."""
     prompts: list[Conversation] = field(default_factory=list)
     """Held-out conversations that were answered."""
     before: list[Answer] = field(default_factory=list)
@@ -108,6 +114,8 @@ class TuneResult:
             "heldout": self.heldout,
             "dropped": self.dropped,
             "cut": self.cut,
+            "parameters": self.parameters,
+            "trained_parameters": self.trained_parameters,
             "stops_before": stop_rate(self.before),
             "stops_after": stop_rate(self.after),
         }
@@ -125,7 +133,6 @@ def tune(config: TuneConfig) -> TuneResult:
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    _refuse_adapters(config)
     check_place(config.out, resume=config.loop.resume)
     if config.report:
         _check_report()
@@ -157,6 +164,7 @@ def tune(config: TuneConfig) -> TuneResult:
         padding=1 - seen.tokens / max(seen.room, 1),
         dropped=ready.train.dropped + ready.heldout.dropped,
         cut=ready.train.cut + ready.heldout.cut,
+        **_sizes(ready.model),
         prompts=prompts,
         before=before,
         after=answers_of(ready.model, ready.tokenizer, prompts, max_new_tokens=config.sample_tokens),
@@ -174,8 +182,7 @@ def plan(config: TuneConfig) -> dict[str, Any]:
     """What the run would be: examples, tokens, steps, and time as measured by a few steps."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    _refuse_adapters(config)
-    ready = prepare(config)
+    ready = prepare(config, write=False)
     source = rows_of(ready, config)
     loop = _loop(config, source, heldout=bool(ready.heldout.examples))
     batches = [on_device(batch, torch.device("cpu")) for batch in peek(source, loop.accumulate)]
@@ -185,14 +192,12 @@ def plan(config: TuneConfig) -> dict[str, Any]:
     steps = loop.steps or max(1, int((loop.max_seconds or 0) / each))
     rows = steps * config.batch_size * loop.accumulate
     seen = source.seen(rows)
-    trained = [one for one in ready.model.parameters() if one.requires_grad]
     return {
         **{f"train_{name}": value for name, value in ready.train.counts().items()},
         "heldout_examples": len(ready.heldout.examples),
         "skipped": ready.skipped or "nothing",
         "context": ready.context,
-        "parameters": sum(one.numel() for one in ready.model.parameters()),
-        "trained_parameters": sum(one.numel() for one in trained),
+        **_sizes(ready.model),
         "steps": steps,
         "tokens": seen.tokens,
         "learned_tokens": seen.learned,
@@ -201,29 +206,26 @@ def plan(config: TuneConfig) -> dict[str, Any]:
     }
 
 
-def _refuse_adapters(config: TuneConfig) -> None:
-    if config.lora.rank:
-        raise ConfigError(
-            f"--lora.rank {config.lora.rank}: adapters can be attached and trained (shizuku.adapters), but "
-            "not yet saved as a checkpoint: leave it out to tune the whole model"
-        )
+def _sizes(model: Decoder) -> dict[str, int]:
+    packed = sum(math.prod(layer.layout.shape) for layer in quantized_layers(model).values())
+    return {
+        "parameters": packed + sum(one.numel() for one in model.parameters()),
+        "trained_parameters": sum(one.numel() for one in model.parameters() if one.requires_grad),
+    }
 
 
-def prepare(config: TuneConfig) -> Prepared:
-    """Read the conversations and the model, and encode the former for the latter."""
+def prepare(config: TuneConfig, *, write: bool = True) -> Prepared:
+    """Read the conversations and the model, put the adapter on it, and encode the former for the latter.
+
+    A base that is rounded is kept in `config.out` unless `write` is False.
+    """
     problems = Problems()
     read = read_conversations(config.data, problems=problems)
     say(read.say())
     held: Conversations | None = None
     if config.validation_data:
         held = read_conversations(config.validation_data, problems=problems)
-    path = resolve(config.model)
-    found = load_checkpoint(path)
-    if found.tokenizer is None:
-        raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
-    model, tokenizer = with_template(
-        found.model, found.tokenizer, config.chat_template, frozen=config.lora.rank > 0
-    )
+    path, (model, tokenizer) = _model(config, write=write)
     longest = model.config.context
     if config.context is not None and config.context > longest:
         raise ConfigError(f"--context {config.context}: the model's window has {longest} tokens")
@@ -255,6 +257,20 @@ def prepare(config: TuneConfig) -> Prepared:
         "context": context,
     }
     return Prepared(model, tokenizer, path, parts[0], parts[1], context, data, problems.report())
+
+
+def _model(config: TuneConfig, *, write: bool) -> tuple[Path, tuple[Decoder, Tokenizer]]:
+    path = resolve(config.model)
+    name = lasting_name(config.model, path)
+    found = open_base(path, config.base, name=name, out=config.out if write else None)
+    if found.tokenizer is None:
+        raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
+    adapted = config.lora.rank > 0
+    model, tokenizer = with_template(found.model, found.tokenizer, config.chat_template, frozen=adapted)
+    if adapted:
+        base = name if found.path == path else str(found.path.resolve())
+        put_adapter(model, config.lora, found.path, name=base, seed=config.loop.seed)
+    return path, (model, tokenizer)
 
 
 def rows_of(ready: Prepared, config: TuneConfig) -> ExampleRows:

@@ -11,8 +11,8 @@ from peers import CONFIGS, ours, peer, randomise
 
 from packed_weights import packed_weights, unpacked
 from random_adapters import folded, random_adapter
-from shizuku.adapters.surgery import attach, is_adapted
 from shizuku.adapters.config import AdapterConfig
+from shizuku.adapters.surgery import attach, is_adapted
 from shizuku.adapters.weights import AdapterWeights, LowRank
 from shizuku.errors import ConfigError, ModelError
 from shizuku.inference.adapting import AdaptingRuntime, digest_of, packed_low_rank
@@ -168,9 +168,7 @@ def test_natively_a_row_has_the_same_bits_alone_and_in_any_company(weights: str,
     # One by one, as decoding does, beside others that decode.
     first, second = spans[1], spans[2]
     for n in range(len(first.ids)):
-        pair = [
-            replace(span, ids=span.ids[n : n + 1], start=n, wanted="last") for span in (second, first)
-        ]
+        pair = [replace(span, ids=span.ids[n : n + 1], start=n, wanted="last") for span in (second, first)]
         step = mixed.forward(pair)
         assert np.array_equal(step[1], alone.forward([replace(first, wanted="all")])[n])
 
@@ -285,7 +283,10 @@ def test_what_does_not_fit_is_refused(kind: str) -> None:
         (like(a_RI=low.a_RI[:0], b_OR=low.b_OR[:, :0]), "rank 0"),
         (like(b_OR=low.b_OR * np.float32("nan")), "NaN"),
         (like(length_O=np.ones(len(low.b_OR), np.float32)), "lengths"),
-        (random_adapter(SMALL, dora=False).__class__(replace(good.config, dora=True), good.layers), "lengths"),
+        (
+            random_adapter(SMALL, dora=False).__class__(replace(good.config, dora=True), good.layers),
+            "lengths",
+        ),
     ):
         with pytest.raises(ModelError, match=said):
             running.add_adapter("new", weights)

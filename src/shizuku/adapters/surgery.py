@@ -75,7 +75,7 @@ def put_weights(model: nn.Module, weights: AdapterWeights, *, name: str = DEFAUL
 
 
 def frozen_pairs(model: nn.Module, weights: AdapterWeights) -> dict[str, LowRankPair]:
-    """An adapter's modules for the layers that it is on, outside of the model; ModelError as `put_weights`."""
+    """An adapter's modules for the layers that it is on, not on the model; ModelError as `put_weights`."""
     layers = linear_layers(model)
     pairs = {}
     for layer, low_rank in weights.layers.items():

@@ -48,8 +48,8 @@ def adapter_beside(
 ) -> AdapterWeights:
     """The adapter in a directory, to stand beside the base at `base` (None: one that is in no file).
 
-    CheckpointError as `read_adapter`, for a directory without an adapter, and for an adapter that says that it
-    was trained on another base, unless `another_base` says that this one is meant.
+    CheckpointError as `read_adapter`, for a directory without an adapter, and for an adapter that was trained
+    on another base, unless `another_base` says that this one is meant.
     """
     path = Path(directory).expanduser()
     if not path.is_dir() or kind_of(path) != "adapter":
@@ -75,7 +75,7 @@ def _numbers(name: str, file: SafetensorsFile) -> np.ndarray:
 
 
 def _own_config(directory: Path, run: Mapping[str, Any]) -> AdapterConfig | None:
-    """The adapter's settings as we wrote them, with what PEFT's keys don't say; None in PEFT's directories."""
+    """The adapter's settings as we wrote them, with what PEFT's keys don't say; None in PEFT's own."""
     if "adapter" not in run:
         return None
     try:

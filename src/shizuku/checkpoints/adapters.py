@@ -112,4 +112,3 @@ def _config(model: nn.Module) -> DecoderConfig:
     decoder = decoder_of(model)
     assert isinstance(decoder, Decoder), "adapters are on decoders"
     return decoder.config
-

@@ -26,6 +26,10 @@ class AdaptingRuntime(Protocol):
     """A runtime that can have adapters."""
 
     @property
+    def config(self) -> DecoderConfig:
+        """What the base is."""
+
+    @property
     def adapters(self) -> Mapping[str, bytes]:
         """The digests of those that it has, by name, in the order in which they came."""
 
@@ -89,10 +93,10 @@ def digest_of(weights: AdapterWeights) -> bytes:
 
 
 def packed_low_rank(low_rank: LowRank, scale: float, *, half: bool) -> tuple[PackedTensor, PackedTensor]:
-    """A, and B with the scale inside it, as the native library takes them: float16 where `half` and they fit, or
-    float32.
+    """A, and B with the scale inside it, as the native library takes them: float16 where `half` and they fit.
 
-    A power of two is moved from one to the other, so that both keep what they can of the few bits.
+    A power of two is moved from one to the other, so that both keep what they can of the few bits. What
+    doesn't fit stays float32.
     """
     a_RI = np.ascontiguousarray(low_rank.a_RI, np.float32)
     b_OR = np.ascontiguousarray(low_rank.b_OR, np.float32) * np.float32(scale)

@@ -24,9 +24,9 @@ long, an unknown id), EngineBusy (with `.seconds` to wait) where the queue is fu
 or after the engine broke. All methods may be called from any thread. Without `start` whoever iterates over a
 ticket computes, for everybody: several tickets make progress together.
 
-What a request gets depends on its ids, adapter, settings, seed and index alone: not on other requests, not on how its
-prompt was cut into pieces, not on whether it lost its blocks on the way or tokens were guessed ahead. (With a
-runtime whose `company_matters`, up to the rounding of its logits.)
+What a request gets depends on its ids, adapter, settings, seed and index alone: not on other requests, not
+on how its prompt was cut into pieces, not on whether it lost its blocks on the way or tokens were guessed
+ahead. (With a runtime whose `company_matters`, up to the rounding of its logits.)
 """
 
 import threading
@@ -124,7 +124,7 @@ class Engine:
         adapter that doesn't fit the model.
         """
         if not isinstance(self.runtime, AdaptingRuntime):
-            raise ConfigError(f"{type(self.runtime).__name__} can have no adapters: merge them into the model")
+            raise ConfigError("this runtime can have no adapters: merge them into the model")
         with self.turn, self._changed:
             self.runtime.add_adapter(name, weights)
 

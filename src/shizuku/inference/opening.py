@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from shizuku.checkpoints.kinds import is_adapter
-from shizuku.errors import ConfigError, ModelError, NativeLibraryError
+from shizuku.errors import CheckpointError, ConfigError, ModelError, NativeLibraryError
 from shizuku.inference.engine_settings import EngineSettings
 from shizuku.inference.runtime import Runtime
 from shizuku.inference.scheduling import Guesser
@@ -106,6 +106,22 @@ def _with_torch(path: Path, threads: int | None, cache: str) -> Opened:
         torch.set_num_threads(threads)
     found = load_checkpoint(path)
     return Opened(TorchRuntime(found.model), found.tokenizer, found.run, found.generation, found.path)
+
+
+def open_module(path: Path | None, *, base: Path | None = None) -> "Decoder":
+    """The torch module of a checkpoint, or of the adapter at `path` merged into `base`, in float32.
+
+    CheckpointError without a path, and as loading does.
+    """
+    if path is None:
+        raise CheckpointError("this model was not loaded from a path: its torch module can't be built")
+    if base is None:
+        from shizuku.checkpoints.directory import load_model
+
+        return load_model(path)
+    from shizuku.checkpoints.adapters import load_adapted
+
+    return load_adapted(path, base=base).model
 
 
 def open_guesser(

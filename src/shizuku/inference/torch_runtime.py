@@ -19,7 +19,7 @@ from shizuku.adapters.weights import AdapterWeights
 from shizuku.errors import ModelError
 from shizuku.inference.adapting import admit, kind_of
 from shizuku.inference.runtime import Span
-from shizuku.models.decoder import Decoder
+from shizuku.models.decoder import Decoder, DecoderConfig
 from shizuku.models.layers.visibility import PADDING, Layout, plain_layout
 from shizuku.models.state import Snapshot
 
@@ -171,6 +171,11 @@ class TorchRuntime:
         self._visiting: dict[str, VisitingAdapter] = {}
         self.adapters: dict[str, bytes] = {}
         """The digests of its adapters, by name."""
+
+    @property
+    def config(self) -> DecoderConfig:
+        """What the model is."""
+        return self.model.config
 
     @property
     def context(self) -> int:

@@ -28,6 +28,8 @@ class ServedModel:
     """Its `model` in requests."""
     lm: "LanguageModel"
     """The model itself."""
+    adapter: str | None = None
+    """Which of its adapters acts; None: the base alone."""
     created: int = field(default_factory=lambda: int(time.time()))
     """When it was loaded, in seconds since 1970."""
     turns: "Turns" = field(default_factory=lambda: Turns())
@@ -59,6 +61,7 @@ class ServedModel:
             "capabilities": sorted(self.lm.capabilities),
             "vocab_size": self.tokenizer.vocab_size,
             **sizes(self.lm),
+            **({} if self.adapter is None else {"parent": self.parent}),
         }
 
 

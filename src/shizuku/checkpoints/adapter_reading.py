@@ -51,11 +51,7 @@ def adapter_beside(
     CheckpointError as `read_adapter`, for a directory without an adapter, and for an adapter that was trained
     on another base, unless `another_base` says that this one is meant.
     """
-    path = Path(directory).expanduser()
-    if not path.is_dir() or kind_of(path) != "adapter":
-        raise CheckpointError(
-            f"{path} is no adapter: expected a directory with {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}"
-        )
+    path = check_adapter(directory)
     weights = read_adapter(path, config)
     if another_base or base is None or weights.base_digest is None:
         return weights
@@ -67,6 +63,16 @@ def adapter_beside(
             "--another-base if you mean this one (a packed form of the same model, say)"
         )
     return weights
+
+
+def check_adapter(directory: str | Path) -> Path:
+    """The path of an adapter's directory; CheckpointError if it is none."""
+    path = Path(directory).expanduser()
+    if not path.is_dir() or kind_of(path) != "adapter":
+        raise CheckpointError(
+            f"{path} is no adapter: expected a directory with {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}"
+        )
+    return path
 
 
 def _numbers(name: str, file: SafetensorsFile) -> np.ndarray:

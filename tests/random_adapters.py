@@ -2,14 +2,20 @@
 
 import copy
 import fnmatch
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from shizuku.adapters.config import AdapterConfig
+from shizuku.adapters.surgery import name_base, put_weights
 from shizuku.adapters.weights import AdapterWeights, LowRank
+from shizuku.checkpoints.adapters import save_adapter
+from shizuku.checkpoints.directory import checkpoint_digest, load_model
 from shizuku.models.decoder import Decoder, DecoderConfig
 from shizuku.models.parameter_shapes import parameter_shapes
+from shizuku.text.tokenizer import Tokenizer
 
 
 def random_adapter(
@@ -48,3 +54,11 @@ def folded(model: Decoder, weights: AdapterWeights) -> Decoder:
         if low_rank.length_O is not None:
             matrix *= (torch.from_numpy(low_rank.length_O) / matrix.norm(dim=1))[:, None]
     return found
+
+
+def saved_adapter(directory: Path, base: Path, *, tokenizer: Tokenizer | None = None, **how: Any) -> Path:
+    """A random adapter for the checkpoint at `base`, as training saves it; `how` as of `random_adapter`."""
+    model = load_model(base)
+    put_weights(model, random_adapter(model.config, **how))
+    name_base(model, str(base), checkpoint_digest(base))
+    return save_adapter(directory, model=model, tokenizer=tokenizer)

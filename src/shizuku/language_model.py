@@ -14,6 +14,7 @@ import numpy as np
 import shizuku.config as configs
 from shizuku.adapters.weights import AdapterWeights
 from shizuku.errors import CheckpointError, ConfigError, ModelError
+from shizuku.inference.adapting import kind_of
 from shizuku.inference.beside import Beside, put_beside
 from shizuku.inference.engine import Engine, EngineSettings
 from shizuku.inference.following import following

@@ -10,7 +10,7 @@ from shizuku.adapters.config import AdapterConfig
 from shizuku.adapters.weights import AdapterWeights
 from shizuku.checkpoints.bases import stated_base
 from shizuku.checkpoints.huggingface import read_json
-from shizuku.checkpoints.kinds import ADAPTER_CONFIG, ADAPTER_WEIGHTS, kind_of
+from shizuku.checkpoints.kinds import ADAPTER_CONFIG, ADAPTER_WEIGHTS, is_adapter, kind_of
 from shizuku.checkpoints.peft import from_peft
 from shizuku.checkpoints.run_record import RUN_FILE, checkpoint_digest
 from shizuku.checkpoints.safetensors_file import SafetensorsFile
@@ -52,26 +52,25 @@ def adapter_beside(
     on another base, unless `another_base` says that this one is meant.
     """
     path = check_adapter(directory)
-    weights = read_adapter(path, config)
-    if another_base or base is None or weights.base_digest is None:
-        return weights
-    found = checkpoint_digest(base)
-    if found != weights.base_digest:
+    stated = stated_base(path)
+    found = None if base is None or another_base else checkpoint_digest(base)
+    if None not in (found, stated.get("digest")) and found != stated["digest"]:
         raise CheckpointError(
-            f"the adapter in {path} was trained on another base, {weights.base} with the digest "
-            f"{weights.base_digest}, than {base}, whose digest is {found}: use it on that one, or say "
+            f"the adapter in {path} was trained on another base, {stated.get('name')} with the digest "
+            f"{stated['digest']}, than {base}, whose digest is {found}: use it on that one, or say "
             "--another-base if you mean this one (a packed form of the same model, say)"
         )
-    return weights
+    return read_adapter(path, config)
 
 
 def check_adapter(directory: str | Path) -> Path:
-    """The path of an adapter's directory; CheckpointError if it is none."""
+    """The path of an adapter's directory; CheckpointError if it is none, or without weights."""
     path = Path(directory).expanduser()
-    if not path.is_dir() or kind_of(path) != "adapter":
+    if not is_adapter(path):
         raise CheckpointError(
             f"{path} is no adapter: expected a directory with {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}"
         )
+    kind_of(path)  # says what is the matter with its weights
     return path
 
 

@@ -11,7 +11,7 @@ from shizuku.adapters.weights import AdapterWeights
 from shizuku.checkpoints.bases import stated_base
 from shizuku.checkpoints.huggingface import read_json
 from shizuku.checkpoints.kinds import ADAPTER_CONFIG, ADAPTER_WEIGHTS, is_adapter, kind_of
-from shizuku.checkpoints.peft import from_peft
+from shizuku.checkpoints.peft import PREFIX, from_peft
 from shizuku.checkpoints.run_record import RUN_FILE, checkpoint_digest
 from shizuku.checkpoints.safetensors_file import SafetensorsFile
 from shizuku.checkpoints.stored import stored_in_safetensors
@@ -21,21 +21,26 @@ from shizuku.errors import CheckpointError, ConfigError
 from shizuku.models.decoder_config import DecoderConfig
 from shizuku.quantization.packed_numbers import as_float32
 
+HEAD = f"{PREFIX}score.weight"
+"""The tensor of a head that was trained beside an adapter."""
+
 
 def read_adapter(directory: str | Path, config: DecoderConfig, *, verify: bool = True) -> AdapterWeights:
     """The adapter in a directory of ours or of PEFT's, for a base of this config.
 
     CheckpointError for files that are missing or damaged, for kinds and mechanisms that are not known, and
-    for an adapter that doesn't fit the config.
+    for an adapter that doesn't fit the config. A head beside it is left alone.
     """
     directory = Path(directory)
     run = load_run(directory)
     if verify:
         check_listed(directory, run)
     try:
-        file = SafetensorsFile(directory / ADAPTER_WEIGHTS)
+        file, foreign = SafetensorsFile(directory / ADAPTER_WEIGHTS), read_json(directory / ADAPTER_CONFIG)
         arrays = {name: _numbers(name, file) for name in file.entries}
-        weights = from_peft(config, read_json(directory / ADAPTER_CONFIG), arrays)
+        if arrays.pop(HEAD, None) is not None:
+            foreign.pop("modules_to_save", None)
+        weights = from_peft(config, foreign, arrays)
     except CheckpointError as error:
         raise CheckpointError(f"{directory}: {error}") from error
     base = stated_base(directory)

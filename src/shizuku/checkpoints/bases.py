@@ -66,7 +66,9 @@ def float_origin(base: str | None) -> str | None:
 
 def _places(adapter: Path, stated: Mapping[str, Any]) -> Iterator[Path]:
     path, name = stated.get("path"), stated.get("name")
-    for meant in (path and adapter / str(path), name, name and adapter / str(name)):
+    here = Path(os.path.realpath(adapter))
+    beside = path and Path(os.path.normpath(here / str(path)))
+    for meant in (beside, name, name and here / str(name)):
         if not meant:
             continue
         try:

@@ -12,6 +12,7 @@ from shizuku.checkpoints.quantized import assemble
 from shizuku.checkpoints.weights import take_all
 from shizuku.errors import CheckpointError
 from shizuku.quantization.blocks import layer_of_blocks
+from shizuku.quantization.scheme import Layout
 
 
 def load_gguf_packed(path: Path, *, verify: bool = True) -> Checkpoint:
@@ -21,7 +22,8 @@ def load_gguf_packed(path: Path, *, verify: bool = True) -> Checkpoint:
     Raises as `load_checkpoint`, and CheckpointError where no matrix can stay packed.
     """
     found = open_packed(path, verify=verify)
-    layouts, tensors = {}, {}
+    layouts: dict[str, Layout] = {}
+    tensors: dict[str, torch.Tensor] = {}
     for name, packed in found.tensors.items():
         layer = layer_of_blocks(packed) if name.startswith("blocks.") else None
         if layer is not None:

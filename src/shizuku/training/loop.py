@@ -20,6 +20,7 @@ from shizuku.config import to_dict
 from shizuku.data.packing import Batch
 from shizuku.errors import ConfigError
 from shizuku.models.decoder import Decoder
+from shizuku.models.heads import HeadedDecoder
 from shizuku.progress import bar, say
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.averaging import RunningAverage
@@ -61,7 +62,7 @@ EXACT = "exact_weight"
 
 
 def train(
-    model: Decoder,
+    model: Decoder | HeadedDecoder,
     objective: Objective,
     source: BatchSource,
     config: LoopConfig,
@@ -126,8 +127,9 @@ class _Training:
     validation: Iterable[Batch | DeviceBatch] | None = None
 
     def __init__(
-        self, model: Decoder, objective: Objective, source: BatchSource, config: LoopConfig, out: Path
-    ) -> None:
+        self, model: Decoder | HeadedDecoder, objective: Objective, source: BatchSource, config: LoopConfig,
+        out: Path,
+    ) -> None:  # fmt: skip
         self.model, self.objective, self.source, self.config, self.out = model, objective, source, config, out
         self.run: dict[str, Any] = {}
         self.history: list[dict[str, Any]] = []
@@ -151,7 +153,9 @@ class _Training:
         resuming = config.resume and has_state(self.out)
         self.best.check(validation=self.validation is not None)
         if is_adapted(self.model) and config.parallel == "fsdp":
-            raise ConfigError("--loop.parallel fsdp: an adapter is small, and is trained with --loop.parallel data")
+            raise ConfigError(
+                "--loop.parallel fsdp: an adapter is small, and is trained with --loop.parallel data"
+            )
         check_place(self.out, resume=config.resume)
         if config.check_memory:
             self._check_memory()
@@ -253,8 +257,10 @@ class _Training:
         if evaluating and self.validation is not None:
             with self._averaged():
                 means = evaluate(self.model, self.objective, self.validation, self.device)
-            record["validation_loss"] = means["loss"]
-            self.best.judge(means["loss"], lambda place: self._write(place, None))
+            record["validation_loss"] = means.pop("loss")
+            if len(means) > 1:
+                record |= {f"validation/{name}": mean for name, mean in means.items()}
+            self.best.judge(record["validation_loss"], lambda place: self._write(place, None))
         self.history.append(record)
         if self.rank == 0:
             self.metrics.add(record)

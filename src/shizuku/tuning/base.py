@@ -59,15 +59,12 @@ def open_base(path: Path, kind: BaseKind, *, name: str, out: Path | None) -> Che
         raise ConfigError(f"--base {kind}: {name} is packed already: tune it as it is, with --base packed")
     names = [each for each in matrices(found.model) if each.startswith("blocks.")]
     with bar(f"rounding to {kind}", len(names), "matrices") as line:
-        quantize_model(
-            found.model, dict.fromkeys(names, SCHEMES[kind]), (), on_layer=lambda _: line.update(advance=1)
-        )
+        schemes = dict.fromkeys(names, SCHEMES[kind])
+        quantize_model(found.model, schemes, [], on_layer=lambda _: line.advance())
     if kept is None:
         return found
     run = run_record(config={"scheme": kind}, parent=path, parent_name=name)
-    save_checkpoint(
-        kept, model=found.model, tokenizer=found.tokenizer, run=run, generation=found.generation
-    )
+    save_checkpoint(kept, model=found.model, tokenizer=found.tokenizer, run=run, generation=found.generation)
     say(f"the base, rounded to {kind}, is kept in {kept}: the adapter is for it")
     return Checkpoint(found.model, found.tokenizer, run, found.generation, kept, "shizuku")
 

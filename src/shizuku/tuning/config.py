@@ -92,6 +92,10 @@ class TuneConfig(VerbConfig):
 
     def __post_init__(self) -> None:
         check_threads(self.threads)
+        if self.lora.rank and self.loop.parallel == "fsdp":
+            raise ConfigError(
+                "--loop.parallel fsdp: every process holds the whole adapter: leave it out, or --lora.rank"
+            )
         check_learn(self.learn)
         if not self.data:
             raise ConfigError("--data: give at least one file of conversations")
@@ -107,10 +111,6 @@ class TuneConfig(VerbConfig):
             raise ConfigError(f"--validation {self.validation}: expected 0 to 0.5 of the conversations")
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"--label-smoothing {self.label_smoothing}: expected 0 <= share < 1")
-        if self.base != "float" and not self.lora.rank:
-            raise ConfigError(
-                f"--base {self.base}: packed weights can't be trained, only an adapter on them: give --lora.rank"
-            )
         if not self.neftune_alpha >= 0:
             raise ConfigError(f"--neftune-alpha {self.neftune_alpha}: expected 0 or more")
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from shizuku.checkpoints.digests import file_digest
-from shizuku.checkpoints.directory import run_record
+from shizuku.checkpoints.directory import load_model, run_record
 from shizuku.checkpoints.names import resolve
 from shizuku.config import to_dict
 from shizuku.errors import CheckpointError, ConfigError, MissingExtraError
@@ -20,7 +20,9 @@ from shizuku.quantization.surgery import quantized_layers
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.batches import on_device, peek
+from shizuku.training.distribution import first_alone, place, wait_for_all
 from shizuku.training.loop import train
+from shizuku.training.memory import estimate_memory
 from shizuku.training.objectives import NextToken
 from shizuku.training.result import TrainResult
 from shizuku.training.resume import check_place
@@ -129,21 +131,23 @@ def stop_rate(answers: Sequence[Answer]) -> float | None:
 def tune(config: TuneConfig) -> TuneResult:
     """Tune as the config says and leave the checkpoint and report.html in `config.out`.
 
-    Raises what reading, rendering and `train` raise; Ctrl-C leaves a run that --resume goes on with.
+    In a `torchrun` job all processes call it; process 0 answers the prompts and writes the report. Raises
+    what reading, rendering and `train` raise; Ctrl-C leaves a run that --resume goes on with.
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     check_place(config.out, resume=config.loop.resume)
     if config.report:
         _check_report()
-    ready = prepare(config)
-    source = rows_of(ready, config)
+    ready = first_alone(lambda: prepare(config))
+    source, first = rows_of(ready, config), place()[0] == 0
     loop = _loop(config, source, heldout=bool(ready.heldout.examples))
     validation = None
     if ready.heldout.examples:
         validation = HeldoutRows(ready.heldout.examples, context=ready.context, batch_size=config.batch_size)
     prompts = _prompts(ready, config.samples)
-    before = _answers_before(ready, config, prompts)
+    before = _answers_before(ready, config, prompts) if first else []
+    wait_for_all()
     result = train(
         ready.model,
         NextToken(label_smoothing=config.label_smoothing, noise=config.neftune_alpha),
@@ -154,6 +158,8 @@ def tune(config: TuneConfig) -> TuneResult:
         validation=validation,
         run=run_record(config=to_dict(config), data=ready.data, parent=ready.base, parent_name=config.model),
     )
+    # Sharded weights answer only with all processes at work.
+    whole = load_model(config.out) if first and loop.parallel == "fsdp" else ready.model
     seen = source.seen()
     tuned = TuneResult(
         training=result,
@@ -167,11 +173,11 @@ def tune(config: TuneConfig) -> TuneResult:
         **_sizes(ready.model),
         prompts=prompts,
         before=before,
-        after=answers_of(ready.model, ready.tokenizer, prompts, max_new_tokens=config.sample_tokens),
-        model=ready.model,
+        after=_answers(ready, config, prompts, of=whole) if first else [],
+        model=whole,
         tokenizer=ready.tokenizer,
     )
-    if config.report:
+    if config.report and first:
         from shizuku.tuning.page import write_page
 
         write_page(config.out / REPORT, config, ready, tuned)
@@ -179,7 +185,7 @@ def tune(config: TuneConfig) -> TuneResult:
 
 
 def plan(config: TuneConfig) -> dict[str, Any]:
-    """What the run would be: examples, tokens, steps, and time as measured by a few steps."""
+    """What the run would be: examples, tokens, steps, memory, and time as measured by a few steps."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     ready = prepare(config, write=False)
@@ -198,6 +204,7 @@ def plan(config: TuneConfig) -> dict[str, Any]:
         "skipped": ready.skipped or "nothing",
         "context": ready.context,
         **_sizes(ready.model),
+        "memory_bytes": estimate_memory(ready.model, loop, *batches[0].shape).total,
         "steps": steps,
         "tokens": seen.tokens,
         "learned_tokens": seen.learned,
@@ -260,12 +267,16 @@ def prepare(config: TuneConfig, *, write: bool = True) -> Prepared:
 
 
 def _model(config: TuneConfig, *, write: bool) -> tuple[Path, tuple[Decoder, Tokenizer]]:
+    adapted = config.lora.rank > 0
+    if config.base != "float" and not adapted:
+        raise ConfigError(
+            f"--base {config.base}: packed weights can't be trained; for an adapter give --lora.rank"
+        )
     path = resolve(config.model)
     name = lasting_name(config.model, path)
     found = open_base(path, config.base, name=name, out=config.out if write else None)
     if found.tokenizer is None:
         raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
-    adapted = config.lora.rank > 0
     model, tokenizer = with_template(found.model, found.tokenizer, config.chat_template, frozen=adapted)
     if adapted:
         base = name if found.path == path else str(found.path.resolve())
@@ -274,9 +285,15 @@ def _model(config: TuneConfig, *, write: bool) -> tuple[Path, tuple[Decoder, Tok
 
 
 def rows_of(ready: Prepared, config: TuneConfig) -> ExampleRows:
-    """The batches in their order."""
+    """The batches in their order, of them the rows of this process."""
+    rank, world = place()
     return ExampleRows(
-        ready.train.examples, context=ready.context, batch_size=config.batch_size, seed=config.loop.seed
+        ready.train.examples,
+        context=ready.context,
+        batch_size=config.batch_size,
+        seed=config.loop.seed,
+        rank=rank,
+        world=world,
     )
 
 
@@ -320,10 +337,16 @@ def _answers_before(ready: Prepared, config: TuneConfig, prompts: Sequence[Conve
     if not prompts:
         return []
     say(f"answering {len(prompts)} held-out prompts before tuning")
-    answers = answers_of(ready.model, ready.tokenizer, prompts, max_new_tokens=config.sample_tokens)
+    answers = _answers(ready, config, prompts)
     config.out.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps([asdict(one) for one in answers], ensure_ascii=False), encoding="utf-8")
     return answers
+
+
+def _answers(
+    ready: Prepared, config: TuneConfig, prompts: Sequence[Conversation], *, of: Decoder | None = None
+) -> list[Answer]:
+    return answers_of(of or ready.model, ready.tokenizer, prompts, max_new_tokens=config.sample_tokens)
 
 
 def _check_report() -> None:

@@ -143,7 +143,9 @@ def show(name: str, sides: dict[str, dict[str, float]]) -> None:
     """One line for each side."""
     print(name, flush=True)
     for side, found in sides.items():
-        print(f"  {side:22} {found['ms']:9.2f} ms a step   {found['times_base']:.2f} times the base", flush=True)
+        print(
+            f"  {side:22} {found['ms']:9.2f} ms a step   {found['times_base']:.2f} times the base", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ import shizuku
 from random_adapters import random_adapter, saved_adapter
 from shizuku.checkpoints.adapters import load_adapted
 from shizuku.errors import CheckpointError, ConfigError
+from shizuku.inference.opening import RuntimeKind
+from shizuku.inference.scoring import Passage, score_passages
 from shizuku.language_model import LanguageModel
 from shizuku.models.decoder import Decoder
 from shizuku.quantization.native.sources import library_path
@@ -80,7 +82,9 @@ def test_numbers_are_those_of_the_merged_model(
         expected = merged[name].logits(ids)
         assert np.abs(view.logits(ids) - expected).max() < 1e-4 * expected.std()
         found, wanted = view.score(PROMPTS), merged[name].score(PROMPTS)
-        assert [score.logprob for score in found] == pytest.approx([score.logprob for score in wanted], abs=1e-3)
+        assert [score.logprob for score in found] == pytest.approx(
+            [score.logprob for score in wanted], abs=1e-3
+        )
 
 
 def test_a_model_under_an_adapter_is_the_same_model(lm: LanguageModel, places: Path) -> None:
@@ -134,7 +138,9 @@ def test_what_is_asked_wrongly_is_told(places: Path, tmp_path: Path) -> None:
         lm.generate("The", adapter="three")
     with pytest.raises(ConfigError, match="'one' on this model already"):
         lm.add_adapter("one", places / "two")
-    with pytest.raises(CheckpointError, match=r"is no adapter: expected a directory with adapter_config\.json"):
+    with pytest.raises(
+        CheckpointError, match=r"is no adapter: expected a directory with adapter_config\.json"
+    ):
         lm.add_adapter("three", tmp_path / "nowhere")
     with pytest.raises(CheckpointError, match=r"is no adapter"):
         lm.add_adapter("three", places / "base")
@@ -174,6 +180,8 @@ def test_adapters_are_read_and_switched_without_torch(places: Path) -> None:
         "from shizuku import cli\n"
         f"lm = shizuku.load({str(places / 'base')!r}, adapters={{'one': {str(places / 'one')!r}}})\n"
         "found = [lm.generate('The', max_new_tokens=5), lm.generate('The', adapter='one', max_new_tokens=5)]\n"
+        f"lm = shizuku.load({str(places / 'one')!r})\n"
+        "found.append(lm.generate('The', max_new_tokens=5))\n"
         f"cli.run(['generate', {str(places / 'base')!r}, '--adapter', {str(places / 'one')!r}, '-p', 'The', "
         "'-n', '5', '--json'])\n"
         "print(json.dumps([*found, 'torch' in sys.modules]))\n"
@@ -181,5 +189,28 @@ def test_adapters_are_read_and_switched_without_torch(places: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     printed, last = done.stdout.splitlines()
-    base, one, torch_there = json.loads(last)
-    assert json.loads(printed)["text"] == one != base and not torch_there
+    base, one, alone, torch_there = json.loads(last)
+    assert json.loads(printed)["text"] == one == alone != base and not torch_there
+
+
+@pytest.mark.parametrize("runtime", ["native", "torch"])
+def test_an_adapters_own_directory_is_opened_as_the_merged_model(
+    runtime: RuntimeKind, places: Path, merged: dict[str | None, LanguageModel]
+) -> None:
+    lm, expected = shizuku.load(places / "one", runtime=runtime), merged["one"]
+    assert type(lm.runtime).__name__ == {"native": "NativeRuntime", "torch": "TorchRuntime"}[runtime]
+    assert lm.generate(PROMPTS, max_new_tokens=9) == expected.generate(PROMPTS, max_new_tokens=9)
+    assert lm.chat(HELLO, max_new_tokens=5) == expected.chat(HELLO, max_new_tokens=5)
+    # Also for those who ask the engine and not the model.
+    passages = [Passage(lm.prompt_ids(text), 1) for text in PROMPTS]
+    found, wanted = score_passages(lm.engine, passages), score_passages(expected.engine, passages)
+    assert all(np.allclose(a.logprobs_N, b.logprobs_N, atol=1e-4) for a, b in zip(found, wanted, strict=True))
+    assert lm.path == places / "one" and lm.run["base"]["name"] == str(places / "base")
+    assert all(t.equal(lm.model.state_dict()[name]) for name, t in expected.model.state_dict().items())
+
+
+def test_beside_an_adapter_that_acts_there_is_no_other(places: Path) -> None:
+    lm = shizuku.load(places / "one", runtime="native")
+    assert lm.adapters == ()
+    with pytest.raises(ConfigError, match="load its base, and put both beside it"):
+        lm.add_adapter("two", places / "two", another_base=True)

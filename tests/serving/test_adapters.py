@@ -95,7 +95,9 @@ def test_vectors_and_attention_are_the_adapters_own(
     vectors = {}
     for name in expected:
         vectors[name] = np.array(client.embeddings.create(model=name, input="The cat").data[0].embedding)
-    assert min(np.abs(vectors[a] - vectors[b]).max() for a, b in (("base", "polite"), ("two", "polite"))) > 0.01
+    assert (
+        min(np.abs(vectors[a] - vectors[b]).max() for a, b in (("base", "polite"), ("two", "polite"))) > 0.01
+    )
     asked = {"text": "The cat", "layer": 1, "head": 0}
     maps = [live.post("/shizuku/attention", {"model": name, **asked}).json()["weights"] for name in expected]
     assert maps[0] != maps[1] != maps[2]
@@ -128,9 +130,9 @@ def test_what_cannot_be_served_is_refused(places: Path, tmp_path: Path) -> None:
     served = starting.load(str(tmp_path / "other"), ServerSettings())
     with pytest.raises(CheckpointError, match="trained on another base"):
         starting.adapters_of(served, ServerSettings(adapter=(one,)))
-    assert [m.name for m in starting.adapters_of(served, ServerSettings(adapter=(one,), another_base=True))] == [
-        "one"
-    ]
+    assert [
+        m.name for m in starting.adapters_of(served, ServerSettings(adapter=(one,), another_base=True))
+    ] == ["one"]
     served.engine.close()
 
 

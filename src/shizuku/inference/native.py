@@ -49,12 +49,13 @@ class NativeRuntime:
         cache: Literal["f16", "f32", "int8"] = "f16",
         activations: Literal["int8", "float"] = "int8",
         instruction_set: str | None = None,
+        adapter: AdapterWeights | None = None,
     ) -> None:
         """Take a model's weights, under the names of `Decoder(config).state_dict()`.
 
         Weights are copied into tiles one by one; pages of a mapped file are given back as soon as they are
         read. `activations` are what packed integers are multiplied with: groups of 32 rounded to eight bits,
-        or floats (slow: to check with). `threads` is all processors when left out. NativeLibraryError without
+        or floats (slow: to check with). `adapter` acts on everything, as if it were merged. `threads` is all processors when left out. NativeLibraryError without
         the library; ModelError for weights that are missing or that it has no kernels for; ConfigError for
         settings that it doesn't know.
         """
@@ -89,6 +90,9 @@ class NativeRuntime:
         self.adapters: dict[str, bytes] = {}
         """The digests of its adapters, by name."""
         _Loading(config, tensors, self._model).run()
+        if adapter is not None:
+            admit({}, "adapter", adapter, config)
+            self._numbers[None] = self._take(adapter)
 
     @property
     def context(self) -> int:
@@ -124,6 +128,12 @@ class NativeRuntime:
     def add_adapter(self, name: str, weights: AdapterWeights) -> None:
         """Have one more adapter, in float32, beside packed integers in float16; see `AdaptingRuntime`."""
         digest = admit(self.adapters, name, weights, self.config)
+        if self._numbers[None] >= 0:
+            raise ConfigError("an adapter acts on this model already: load its base, and put both beside it")
+        self._numbers[name] = self._take(weights)
+        self.adapters[name] = digest
+
+    def _take(self, weights: AdapterWeights) -> int:
         packed = {
             layer: packed_low_rank(low_rank, weights.config.scale, half=self._halves)
             for layer, low_rank in weights.layers.items()
@@ -137,8 +147,8 @@ class NativeRuntime:
             if lengths is not None:
                 lengths = np.ascontiguousarray(lengths, np.float32)
             self._model.low_rank(int(block), part, a, b, lengths)
-        self._numbers[name] = number
-        self.adapters[name] = digest
+        self.weight_bytes += room
+        return number
 
     def forward(self, spans: Sequence[Span]) -> np.ndarray:
         """Logits float32 [R, V], in the order of the spans and of the tokens wanted in them."""

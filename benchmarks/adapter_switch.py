@@ -124,7 +124,7 @@ def step_of(runtime: NativeRuntime, adapters: list, rows: int, tokens: int) -> C
     need = -(-(HELD + tokens) // runtime.block_tokens)
     runtime.reserve(rows * need)
     own = [list(range(n * need, (n + 1) * need)) for n in range(rows)]
-    acting = sorted((adapters[n % len(adapters)] or "" for n in range(rows)))
+    acting = sorted(adapters[n % len(adapters)] or "" for n in range(rows))
     names = [name or None for name in acting]
     ids = np.random.default_rng(0).integers(0, runtime.vocab_size, HELD + tokens).tolist()
     runtime.forward([Span(ids[:HELD], 0, b, "none", name) for b, name in zip(own, names, strict=True)])

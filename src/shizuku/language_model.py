@@ -120,7 +120,8 @@ class LanguageModel:
         """
         from shizuku.checkpoints.names import resolve
 
-        found = open_runtime(resolve(name_or_path), runtime=runtime, threads=threads, cache=cache)
+        how: dict[str, Any] = {"runtime": runtime, "threads": threads, "cache": cache}
+        found = open_runtime(resolve(name_or_path), **how)
         if found.tokenizer is None:
             raise CheckpointError(
                 f"{found.path} has no tokenizer: put its tokenizer.json there, or load the weights alone "
@@ -134,14 +135,7 @@ class LanguageModel:
             run=found.run,
             path=found.path,
             engine=engine,
-            guesser=open_guesser(
-                None if draft is None else resolve(draft),
-                found.runtime,
-                engine,
-                runtime=runtime,
-                threads=threads,
-                cache=cache,
-            ),
+            guesser=open_guesser(None if draft is None else resolve(draft), found.runtime, engine, **how),
         )
         for name, adapter in (adapters or {}).items():
             lm.add_adapter(name, adapter)

@@ -55,9 +55,9 @@ class NativeRuntime:
 
         Weights are copied into tiles one by one; pages of a mapped file are given back as soon as they are
         read. `activations` are what packed integers are multiplied with: groups of 32 rounded to eight bits,
-        or floats (slow: to check with). `adapter` acts on everything, as if it were merged. `threads` is all processors when left out. NativeLibraryError without
-        the library; ModelError for weights that are missing or that it has no kernels for; ConfigError for
-        settings that it doesn't know.
+        or floats (slow: to check with). `threads` is all processors when left out. `adapter` acts on
+        everything, as if it were merged. NativeLibraryError without the library; ModelError for weights that
+        are missing or that it has no kernels for; ConfigError for settings that it doesn't know.
         """
         if cache not in library.CACHES or activations not in ("int8", "float"):
             raise ConfigError(

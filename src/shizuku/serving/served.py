@@ -150,10 +150,10 @@ class Registry:
 
 
 def check_names(models: Sequence[str], adapters: Sequence[str] = ()) -> None:
-    """ConfigError for two models (or adapters) of one name, and for adapters of which the base isn't clear."""
+    """ConfigError for two models or adapters of one name, and for adapters of an unclear base."""
     if adapters and len(models) > 1:
         raise ConfigError(
-            f"--adapter {adapters[0]}: with {len(models)} models it isn't clear which one it is for: serve one"
+            f"--adapter {adapters[0]}: with {len(models)} models it isn't clear which it is for: serve one"
         )
     names = [split_name(given)[0] for given in (*models, *adapters)]
     twice = [name for name in names if names.count(name) > 1]

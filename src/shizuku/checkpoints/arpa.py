@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 import numpy as np
 
@@ -114,10 +114,10 @@ def _entries(level: Level, spelled: Sequence[str]) -> Iterator[str]:
 
 
 @contextmanager
-def _text(path: Path, mode: str, *, packed: bool) -> Iterator[TextIO]:
+def _text(path: Path, mode: str, *, packed: bool) -> Iterator[IO[str]]:
     if packed:
         with gzip.open(path, f"{mode}t", encoding="utf-8", newline="\n") as file:
-            yield file  # type: ignore[misc]
+            yield file
     else:
         with path.open(mode, encoding="utf-8", newline="\n") as file:
             yield file
@@ -126,7 +126,7 @@ def _text(path: Path, mode: str, *, packed: bool) -> Iterator[TextIO]:
 class _Reader:
     """Reads one file, keeping the number of the line for what is wrong with it."""
 
-    def __init__(self, file: TextIO, path: Path) -> None:
+    def __init__(self, file: IO[str], path: Path) -> None:
         self._lines, self._path, self._number = iter(file), path, 0
         self._ids: dict[str, int] = {}
 

@@ -121,7 +121,9 @@ def show(result: dict[str, object]) -> None:
     if result["loss"] is not None:
         print(f"loss {result['loss']:.4f} nats a token{held_out}")
     if "ngrams" in result:
-        print(f"n-grams by length: {', '.join(f'{count:,}' for count in result['ngrams'])}")
+        sizes = result["ngrams"]
+        assert isinstance(sizes, list)
+        print(f"n-grams by length: {', '.join(f'{count:,}' for count in sizes)}")
     print(
         f"{result['tokens_seen']:,} tokens in {result['seconds']:,.0f} s, "
         f"{result['tokens_per_second']:,.0f} tokens/s"

@@ -1,4 +1,4 @@
-"""SmolLM2, or another chat model, before and after each stage of tuning, on questions that no stage has seen.
+"""A chat model (SmolLM2) before and after each stage of tuning, on questions that no stage has seen.
 
     python recipes/stages.py [MODEL] --instructions alpaca_style.json --pairs alpaca_style.pairs.json --out DIR
         [--steps 62] [--rounds 15] [--questions N]
@@ -109,7 +109,7 @@ def stages(
     places = {name: out / name for name in ("tuned", "dpo", "reward", "ppo")}
 
     def flags(name: str, model: str | Path, data: Path, *more: str) -> list[str]:
-        words = [str(model), "--data", str(data), "--out", str(places[name]), "--loop.resume", *RANK]
+        words = [str(model), "--data", str(data), "--out", str(places[name]), "--resume", *RANK]
         return [*words, "--no-report", *more]
 
     tuned = places["tuned"]

@@ -1,8 +1,9 @@
 """What an unmerged adapter costs the native step: the base, one adapter, two in one batch, and it merged.
 
-python benchmarks/adapter_switch.py smollm2-135m-instruct [--rank 16] [--rounds 20] [--json]
+python benchmarks/adapter_switch.py smollm2-135m-instruct [--rank 16] [--rounds 20] [--threads 1] [--json]
 
 The same steps in turns, one process, medians of the rounds; ratios are medians of each round's own ratio.
+With one thread its processor time counts, so that other work on the machine is left out.
 Adapters are random, on every linear layer. An adapter merged into packed integers is a float model, so that
 the packed base is compared with its float form too.
 """
@@ -49,7 +50,7 @@ def main() -> None:
         for rows in (1, 2, 8):
             for tokens in (1, 32) if rows == 1 else (1,):
                 name = f"{form}, {rows} x {tokens} tokens"
-                found[name] = measured(sides, rows, tokens, given.rounds)
+                found[name] = measured(sides, rows, tokens, given.rounds, given.threads)
                 if not given.json:
                     show(name, found[name])
     if given.json:
@@ -98,17 +99,18 @@ def floats(model: Decoder) -> dict[str, PackedTensor]:
 
 
 def measured(
-    sides: dict[str, tuple[NativeRuntime, list]], rows: int, tokens: int, rounds: int
+    sides: dict[str, tuple[NativeRuntime, list]], rows: int, tokens: int, rounds: int, threads: int | None
 ) -> dict[str, dict[str, float]]:
     """Milliseconds of a step, and how many times those of the base."""
     steps = {name: step_of(*side, rows, tokens) for name, side in sides.items()}
     took: dict[str, list[float]] = {name: [] for name in steps}
+    clock = time.thread_time if threads == 1 else time.perf_counter
     for step in steps.values():
         step()
     for turn in range(rounds):
         names = list(steps) if turn % 2 else list(steps)[::-1]
         for name in names:
-            took[name].append(min(seconds(steps[name]) for _ in range(3)))
+            took[name].append(min(seconds(steps[name], clock) for _ in range(3)))
     base = took["no adapter loaded"]
     return {
         name: {
@@ -132,11 +134,11 @@ def step_of(runtime: NativeRuntime, adapters: list, rows: int, tokens: int) -> C
     return lambda: runtime.forward(spans)
 
 
-def seconds(step: Callable[[], object]) -> float:
+def seconds(step: Callable[[], object], clock: Callable[[], float]) -> float:
     """How long one call takes."""
-    begin = time.perf_counter()
+    begin = clock()
     step()
-    return time.perf_counter() - begin
+    return clock() - begin
 
 
 def show(name: str, sides: dict[str, dict[str, float]]) -> None:

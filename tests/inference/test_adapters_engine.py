@@ -8,6 +8,7 @@ from company import packed
 from engine_models import GREEDY, SAMPLED, asked, micro, naive, nothing_is_held, tokens, words
 
 from random_adapters import folded, random_adapter
+from shizuku.adapters.surgery import activate, put_weights
 from shizuku.adapters.weights import AdapterWeights
 from shizuku.errors import ConfigError, ModelError
 from shizuku.inference.engine import Engine, EngineSettings, Step
@@ -159,6 +160,16 @@ def test_unknown_names_and_unfitting_adapters_are_refused_and_harm_nobody(kind: 
         engine.add_adapter("c", other)
     assert engine.adapters == ("a", "b")
     assert tokens(engine.submit(asked(words(4), 3, adapter="a"))) == naive(model_of("a"), words(4), 3)
+
+
+def test_an_adapter_that_is_switched_on_the_model_itself_is_noticed() -> None:
+    model = micro()
+    put_weights(model, weights("a"), name="own")
+    engine, prompt = Engine(TorchRuntime(model, block_tokens=8)), words(30)
+    for acting in ("own", None, "own"):
+        activate(model, acting)
+        expected = naive(model_of("a" if acting else None), prompt, 4)
+        assert tokens(engine.submit(asked(prompt, 4))) == expected
 
 
 def test_a_runtime_without_adapters_says_so() -> None:

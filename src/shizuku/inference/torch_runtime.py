@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from shizuku.adapters.surgery import is_adapted
+from shizuku.adapters.surgery import active_adapter, is_adapted
 from shizuku.adapters.visiting import VisitingAdapter
 from shizuku.adapters.weights import AdapterWeights
 from shizuku.errors import ModelError
@@ -196,12 +196,14 @@ class TorchRuntime:
 
     @property
     def version(self) -> tuple[object, ...]:
-        """Differs once a weight was replaced or changed in place, or hooks were set: what is cached is stale.
+        """Differs once a weight was replaced or changed in place, hooks were set, or another of the model's own
+        adapters acts: what is cached is stale.
 
         A change through `.data` that keeps the memory is not seen, as it is not by autograd.
         """
         weights = tuple((p.data_ptr(), _changes(p)) for p in self.model.parameters())
-        return (*weights, id(self.model.hooks))
+        acting = active_adapter(self.model) if is_adapted(self.model) else None
+        return (*weights, id(self.model.hooks), acting)
 
     def reserve(self, blocks: int) -> None:
         """Make the cache at least this many blocks large; what it holds stays. ModelError without memory."""

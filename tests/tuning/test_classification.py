@@ -238,7 +238,7 @@ def test_work_that_makes_no_sense_is_refused(base, texts, tmp_path, capsys) -> N
         ([], "give --data"),
         (["--unlabelled", str(texts)], "give --data"),
         (["--predict", str(texts)], "without a head"),
-        (["--data", str(texts), "--confidence", "0.2"], "--confidence"),
+        (["--data", str(texts), "--confidence", "1.2"], "--confidence"),
     ):
         with pytest.raises(SystemExit) as ended:
             main(["classify", str(base), "--out", str(tmp_path / "out"), *flags])

@@ -13,6 +13,7 @@ import shizuku
 from shizuku.adapters.config import AdapterConfig
 from shizuku.checkpoints.directory import load_model, save_checkpoint
 from shizuku.checkpoints.headed import save_headed
+from shizuku.checkpoints.run_record import checkpoint_digest
 from shizuku.cli import main
 from shizuku.errors import ConfigError, DocumentError
 from shizuku.models.heads import HeadedDecoder
@@ -21,6 +22,7 @@ from shizuku.tuning.align_config import AlignConfig
 from shizuku.tuning.config import tuning_loop
 from shizuku.tuning.dpo.config import DpoConfig
 from shizuku.tuning.dpo.objective import Preference
+from shizuku.tuning.dpo.reference import FILE
 from shizuku.tuning.reward_scorer import RewardScorer
 from tiny_language_model import tiny_model, tokenizer
 
@@ -120,14 +122,17 @@ def test_the_reference_is_worked_out_once_and_anew_where_its_data_differ(
 ) -> None:
     out, said = tmp_path / "aligned", "log-probabilities are taken from"
     align(config_of(base, pairs, out, loop={"steps": 2}))
-    first = load_file(out / "reference.safetensors")
+    first = load_file(out / FILE)
+    digest = checkpoint_digest(out)
     assert said not in capsys.readouterr().err
     align(config_of(base, pairs, out, loop={"steps": 2, "resume": True}))
     assert said in capsys.readouterr().err
-    again = load_file(out / "reference.safetensors")
+    again = load_file(out / FILE)
     assert all(np.array_equal(value, first[name], equal_nan=True) for name, value in again.items())
     assert np.isfinite(first["heldout"]).all()
     assert np.isfinite(first["train"]).all(axis=1).sum() == 16, "only pairs that two steps of eight see"
+    (out / FILE).unlink()
+    assert checkpoint_digest(out) == digest, "it is no part of the model"
     pairs.write_text("\n".join(map(json.dumps, RECORDS[:50])), encoding="utf-8")
     with pytest.raises(ConfigError, match="digest was"):
         align(config_of(base, pairs, out, loop={"steps": 2, "resume": True}))

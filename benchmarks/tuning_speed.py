@@ -11,6 +11,9 @@ tokens as nearly as each side's packing allows. The peer has two settings, of wh
     packed    best-fit decreasing, flattened, a mask that keeps conversations apart (sdpa)
     grouped   one conversation a row, padded, rows of about equal length together (sdpa)
 
+`unshared` is our side without what `shizuku tune` does by itself: what all conversations begin with, here the
+template's system turn, is computed once a row.
+
 Each side runs in a process of its own through its own public loop; they take turns of a few steps, so that a
 change of the machine's clock meets all. Learned tokens a second are compared, because what stands for one
 conversation (its padding, what comes after its answer) differs between them. Before the first step all sides
@@ -32,7 +35,7 @@ from typing import Any
 
 from taking_turns import Answer, Turns, ask, end, medians, per, ratio_line, start, turns
 
-SIDES = ("shizuku", "packed", "grouped")
+OURS, PEERS = ("shizuku", "unshared"), ("packed", "grouped")
 RANK = 16
 CHECKED = 16
 """Conversations whose loss is compared before the first step."""
@@ -50,10 +53,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="steps of a turn")
     parser.add_argument("--context", type=int, default=256, help="tokens of a row")
     parser.add_argument("--rows", type=int, default=4, help="rows of a step")
-    parser.add_argument("--peers", nargs="+", choices=SIDES[1:], default=SIDES[1:])
+    parser.add_argument("--sides", nargs="+", choices=OURS + PEERS, default=OURS + PEERS)
     parser.add_argument("--minutes", type=float, default=15, help="begin no round that would end later")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=OURS + PEERS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.side:
@@ -83,7 +86,7 @@ def prepare(arguments: argparse.Namespace, folder: Path) -> None:
 
 def run(arguments: argparse.Namespace, folder: str) -> dict[str, list[Answer]]:
     """What each side answered, turn by turn."""
-    sides = {side: start(side, "--folder", folder) for side in ("shizuku", *arguments.peers)}
+    sides = {side: start(side, "--folder", folder) for side in arguments.sides}
     try:
         same([ask(process) for process in sides.values()])
         return turns(sides, arguments.rounds, minutes=arguments.minutes)
@@ -114,10 +117,11 @@ def print_table(answers: dict[str, list[Answer]], steps: int) -> None:
             f"{1 - middle['tokens'] / middle['room']:8.1%} {middle['seconds'] / steps:8.2f} "
             f"{each[-1]['peak_bytes'] / 2**20:9,.0f}"
         )
-    best = max((side for side in answers if side != "shizuku"), key=speeds.__getitem__)
-    for clock in ("seconds", "processor_seconds"):
-        ours, theirs = (per(answers[side], "learned", clock) for side in ("shizuku", best))
-        print(ratio_line(ours, theirs, f"{clock} to {best}"))
+    best = max((side for side in answers if side in PEERS), key=speeds.__getitem__)
+    for side in (side for side in answers if side in OURS):
+        for clock in ("seconds", "processor_seconds"):
+            ours, theirs = (per(answers[one], "learned", clock) for one in (side, best))
+            print(ratio_line(ours, theirs, f"{clock}, {side} to {best}"))
 
 
 def serve(arguments: argparse.Namespace) -> None:
@@ -128,7 +132,7 @@ def serve(arguments: argparse.Namespace) -> None:
     torch.manual_seed(0)
     examples = json.loads((arguments.folder / "examples.json").read_text(encoding="utf-8"))
     taking = Turns(arguments.steps, warm_up=1)
-    side: Callable[..., None] = ours if arguments.side == "shizuku" else peer
+    side: Callable[..., None] = ours if arguments.side in OURS else peer
     side(arguments, examples, taking)
 
 
@@ -166,13 +170,21 @@ def ours(arguments: argparse.Namespace, examples: list[Any], taking: Turns) -> N
     model.train()
     batches = [on_device(batch, torch.device("cpu")) for batch in first]
     taking.say(check_of(model, accumulate_gradients(model, NextToken(), batches).loss, lora=arguments.lora))
-    source = Counted(learnable, context=arguments.context, batch_size=arguments.rows, seed=0)
+    source = Counted(
+        learnable, context=arguments.context, batch_size=arguments.rows, seed=0,
+        share=arguments.side == "shizuku",
+    )  # fmt: skip
     loop = tuning_loop()
     rate = ADAPTER_RATE if arguments.lora else loop.optimizer.learning_rate
     optimizer = replace(loop.optimizer, learning_rate=rate)
     loop = replace(loop, steps=100_000, optimizer=optimizer)
     train(
-        model, NextToken(), source, loop, out=arguments.folder / "ours", on_log=lambda _: taking.after_step()
+        model,
+        NextToken(),
+        source,
+        loop,
+        out=arguments.folder / arguments.side,
+        on_log=lambda _: taking.after_step(),
     )
 
 

@@ -3,15 +3,13 @@
 import json
 
 import pytest
-import torch
 
 import shizuku
-from shizuku.checkpoints.directory import load_model, save_checkpoint
+from shizuku.checkpoints.directory import save_checkpoint
 from shizuku.cli import main
-from shizuku.errors import ConfigError
 from tiny_language_model import tiny_model, tokenizer
 
-PROMPTS = [{"prompt": f"Say {word}"} for word in "one two three four five six seven eight nine ten".split()]
+PROMPTS = [{"prompt": f"Say {word}"} for word in ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]]
 REWARD = """
 import pathlib
 
@@ -40,7 +38,18 @@ def files(tmp_path):
 
 def command(base, files, out, method="ppo", *more: str) -> list[str]:
     data, reward = files
-    words = ["align", str(base), "--method", method, "--data", str(data), "--reward", reward, "--out", str(out)]
+    words = [
+        "align",
+        str(base),
+        "--method",
+        method,
+        "--data",
+        str(data),
+        "--reward",
+        reward,
+        "--out",
+        str(out),
+    ]
     small = {"answers": 8, "minibatch": 4, "rounds": 3, "max-new-tokens": 6}
     for name, value in small.items():
         words += [f"--{method}.{name}", str(value)]
@@ -56,7 +65,12 @@ def aligned(words: list[str], capsys) -> dict:
 
 @pytest.mark.parametrize(
     ("method", "more"),
-    [("ppo", []), ("ppo", ["--lora.rank", "2"]), ("ppo", ["--ppo.critic", "shared"]), ("grpo", ["--grpo.group", "4"])],
+    [
+        ("ppo", []),
+        ("ppo", ["--lora.rank", "2"]),
+        ("ppo", ["--ppo.critic", "shared"]),
+        ("grpo", ["--grpo.group", "4"]),
+    ],
 )
 def test_an_aligned_model_opens_and_the_run_says_what_it_came_to(base, files, tmp_path, capsys, method, more):
     out = tmp_path / "aligned"
@@ -74,7 +88,9 @@ def test_an_aligned_model_opens_and_the_run_says_what_it_came_to(base, files, tm
 @pytest.mark.parametrize(
     ("method", "more"), [("ppo", []), ("ppo", ["--lora.rank", "2"]), ("grpo", ["--grpo.group", "4"])]
 )
-def test_a_resumed_run_ends_at_the_very_numbers_of_an_uninterrupted_one(base, files, tmp_path, capsys, method, more):
+def test_a_resumed_run_ends_at_the_very_numbers_of_an_uninterrupted_one(
+    base, files, tmp_path, capsys, method, more
+):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     flat = [*more, "--no-report", "--steps", "20", "--loop.save-every", "9" if method == "ppo" else "3"]
     if method == "ppo":
@@ -87,10 +103,14 @@ def test_a_resumed_run_ends_at_the_very_numbers_of_an_uninterrupted_one(base, fi
     assert ended.value.code == 2 and "ValueError: no more" in capsys.readouterr().err
     flaw.unlink()
     aligned([*command(base, files, parts, method, *flat), "--resume"], capsys)
-    for file in ("state/optimizer.safetensors", "adapter_model.safetensors" if "--lora.rank" in more else "model.safetensors"):
+    for file in (
+        "state/optimizer.safetensors",
+        "adapter_model.safetensors" if "--lora.rank" in more else "model.safetensors",
+    ):
         assert (whole / file).read_bytes() == (parts / file).read_bytes(), file
     records = [
-        [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()] for out in (whole, parts)
+        [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        for out in (whole, parts)
     ]
     timed = ("seconds", "tokens_per_second", "flops_per_second")
     plain = [[{k: v for k, v in one.items() if k not in timed} for one in run] for run in records]

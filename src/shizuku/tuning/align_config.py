@@ -130,7 +130,9 @@ def check_method(config: AlignConfig) -> None:
         raise ConfigError(f"--dpo.* are settings of --method dpo, not of {method}: leave them out")
     for other, own, plain in (("ppo", config.ppo, PPOConfig()), ("grpo", config.grpo, GRPOConfig())):
         if method != other and own != plain:
-            raise ConfigError(f"--{other}.* are settings of --method {other}, not of {method}: leave them out")
+            raise ConfigError(
+                f"--{other}.* are settings of --method {other}, not of {method}: leave them out"
+            )
     if method == "dpo" and config.gold is not None:
         raise ConfigError("--gold: dpo learns from pairs and records no second reward: leave it out")
     if method == "dpo":

@@ -51,9 +51,10 @@ def open_base(path: Path, kind: BaseKind, *, name: str, out: Path | None) -> Che
         return _packed(path)
     kept = None if out is None else out / ROUNDED
     if kept is not None and kept.is_dir():
-        parent = load_run(kept).get("parent") or {}
-        if parent.get("digest") != checkpoint_digest(path):
-            raise ConfigError(f"{kept} is a base that was rounded from another model: give another --out")
+        run = load_run(kept)
+        made = (run.get("parent") or {}).get("digest"), (run.get("config") or {}).get("scheme")
+        if made != (checkpoint_digest(path), kind):
+            raise ConfigError(f"{kept} was rounded from another model, or otherwise: give another --out")
         return load_checkpoint(kept)
     found = load_checkpoint(path)
     if is_quantized(found.model):

@@ -30,8 +30,12 @@ def check_policy(config: AlignConfig) -> None:
             "than the one that answers: leave it at 0"
         )
     if config.loop.max_seconds is not None:
-        raise ConfigError(f"--loop.max-seconds: not with --method {flag}, whose steps differ: give --{flag}.rounds")
+        raise ConfigError(
+            f"--loop.max-seconds: not with --method {flag}, whose steps differ: give --{flag}.rounds"
+        )
     if config.loop.keeps_best:
-        raise ConfigError(f"--loop.keep-best and --loop.patience: not with --method {flag}: no loss tells the best")
+        raise ConfigError(
+            f"--loop.keep-best and --loop.patience: not with --method {flag}: no loss tells the best"
+        )
     if config.loop.parallel == "fsdp" or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError(f"--method {flag} runs in one process: start it without torchrun and fsdp")

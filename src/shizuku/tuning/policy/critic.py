@@ -75,7 +75,9 @@ class ActorCritic(Accompanied):
                 for parameter in pair.parameters()
             }
             found |= {
-                name: parameter.detach() for name, parameter in self.named_parameters() if id(parameter) in own
+                name: parameter.detach()
+                for name, parameter in self.named_parameters()
+                if id(parameter) in own
             }
         return found
 

@@ -53,7 +53,12 @@ class AnswerBatch:
 
 
 def token_logprobs(
-    unembed: Any, x_ND: Float[Tensor, "N D"], targets_N: Int[Tensor, " N"], *, vocab_size: int, temperature: float
+    unembed: Any,
+    x_ND: Float[Tensor, "N D"],
+    targets_N: Int[Tensor, " N"],
+    *,
+    vocab_size: int,
+    temperature: float,
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
     """Log-probability of each target and entropy of its distribution, in nats, at the temperature."""
 

@@ -32,9 +32,7 @@ def explain_negative(figures: Mapping[str, float], *, adapted: bool = False) -> 
         )
     if kl > -FAR * error:
         return f"{said} Likely cause: chance, as it is within {FAR:g} standard errors of 0: more answers a round."
-    reference = (
-        "the adapter's base" if adapted else "a frozen copy of the model that the run began with"
-    )
+    reference = "the adapter's base" if adapted else "a frozen copy of the model that the run began with"
     return (
         f"{said} That is more than chance, and the engine draws from the trained policy, so look at what is "
         f"measured: tokens behind the answer's end that are counted, a reference other than {reference}, or an "

@@ -1,8 +1,8 @@
 """What judges answers: a Python callable of any of the usual shapes, by itself or as MODULE:FUNCTION.
 
-    def reward(prompts, completions): return [score, …]          # a batch at once
-    def reward(prompt, completion): return score                 # one at a time
-    def reward(prompts, completions, records): …                 # with the data's rows (record: one at a time)
+def reward(prompts, completions): return [score, …]          # a batch at once
+def reward(prompt, completion): return score                 # one at a time
+def reward(prompts, completions, records): …                 # with the data's rows (record: one at a time)
 """
 
 import importlib
@@ -73,7 +73,11 @@ class CallableReward:
     ) -> Float64[np.ndarray, "B"]:
         """A finite score for each completion; TrainingError names the answer that has none."""
         rows = list(records) or [{} for _ in prompts]
-        args = (list(prompts), list(completions), rows) if self.with_records else (list(prompts), list(completions))
+        args = (
+            (list(prompts), list(completions), rows)
+            if self.with_records
+            else (list(prompts), list(completions))
+        )
         work = _Work(self, args)
         if not work.wait(self.seconds):
             at = min(work.at, len(prompts) - 1)
@@ -200,8 +204,12 @@ def open_callable(where: str, **how: Any) -> CallableReward:
     found: Any = module
     for part in function_name.split("."):
         if not hasattr(found, part):
-            there = ", ".join(n for n in dir(module) if not n.startswith("_") and callable(getattr(module, n)))
-            raise ConfigError(f"--reward {where}: {module_name} has no {function_name} (there: {there or 'none'})")
+            there = ", ".join(
+                n for n in dir(module) if not n.startswith("_") and callable(getattr(module, n))
+            )
+            raise ConfigError(
+                f"--reward {where}: {module_name} has no {function_name} (there: {there or 'none'})"
+            )
         found = getattr(found, part)
     return CallableReward(found, name=where, **how)
 
@@ -232,7 +240,9 @@ def _module(where: str, name: str) -> Any:
             f"--reward {where}: no module {error.name}; it is looked for in {here} and among what is installed"
         ) from error
     except Exception as error:
-        raise ConfigError(f"--reward {where}: importing it failed: {type(error).__name__}: {error}") from error
+        raise ConfigError(
+            f"--reward {where}: importing it failed: {type(error).__name__}: {error}"
+        ) from error
     finally:
         sys.path.remove(here)
 

@@ -38,7 +38,8 @@ from shizuku.tuning.policy.rollouts import Prompt
 from shizuku.tuning.policy.source import Reference, RolloutSource, Task, base_of, frozen
 from shizuku.tuning.templates import with_template
 
-BEFORE, REPORT = "before.json", "report.html"
+BEFORE, AFTER, REPORT = "before.json", "after.json", "report.html"
+"""Answers to held-out prompts, and the report."""
 
 
 @dataclass(slots=True)
@@ -88,11 +89,10 @@ def align_policy(config: AlignConfig) -> AlignResult:
         steps_of(config),
         out=config.out,
         tokenizer=ready.tokenizer,
-        run=run_record(
-            config=to_dict(config), data=ready.data, parent=ready.base, parent_name=config.model
-        ),
+        run=run_record(config=to_dict(config), data=ready.data, parent=ready.base, parent_name=config.model),
     )
     after = judge(ready, config)
+    _keep(after, config.out / AFTER)
     if config.report:
         from shizuku.tuning.policy.page import write_page
 
@@ -146,7 +146,9 @@ def prepare(config: AlignConfig, *, write: bool = True) -> Prepared:
         say("the model has no chat template: it goes on with the prompts as they stand (--chat-template)")
     if not tokenizer.stop_ids:
         say(f"the tokenizer knows no end: every answer goes up to --{own.FLAG}.max-new-tokens")
-    prompts, heldout, data, skipped = _prompts(config, tokenizer, chat, policy.config.context - own.max_new_tokens)
+    prompts, heldout, data, skipped = _prompts(
+        config, tokenizer, chat, policy.config.context - own.max_new_tokens
+    )
     reference = _reference(config, policy, tokenizer, adapted=adapted)
     if adapted:
         base = name if found.path == path else str(found.path.resolve())
@@ -252,10 +254,14 @@ def _before(ready: Prepared, config: AlignConfig) -> Judged | None:
     if config.loop.resume and file.is_file():
         return Judged(**json.loads(file.read_text(encoding="utf-8")))
     found = judge(ready, config)
-    if found is not None:
-        config.out.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(asdict(found), ensure_ascii=False), encoding="utf-8")
+    _keep(found, file)
     return found
+
+
+def _keep(found: Judged | None, file: Path) -> None:
+    if found is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(asdict(found), ensure_ascii=False), encoding="utf-8")
 
 
 def _result(

@@ -204,7 +204,12 @@ class RolloutSource:
                 _fill(rollouts.values_BA, rows, own_RA, values_N)
             del logp_N, x_BTD, values_N
             with torch.no_grad(), self.reference() as reference:
-                _fill(rollouts.reference_BA, rows, own_RA, policy_logprobs(reference, batch, temperature=temperature)[0])
+                _fill(
+                    rollouts.reference_BA,
+                    rows,
+                    own_RA,
+                    policy_logprobs(reference, batch, temperature=temperature)[0],
+                )
 
     def _measured_rows(self, answers: int) -> Iterator[list[int]]:
         config = self.method.config
@@ -235,7 +240,9 @@ class RolloutSource:
         return [int(row) for row in order[at * config.minibatch : (at + 1) * config.minibatch]]
 
     def _permuted(self, count: int, *what: int) -> np.ndarray:
-        return np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, *what]))).permutation(count)
+        return np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, *what]))).permutation(
+            count
+        )
 
     def _batch(self, rollouts: Rollouts, rows: Sequence[int]) -> AnswerBatch:
         prompts = [list(self.task.prompts[rollouts.prompts[row]].ids) for row in rows]

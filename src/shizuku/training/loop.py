@@ -130,8 +130,8 @@ class _Training:
     validation: Iterable[Batch | DeviceBatch] | None = None
 
     def __init__(
-        self, model: Decoder | HeadedDecoder | Accompanied, objective: Objective, source: BatchSource, config: LoopConfig,
-        out: Path,
+        self, model: Decoder | HeadedDecoder | Accompanied, objective: Objective, source: BatchSource,
+        config: LoopConfig, out: Path,
     ) -> None:  # fmt: skip
         self.model, self.objective, self.source, self.config, self.out = model, objective, source, config, out
         self.run: dict[str, Any] = {}

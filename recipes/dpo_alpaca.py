@@ -5,7 +5,7 @@
 
 Without --model: three seeds of a micro model that is made here. It first learns to answer by both answers of
 every training pair alike, so that nothing but DPO tells it which is preferred. With --model: one run of DPO
-with an adapter on that model, about 30,000 tokens.
+with an adapter on that model, about 24,000 tokens.
 
 A tenth of the prompts is held out of everything by a digest. Reported are how often the held-out chosen
 answer is likelier than the rejected one before and after (a token, as whole answers favour short ones), and
@@ -36,7 +36,7 @@ from shizuku.tuning.tune import tune
 PACK = "preference/alpaca_style.pairs.json"
 SEEDS = (0, 1, 2)
 HELDOUT = 0.1
-TOKENS = 30_000
+TOKENS = 24_000
 """Tokens that a pretrained model reads in training, about; a pair of these has 117."""
 
 

@@ -118,6 +118,21 @@ def test_packed_equals_separate(model: Decoder) -> None:
             assert difference(logits[0, segments_BT[0] == number], model(row[None])[0]) < CLOSE
 
 
+def test_a_beginning_shared_by_a_row_equals_documents_that_repeat_it(model: Decoder) -> None:
+    begin = token_ids(1, 6, seed=1)[0]
+    rests = [token_ids(1, length, seed=length)[0] for length in (8, 3)]
+    segments_BT = torch.tensor([[-2] * 6 + [0] * 8 + [1] * 3 + [-1] * 2])
+    ids_BT = torch.cat([begin, *rests, torch.zeros(2, dtype=torch.long)])[None]
+    positions_BT = torch.tensor([[*range(6), *range(6, 14), *range(6, 9), 0, 0]])
+    for given in ({}, {"positions_BT": positions_BT}):
+        logits_BTV = model(ids_BT, segments_BT=segments_BT, **given)
+        assert bool(logits_BTV.isfinite().all())
+        for number, rest in enumerate(rests):
+            alone_BTV = model(torch.cat([begin, rest])[None])
+            assert difference(logits_BTV[0, segments_BT[0] == number], alone_BTV[0, 6:]) < CLOSE
+            assert difference(logits_BTV[0, :6], alone_BTV[0, :6]) < CLOSE
+
+
 def test_explicit_positions_and_segments_equal_the_plain_path(model: Decoder) -> None:
     ids_BT = token_ids(2, 12)
     zeros_BT = torch.zeros_like(ids_BT)

@@ -146,7 +146,7 @@ def test_a_classifier_learns_labels_files_and_opens_in_transformers(base, texts,
     out = tmp_path / "labels"
     more = tmp_path / "more.csv"
     more.write_text("text\n" + "\n".join(row["text"] for row in rows(30, seed=4)), encoding="utf-8")
-    command = ["classify", str(base), "--data", str(texts), "--out", str(out), "--json", "--epochs", "12"]
+    command = ["classify", str(base), "--data", str(texts), "--out", str(out), "--json", "--epochs", "10"]
     command += ["--loop.optimizer.learning-rate", "0.01", "--predict", str(more), "--validation", "0.2"]
     with pytest.raises(SystemExit) as ended:
         main(command)
@@ -238,7 +238,7 @@ def test_work_that_makes_no_sense_is_refused(base, texts, tmp_path, capsys) -> N
         ([], "give --data"),
         (["--unlabelled", str(texts)], "give --data"),
         (["--predict", str(texts)], "without a head"),
-        (["--data", str(texts), "--confidence", "0.2"], "--confidence"),
+        (["--data", str(texts), "--confidence", "1.2"], "--confidence"),
     ):
         with pytest.raises(SystemExit) as ended:
             main(["classify", str(base), "--out", str(tmp_path / "out"), *flags])

@@ -60,7 +60,9 @@ class TensorBatch:
     mask_BT: Tensor
     """bool: True where the loss counts."""
     segments_BT: Tensor | None = None
-    """int64: document number inside the row, -1 = padding; None = one segment a row, no padding."""
+    """int64: document number inside the row, -1 = padding, -2 = what begins all its documents; None = one
+    segment a row, no padding.
+    """
     positions_BT: Tensor | None = None
     """int64: position inside the segment; None = 0 to T - 1."""
 

@@ -2,7 +2,8 @@
 
 The rule: key j is visible to query i iff they are in the same segment, j's position is not after i's, and
 i - j < window where there is one. Segment -1 is padding: it sees only padding, so its rows stay finite
-(a softmax over nothing is NaN) and nothing real ever sees it.
+(a softmax over nothing is NaN) and nothing real ever sees it. Segment -2 is the beginning that all documents
+of its row have in common: they see it as their own, and it sees only itself.
 
 Legend: `B` batch, `H` heads, `T` queries (the tokens of this call), `S` keys (what a state holds, then this
 call's).
@@ -18,6 +19,8 @@ from shizuku.errors import ModelError
 
 PADDING = -1
 """The segment number of a slot that holds no token."""
+SHARED = -2
+"""The segment number of a token that begins every document of its row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Layout:
     positions_BT: Int[Tensor, "B T"]
     """Position inside the segment; 0 for padding."""
     segments_BT: Int[Tensor, "B T"]
-    """Number of the document inside the row, or -1 for padding."""
+    """Number of the document inside the row, -1 for padding, -2 for what begins all of them."""
 
     def followed_by(self, other: "Layout") -> "Layout":
         """Return the slots of both, these first."""
@@ -75,10 +78,9 @@ def complete_layout(
         segments_BT = _last_segments(before)[:, None].expand(batch, tokens)
     segments_BT = segments_BT.long().expand(batch, tokens)
     if positions_BT is None:
-        same_BTT = segments_BT[:, :, None] == segments_BT[:, None, :]
-        positions_BT = same_BTT.tril(-1).sum(-1)
+        positions_BT = _together(segments_BT, segments_BT).tril(-1).sum(-1)
         if length:
-            same_BTS = segments_BT[:, :, None] == before.segments_BT[:, None, :]
+            same_BTS = _together(segments_BT, before.segments_BT)
             positions_BT = positions_BT + (same_BTS * (before.positions_BT[:, None, :] + 1)).amax(-1)
     positions_BT = positions_BT.long().expand(batch, tokens)
     return Layout(positions_BT.masked_fill(segments_BT == PADDING, 0), segments_BT)
@@ -100,7 +102,7 @@ def visible(
 
     With `slopes_H` the mask is added to the scores: -slope · (i - j) where j is visible (ALiBi).
     """
-    segments_BTS = queries.segments_BT[:, :, None] == keys.segments_BT[:, None, :]
+    segments_BTS = _together(queries.segments_BT, keys.segments_BT)
     distance_BTS = queries.positions_BT[:, :, None] - keys.positions_BT[:, None, :]
     mask_BTS = segments_BTS & (distance_BTS >= 0)
     if window is not None:
@@ -109,6 +111,12 @@ def visible(
         return Visibility(mask_BHTS=mask_BTS[:, None])
     bias_BHTS = -slopes_H[:, None, None] * distance_BTS[:, None]
     return Visibility(mask_BHTS=bias_BHTS.masked_fill(~mask_BTS[:, None], -torch.inf))
+
+
+def _together(queries_BT: Int[Tensor, "B T"], keys_BS: Int[Tensor, "B S"]) -> Bool[Tensor, "B T S"]:
+    """Return whether the key belongs to the query's document, by their segments."""
+    queries_BT1, keys_B1S = queries_BT[:, :, None], keys_BS[:, None, :]
+    return (queries_BT1 == keys_B1S) | ((keys_B1S == SHARED) & (queries_BT1 != PADDING))
 
 
 def alibi_slopes(heads: int, device: torch.device) -> Float[Tensor, " H"]:

@@ -66,8 +66,8 @@ class ClassifyConfig(VerbConfig):
     def __post_init__(self) -> None:
         check_threads(self.threads)
         check_tuning(self)
-        if not 0.5 <= self.confidence <= 1:
-            raise ConfigError(f"--confidence {self.confidence}: expected a probability from 0.5 to 1")
+        if not 0 < self.confidence <= 1:
+            raise ConfigError(f"--confidence {self.confidence}: expected a probability above 0, at most 1")
 
     @classmethod
     def brought_along(cls, chosen: Mapping[str, object]) -> Mapping[str, object]:

@@ -6,20 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from shizuku.checkpoints.digests import file_digest
-from shizuku.checkpoints.directory import load_checkpoint
 from shizuku.checkpoints.names import resolve
 from shizuku.errors import CheckpointError, ConfigError, DocumentError
 from shizuku.models.heads import HeadedDecoder
 from shizuku.progress import say
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
+from shizuku.tuning.base import lasting_name, open_base, put_adapter
 from shizuku.tuning.classification.classifier import text_ids
 from shizuku.tuning.classification.config import ClassifyConfig
 from shizuku.tuning.classification.labelled import Labelled, LabelledTexts, read_labelled, split_labelled
 from shizuku.tuning.dataset import LEAST_CONTEXT
 from shizuku.tuning.examples import Example
 from shizuku.tuning.head_rows import read_at_end
-from shizuku.tuning.reward_pairs import put_adapter
 
 
 @dataclass(slots=True)
@@ -58,12 +57,13 @@ def prepare(config: ClassifyConfig, extra: Sequence[Labelled]) -> Prepared:
     trained = [item for item in [*trained, *extra] if item.digest not in known]
     labels = _checked(read, held)
     path = resolve(config.model)
-    found = load_checkpoint(path)
+    name = lasting_name(config.model, path)
+    found = open_base(path, "float", name=name, out=None)
     if found.tokenizer is None:
         raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
     model = HeadedDecoder(found.model, len(labels), labels=labels)
     if config.lora.rank:
-        put_adapter(model, config, path)
+        put_adapter(model, config.lora, path, name=name, seed=config.loop.seed)
     window = config.context or model.config.context
     if window > model.config.context:
         raise ConfigError(f"--context {window}: the model's window has {model.config.context} tokens")

@@ -72,8 +72,10 @@ def test_operands_families_and_compositions_are_held_out() -> None:
 @pytest.mark.parametrize(
     ("name", "given", "answer"),
     [
-        ("repeat", "4 7 1", "4 7 1"), ("first", "4 7 1", "4"), ("second", "4 7 1", "7"), ("last", "4 7 1", "1"),
-        ("reverse", "4 7 1", "1 7 4"), ("first and last", "4 7 1", "4 1"), ("after the last", "4 7 1", "2"),
+        ("repeat", "4 7 1", "4 7 1"), ("first", "4 7 1", "4"), ("second", "4 7 1", "7"),
+        ("last", "4 7 1", "1"),
+        ("reverse", "4 7 1", "1 7 4"),
+        ("first and last", "4 7 1", "4 1"), ("after the last", "4 7 1", "2"),
         ("after", "39", "40"), ("before", "39", "38"), ("next three", "39", "40 41 42"),
         ("previous three", "39", "38 37 36"), ("after and before", "39", "40 38"),
     ],

@@ -1,5 +1,6 @@
 """The config tree: strict reading, files, and flags on top of files."""
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from shizuku import cli, config
 from shizuku.config import VerbConfig
 from shizuku.errors import ConfigError
+from shizuku.training.config import LoopConfig
+from shizuku.tuning.config import ADAPTER_RATE, TuneConfig, tuning_loop
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,3 +90,15 @@ def test_a_broken_config_file_is_named(tmp_path: Path) -> None:
         cli.parse(Outer, "example", ["--config", str(tmp_path / "c.toml")])
     with pytest.raises(ConfigError, match="cannot be read"):
         cli.parse(Outer, "example", ["--config", str(tmp_path / "none.toml")])
+
+
+def test_a_part_of_a_table_changes_that_part_of_what_the_field_begins_with(tmp_path: Path) -> None:
+    line = ["m", "--data", "d", "--out", "o"]
+    plain, begun = cli.parse(TuneConfig, "tune", line), tuning_loop()
+    assert plain.loop == begun and begun != LoopConfig()
+    adapted = cli.parse(TuneConfig, "tune", [*line, "--lora.rank", "4"]).loop
+    rate = dataclasses.replace(begun.optimizer, learning_rate=ADAPTER_RATE)
+    assert adapted == dataclasses.replace(begun, optimizer=rate)
+    (tmp_path / "c.toml").write_text("[loop.optimizer]\nlearning-rate = 0.5\n")
+    filed = cli.parse(TuneConfig, "tune", [*line, "--config", str(tmp_path / "c.toml")]).loop
+    assert filed.optimizer == dataclasses.replace(begun.optimizer, learning_rate=0.5)

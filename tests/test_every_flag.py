@@ -18,6 +18,7 @@ FITTING: dict[tuple[str, str], Any] = {
     ("quantize", "group_size"): 32,
     ("tune", "learn"): ("user", "tool"),
     ("quantize", "outliers"): 0.01,
+    ("align", "method"): "dpo",
     ("quantize", "target_bytes"): "60MB",
 }
 

@@ -41,6 +41,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "tokenizer train": "train a tokenizer on text",
         "train": "train a model on text",
         "tune": "tune a model on conversations, so that it answers and stops",
+        "reward": "train a reward model on preference pairs",
+        "align": "align a model with preferences or with a reward (dpo, ppo, grpo)",
+        "merge": "fold an adapter into its base",
     },
     "Measure": {
         "eval": "perplexity and bits per byte over a whole text",
@@ -50,7 +53,7 @@ GROUPS: dict[str, dict[str, str]] = {
 }
 NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 """Refusals of the disk: no room, no permission, not a folder."""
-TOGETHER = ("train",)
+TOGETHER = ("train", "tune")
 """Verbs whose work the processes of a torchrun job share."""
 VERBS = {verb: line for group in GROUPS.values() for verb, line in group.items()}
 

@@ -79,6 +79,12 @@ def from_dict(cls: type[T], mapping: Mapping[str, Any], *, where: str = "") -> T
 def read_fields(cls: type[Any], mapping: Mapping[str, Any], *, where: str = "") -> dict[str, Any]:
     """The fields of `cls` that `mapping` sets, as their annotated types; ConfigError as `from_dict`."""
     hints = field_types(cls)
+    begun = {
+        f.name: first
+        for f in dataclasses.fields(cls)
+        if f.default_factory is not dataclasses.MISSING
+        and dataclasses.is_dataclass(first := f.default_factory())
+    }
     values = {}
     for key, value in mapping.items():
         name = str(key).replace("-", "_")
@@ -89,6 +95,9 @@ def read_fields(cls: type[Any], mapping: Mapping[str, Any], *, where: str = "") 
             near = difflib.get_close_matches(name, hints, n=1)
             hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(hints))}"
             raise ConfigError(f"unknown setting {path}{hint}")
+        if name in begun and isinstance(value, Mapping):
+            # A field may begin with other values than its class has: a part of a table changes that part.
+            value = laid_over(to_dict(begun[name]), {str(k).replace("-", "_"): v for k, v in value.items()})
         values[name] = _convert(hints[name], value, path)
     return values
 

@@ -1,7 +1,6 @@
 """`torchrun -m shizuku train` as a user types it: killed, asked to stop, resumed, and given a bad flag."""
 
 import json
-import os
 import random
 import re
 import signal
@@ -16,6 +15,7 @@ import pytest
 
 from shizuku import cli
 from shizuku.checkpoints.directory import load_checkpoint
+from torchrun import start
 
 pytestmark = [
     pytest.mark.slow,
@@ -45,18 +45,8 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def torchrun(text: Path, out: Path, *more: str, restarts: int = 0) -> "subprocess.Popen[str]":
-    """The command, started; other tests may run torchrun at the same time, so it looks for a free port."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    environment.pop("GLOO_SOCKET_IFNAME", None)
-    return subprocess.Popen(
-        [
-            sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
-            "--max-restarts", str(restarts), "--rdzv-backend", "c10d",
-            "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1",
-            "-m", "shizuku", "train", "--text", str(text), "--out", str(out), *FLAGS, *more,
-        ],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    """`shizuku train` with the flags of all runs here."""
+    return start("train", "--text", str(text), "--out", str(out), *FLAGS, *more, restarts=restarts)
 
 
 def lines_of(out: Path) -> list[dict[str, Any]]:

@@ -131,8 +131,12 @@ def test_what_cannot_be_tuned_is_said(base, chats, tmp_path) -> None:
         values = {"model": str(base), "data": (chats,), "out": tmp_path / "tuned", "samples": 0}
         return TuneConfig(**{**values, "report": False, **changes})
 
-    with pytest.raises(ConfigError, match=r"--lora\.rank 4"):
-        tune(config(lora=AdapterConfig(rank=4)))
+    with pytest.raises(ConfigError, match=r"--base int4.*--lora\.rank"):
+        tune(config(base="int4"))
+    with pytest.raises(ConfigError, match=r"--base packed.*are floats"):
+        tune(config(base="packed", lora=AdapterConfig(rank=4)))
+    with pytest.raises(ConfigError, match="fsdp"):
+        tune(config(lora=AdapterConfig(rank=4), loop=loop(steps=2, parallel="fsdp")))
     with pytest.raises(ConfigError, match="--context 4096"):
         tune(config(context=4096))
     with pytest.raises(DocumentError, match="--too-long cut"):

@@ -17,6 +17,7 @@ from shizuku.adapters.config import AdapterConfig
 from shizuku.adapters.layers import AdaptedLinear, Base, LowRankPair, adapted_layers, size_of
 from shizuku.adapters.weights import AdapterWeights, LowRank
 from shizuku.errors import ConfigError, ModelError
+from shizuku.models.accompanied import Accompanied
 from shizuku.models.heads import HeadedDecoder
 from shizuku.quantization.layers import QuantizedLinear
 from shizuku.quantization.surgery import put_layer
@@ -82,6 +83,11 @@ def put_weights(model: nn.Module, weights: AdapterWeights, *, name: str = DEFAUL
     _admit(model, name)
     _put(model, name, weights.config, pairs)
     _notes(model).bases[name] = (weights.base, weights.base_digest)
+
+
+def name_base(model: nn.Module, base: str | None, digest: str | None, *, name: str | None = None) -> None:
+    """Note the base's name or path and its digest for an adapter, the active one by default."""
+    _notes(model).bases[chosen(model, name)] = (base, digest)
 
 
 def change_weights(model: nn.Module, weights: AdapterWeights, *, name: str | None = None) -> None:
@@ -258,8 +264,8 @@ def targeted(model: nn.Module, config: AdapterConfig) -> dict[str, Base]:
 
 
 def decoder_of(model: nn.Module) -> nn.Module:
-    """The decoder inside a model with a head, else the model."""
-    return model.decoder if isinstance(model, HeadedDecoder) else model
+    """The decoder inside a model with a head or company, else the model."""
+    return model.decoder if isinstance(model, HeadedDecoder | Accompanied) else model
 
 
 def chosen(model: nn.Module, name: str | None) -> str:

@@ -17,7 +17,7 @@ from shizuku.checkpoints.huggingface import (
     read_json,
     weight_files,
 )
-from shizuku.checkpoints.kinds import Kind, kind_of
+from shizuku.checkpoints.kinds import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Kind, kind_of
 from shizuku.checkpoints.safetensors_file import SafetensorsFile
 from shizuku.checkpoints.undisturbed import load_run
 from shizuku.errors import CheckpointError
@@ -33,11 +33,11 @@ class Contents:
     path: Path
     """The directory or file."""
     kind: Kind
-    """shizuku, huggingface or gguf."""
+    """shizuku, huggingface, adapter or gguf."""
     architecture: str
-    """The model_type, or GGUF's name of the architecture."""
+    """The model_type, of an adapter its peft_type, or GGUF's name of the architecture."""
     config: dict[str, Any]
-    """The keys of config.json, or GGUF's metadata without the vocabulary itself."""
+    """The keys of config.json or adapter_config.json, or GGUF's metadata without the vocabulary itself."""
     parameters: int
     """Numbers in all stored tensors; a tied matrix is stored once."""
     tensors: int
@@ -74,10 +74,12 @@ def unknown_architecture(path: Path) -> str | None:
 
 
 def _of_directory(path: Path) -> Contents:
-    config = read_json(path / "config.json")
+    kind = kind_of(path)
+    adapter = kind == "adapter"
+    config = read_json(path / (ADAPTER_CONFIG if adapter else "config.json"))
     types: Counter[str] = Counter()
     tensors = 0
-    files = weight_files(path)
+    files = [path / ADAPTER_WEIGHTS] if adapter else weight_files(path)
     for file in files:
         for entry in SafetensorsFile(file).entries.values():
             types[entry.dtype] += math.prod(entry.shape)
@@ -85,8 +87,8 @@ def _of_directory(path: Path) -> Contents:
     licence = next((f.name for f in sorted(path.glob("LICENSE*"))), None)
     return Contents(
         path=path,
-        kind=kind_of(path),
-        architecture=str(config.get("model_type", "not stated")),
+        kind=kind,
+        architecture=str(config.get("peft_type" if adapter else "model_type", "not stated")),
         config=config,
         parameters=types.total(),
         tensors=tensors,

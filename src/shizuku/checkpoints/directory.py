@@ -4,31 +4,27 @@ Beside Hugging Face's files stand `run.json` (how it came to be, and the digest 
 (what training needs to go on). `.gguf` files and foreign Hugging Face directories are loaded too.
 """
 
-import errno
 import math
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from shizuku.adapters.surgery import is_adapted
-from shizuku.checkpoints.digests import check_files, digest_files
+from shizuku.checkpoints.digests import check_files
 from shizuku.checkpoints.gguf import open_gguf
 from shizuku.checkpoints.gguf_tensors import GGUFFile
 from shizuku.checkpoints.huggingface import load_weights, read_config, to_huggingface, weight_files
 from shizuku.checkpoints.kinds import Kind, kind_of
-from shizuku.checkpoints.memory import check_fits, readable
+from shizuku.checkpoints.memory import check_fits
 from shizuku.checkpoints.names import resolve
 from shizuku.checkpoints.quantized import config_of, is_packed, load_quantized
-from shizuku.checkpoints.replacing import carry_over, check_replaceable, put_in_place, replaced, workspace
-from shizuku.checkpoints.run_record import RUN_FILE, checkpoint_digest, json_text, run_record
+from shizuku.checkpoints.replacing import check_replaceable
+from shizuku.checkpoints.run_record import checkpoint_digest, run_record
 from shizuku.checkpoints.undisturbed import (
     STATE,
     check_listed,
@@ -41,7 +37,8 @@ from shizuku.checkpoints.undisturbed import (
     undisturbed,
 )
 from shizuku.checkpoints.weights import expected_shapes
-from shizuku.errors import CheckpointError, TokenizerError
+from shizuku.checkpoints.writing import REPLACEABLE, bytes_of, write_directory, write_model
+from shizuku.errors import CheckpointError
 from shizuku.models.decoder import Decoder, DecoderConfig
 from shizuku.quantization.surgery import is_quantized
 from shizuku.text.tokenizer import Tokenizer
@@ -57,16 +54,6 @@ __all__ = [
     "run_record",
     "save_checkpoint",
 ]
-
-OWN_NAMES = frozenset(
-    {
-        "config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json",
-        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-        "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
-        "additional_chat_templates", RUN_FILE, STATE,
-    }
-)  # fmt: skip
-"""What a save replaces or drops; everything else in the directory is left as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +71,7 @@ class Checkpoint:
     path: Path
     """Where it was loaded from."""
     kind: Kind
-    """shizuku, huggingface or gguf."""
+    """shizuku, huggingface, adapter (merged into its base) or gguf."""
 
 
 def save_checkpoint(
@@ -109,7 +96,7 @@ def save_checkpoint(
     with more ids than the model raise CheckpointError and leave what was there.
     """
     target = Path(os.path.realpath(directory))
-    check_replaceable(target, ("config.json", RUN_FILE))
+    check_replaceable(target, REPLACEABLE)
     if tokenizer is not None and tokenizer.vocab_size > model.config.vocab_size:
         raise CheckpointError(
             f"the tokenizer has {tokenizer.vocab_size} ids, but the model only {model.config.vocab_size}: "
@@ -123,39 +110,20 @@ def save_checkpoint(
     packed = is_quantized(model)
     if packed and (weights is not None or dtype is not None):
         raise CheckpointError("a quantized model is stored as it is: its types cannot be chosen")
-    weights = model.state_dict() if weights is None else weights
-    check_finite(weights, f"the model to be saved in {target}")
-    if dtype is not None:
-        check_range(weights, dtype)
-        weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
-    needed = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _check_space(target, needed)
-        with workspace(target) as made:
-            written = config_of(model), dict(weights)
-            if not packed:
-                written = to_huggingface(model.config, weights)
-            _write_model(made, *written, tokenizer, generation)
-            if extra is not None:
-                extra(made)
-            record = {**run_record(), **(run or {}), "files": digest_files(made, _files(made))}
-            (made / RUN_FILE).write_text(json_text(record), encoding="utf-8")
-            if target.is_dir():
-                _carry_over(target, made)
-            put_in_place(made, target)
-            # What others wrote into the old directory in the meantime is not lost either.
-            before = replaced(made, target)
-            if before is not None:
-                _carry_over(before, target)
-                shutil.rmtree(before, ignore_errors=True)
-    except OSError as error:
-        raise _not_written(target, error, needed) from error
-    return target
+    weights = storable(model.state_dict() if weights is None else weights, target, dtype)
+
+    def fill(made: Path) -> None:
+        written = config_of(model), dict(weights)
+        if not packed:
+            written = to_huggingface(model.config, weights)
+        write_model(made, *written, tokenizer, generation)
+
+    return write_directory(target, fill, needed=bytes_of(weights), run=run, extra=extra)
 
 
 def load_checkpoint(path: str | Path, *, verify: bool = True) -> Checkpoint:
-    """Load a checkpoint directory, a Hugging Face directory or a `.gguf` file (see `resolve` for names).
+    """Load a checkpoint directory, a Hugging Face directory, an adapter with its base, or a `.gguf` file (see
+    `resolve` for names).
 
     Digests in `run.json`, and those of pulled files, are compared unless `verify` is False. What is missing,
     damaged, foreign, not finite or larger than the memory raises CheckpointError; a broken tokenizer raises
@@ -165,6 +133,11 @@ def load_checkpoint(path: str | Path, *, verify: bool = True) -> Checkpoint:
 
     def load() -> Checkpoint:
         kind = kind_of(path)
+        if kind == "adapter":
+            # Opened by a module that opens the base with this one.
+            from shizuku.checkpoints.adapters import load_adapted
+
+            return load_adapted(path, verify=verify)
         if kind == "gguf":
             model, tokenizer = _load_gguf(path, verify=verify), tokenizer_of_gguf(path)
             return Checkpoint(model, tokenizer, {}, {}, path, kind)
@@ -180,7 +153,10 @@ def load_model(path: str | Path, *, verify: bool = True) -> Decoder:
     path = Path(path)
 
     def load() -> Decoder:
-        if kind_of(path) == "gguf":
+        kind = kind_of(path)
+        if kind == "adapter":
+            return load_checkpoint(path, verify=verify).model
+        if kind == "gguf":
             return _load_gguf(path, verify=verify)
         return _load_directory(path, load_run(path), verify=verify)
 
@@ -209,6 +185,15 @@ def check_finite(weights: Mapping[str, Tensor], where: str) -> None:
 # ---- writing
 
 
+def storable(weights: Mapping[str, Tensor], target: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
+    """The weights in `dtype`, if one is given; CheckpointError if they are not finite or too large for it."""
+    check_finite(weights, f"the model to be saved in {target}")
+    if dtype is not None:
+        check_range(weights, dtype)
+        weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
+    return dict(weights)
+
+
 def check_range(weights: Mapping[str, Tensor], dtype: torch.dtype) -> None:
     """CheckpointError naming the first tensor with a number that is too large for this type."""
     largest = torch.finfo(dtype).max
@@ -219,83 +204,6 @@ def check_range(weights: Mapping[str, Tensor], dtype: torch.dtype) -> None:
                 f"{name} holds {extreme:g}, more than {str(dtype).removeprefix('torch.')} can "
                 f"({largest:g}): choose --type f32 or bf16 (in training, --loop.save-dtype float32)"
             )
-
-
-def _write_model(
-    made: Path,
-    foreign: Mapping[str, Any],
-    tensors: dict[str, Tensor],
-    tokenizer: Tokenizer | None,
-    generation: Mapping[str, Any] | None,
-) -> None:
-    ids: dict[str, Any] = {}
-    if tokenizer is not None:
-        stops = sorted(tokenizer.stop_ids)
-        ids = {
-            "bos_token_id": tokenizer.bos_id,
-            "eos_token_id": tokenizer.eos_id,
-            "pad_token_id": tokenizer.pad_id,
-        }
-        generation = {
-            **ids,
-            "eos_token_id": stops[0] if len(stops) == 1 else stops or None,
-            **(generation or {}),
-        }
-        _save_tokenizer(tokenizer, made)
-    (made / "config.json").write_text(json_text({**foreign, **ids}), encoding="utf-8")
-    if generation:
-        (made / "generation_config.json").write_text(json_text(generation), encoding="utf-8")
-    try:
-        save_file(tensors, made / "model.safetensors", metadata={"format": "pt"})
-    except SafetensorError as error:
-        raise OSError(f"model.safetensors: {error}") from error
-    # safetensors makes its file readable for its owner alone; it is as public as the config beside it.
-    (made / "model.safetensors").chmod((made / "config.json").stat().st_mode)
-
-
-def _save_tokenizer(tokenizer: Tokenizer, made: Path) -> None:
-    try:
-        tokenizer.save(made)
-    except TokenizerError as error:
-        if isinstance(error.__cause__, OSError):
-            raise error.__cause__ from error
-        raise
-    except Exception as error:  # the tokenizers library raises bare Exception for a full disk
-        raise OSError(f"tokenizer.json: {error}") from error
-
-
-def _files(made: Path) -> list[Path]:
-    return [path for path in made.rglob("*") if path.is_file()]
-
-
-def _carry_over(old: Path, new: Path) -> None:
-    shards = {path.name for path in old.glob("model-*-of-*.safetensors")}
-    carry_over(old, new, OWN_NAMES | shards)
-
-
-def _check_space(target: Path, needed: int) -> None:
-    free = shutil.disk_usage(target.parent).free
-    if free < needed:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _not_written(target: Path, error: OSError, needed: int) -> CheckpointError:
-    kept = f" What was in {target} is still there." if target.exists() else ""
-    cause = error.strerror or str(error)
-    file = next((parent for parent in target.parents if parent.is_file()), None)
-    if file is not None:
-        cause = f"{file} is a file"
-    # Libraries that write on their own give no number, only a text.
-    if file is not None or error.errno not in (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return CheckpointError(
-            f"cannot write the checkpoint {target}: {cause}. Choose a place that can be written, "
-            f"with --out.{kept}"
-        )
-    free = readable(shutil.disk_usage(target.parent).free)
-    return CheckpointError(
-        f"cannot write the checkpoint {target}: {cause}. It needs {readable(needed)} for its weights, and "
-        f"{free} are free in {target.parent}: free some space there or choose another --out.{kept}"
-    )
 
 
 # ---- reading

@@ -5,7 +5,7 @@ Torch is imported by the two functions that give tensors, and by no other.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 OWN_MODEL_TYPE = "shizuku-decoder"
 """The model_type of decoders that no Hugging Face architecture can express; AutoModel refuses it."""
+HEADED = "ForSequenceClassification"
+"""End of the architectures' names of decoders with a head in the place of the output matrix."""
 QUANTIZED_MODEL_TYPE = "shizuku-quantized"
 """The model_type of checkpoints with packed matrices; `original` is the config.json of the float model."""
 
@@ -48,13 +50,38 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_config(directory: str | Path) -> DecoderConfig:
-    """Return the config of a checkpoint directory; what is foreign in it raises CheckpointError."""
+    """Return the config of a checkpoint directory; what is foreign in it, and a head in the place of the
+    output matrix, raises CheckpointError.
+    """
     path = Path(directory) / "config.json"
     try:
-        return config_from_huggingface(read_json(path))
+        foreign = read_json(path)
+        if is_headed(foreign):
+            raise CheckpointError(headed_text(Path(directory), (foreign.get("id2label") or {}).values()))
+        return config_from_huggingface(foreign)
     except CheckpointError as error:
         text = str(error)
         raise (error if str(path) in text else CheckpointError(f"{path}: {text}")) from error
+
+
+def is_headed(foreign: Mapping[str, Any]) -> bool:
+    """Whether a config.json is that of a reward model or a classifier."""
+    return any(str(name).endswith(HEADED) for name in foreign.get("architectures") or ())
+
+
+def headed_text(directory: Path, labels: Iterable[object]) -> str:
+    """What a directory with a head with these labels is, and which verb uses it."""
+    names = list(map(str, labels))
+    if len(names) == 1:
+        return (
+            f"{directory} is a reward model: it gives a text one number and writes none. Use it with "
+            f"shizuku align --reward {directory}"
+        )
+    few_labels = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    return (
+        f"{directory} is a classifier ({few_labels}): it gives a text a label and writes none. Use it with "
+        f"shizuku classify {directory} --predict FILE"
+    )
 
 
 def config_from_huggingface(foreign: Mapping[str, Any]) -> DecoderConfig:
@@ -198,6 +225,11 @@ def _without_harmless(
 
 def _written(family: Family, bare: str) -> str:
     return bare if bare.startswith(f"{family.output}.") else f"{family.prefix}{bare}"
+
+
+def family_of_type(model_type: object) -> Family | None:
+    """Return the family of a model_type, or None for decoders that no Hugging Face architecture expresses."""
+    return None if model_type == OWN_MODEL_TYPE else family_of(model_type)
 
 
 def huggingface_family(config: DecoderConfig) -> Family | None:

@@ -4,19 +4,25 @@ from pathlib import Path
 from typing import Literal
 
 from shizuku.checkpoints.huggingface import read_json
-from shizuku.checkpoints.run_record import RUN_FILE
 from shizuku.errors import CheckpointError
 
-Kind = Literal["shizuku", "huggingface", "gguf"]
+Kind = Literal["shizuku", "huggingface", "gguf", "adapter"]
 EXPECTED = "expected a checkpoint directory (config.json and model.safetensors) or a .gguf file"
+RUN_FILE = "run.json"
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+"""What makes a directory an adapter's, in PEFT's format."""
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def kind_of(path: Path, *, weights: bool = True) -> Kind:
-    """Whether `path` is a directory of ours, one of Hugging Face's, or a GGUF file.
+    """Whether `path` is a directory of ours, one of Hugging Face's, an adapter's, or a GGUF file.
 
     CheckpointError says what else it is, or what the directory lacks: config.json, or (with `weights`) them.
     """
+    if is_adapter(path):
+        if weights and not (path / ADAPTER_WEIGHTS).is_file():
+            raise CheckpointError(f"{path} has an {ADAPTER_CONFIG}, but {_without_weights(path)}")
+        return "adapter"
     if path.is_dir():
         _check_directory(path, weights=weights)
         ours = (path / RUN_FILE).is_file() and "files" in read_json(path / RUN_FILE)
@@ -27,6 +33,21 @@ def kind_of(path: Path, *, weights: bool = True) -> Kind:
         raise CheckpointError(f"{path} is neither a file nor a directory; {EXPECTED}")
     _check_gguf(path)
     return "gguf"
+
+
+def is_adapter(path: Path) -> bool:
+    """Whether `path` is a directory with an adapter and no model of its own."""
+    return (path / ADAPTER_CONFIG).is_file() and not (path / "config.json").is_file()
+
+
+def _without_weights(path: Path) -> str:
+    pickled = next((entry.name for entry in sorted(path.iterdir()) if entry.suffix in _PICKLES), None)
+    if pickled is None:
+        return f"its weights, {ADAPTER_WEIGHTS}, are missing"
+    return (
+        f"its weights are in {pickled}, a pickle, which can run code when it is opened and is refused: "
+        "convert it with peft (from_pretrained, then save_pretrained)"
+    )
 
 
 def only_gguf(directory: Path) -> Path | None:

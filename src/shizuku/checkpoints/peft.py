@@ -14,7 +14,6 @@ import numpy as np
 
 from shizuku.adapters.config import AdapterConfig
 from shizuku.adapters.weights import AdapterWeights, LowRank
-from shizuku.checkpoints.families import Family
 from shizuku.checkpoints.huggingface import huggingface_family
 from shizuku.checkpoints.weights import Source, Weight, written_out
 from shizuku.errors import CheckpointError
@@ -41,12 +40,11 @@ _PARTS = {"lora_A": "a", "lora_B": "b", "lora_magnitude_vector": "length"}
 def to_peft(config: DecoderConfig, weights: AdapterWeights) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The keys of adapter_config.json and the tensors of adapter_model.safetensors.
 
-    Raises CheckpointError where the base's architecture doesn't exist there.
+    The names are those of the base in transformers, or ours where it has no such architecture.
     """
-    family = _family(config)
     tensors: dict[str, np.ndarray] = {}
     ranks: dict[str, int] = {}
-    for module, entry in _modules(family, config):
+    for module, entry in _modules(config):
         parts = [weights.layers.get(name.removesuffix(".weight")) for name in entry.ours]
         if not any(parts):
             continue
@@ -76,7 +74,7 @@ def to_peft(config: DecoderConfig, weights: AdapterWeights) -> tuple[dict[str, A
             f"^{re.escape(module)}$": alpha * (more**0.5 if own.rank_stabilised else more)
             for module, more in growth.items()
         },
-        "fan_in_fan_out": any(entry.transposed for _, entry in _modules(family, config)),
+        "fan_in_fan_out": any(entry.transposed for _, entry in _modules(config)),
         "bias": "none",
         "inference_mode": True,
     }, tensors
@@ -97,8 +95,8 @@ def from_peft(
         if match is None:
             raise CheckpointError(f"{name}: no tensor of a LoRA adapter on linear layers")
         found.setdefault(match[1], {})[_PARTS[match[2]]] = np.asarray(array, dtype=np.float32)
-    family, layers = _family(config), {}
-    for module, entry in _modules(family, config):
+    layers: dict[str, LowRank] = {}
+    for module, entry in _modules(config):
         parts = found.pop(module, None)
         if parts is None:
             continue
@@ -151,20 +149,18 @@ def _pattern(foreign: Mapping[str, Any], what: str, module: str, otherwise: Any)
     return next(fitting, otherwise)
 
 
-def _family(config: DecoderConfig) -> Family:
-    family = huggingface_family(config)
-    if family is None:
-        raise CheckpointError("PEFT's format names layers as transformers does, which has no such model")
-    return family
-
-
-def _modules(family: Family, config: DecoderConfig) -> Iterator[tuple[str, Weight]]:
-    """The linear layers of the blocks as they are there, with our layers in each."""
-    shapes = parameter_shapes(config)
-    for entry in written_out(family.weights, config, shapes):
+def _modules(config: DecoderConfig) -> Iterator[tuple[str, Weight]]:
+    """The linear layers of the blocks as they are in transformers, with our layers in each; as they are here
+    where no architecture of transformers has the config's mechanisms.
+    """
+    family, shapes = huggingface_family(config), parameter_shapes(config)
+    prefix, table = "", tuple(Weight(theirs=name, ours=(name,)) for name in shapes)
+    if family is not None:
+        prefix, table = family.prefix, tuple(written_out(family.weights, config, shapes))
+    for entry in table:
         matrix = entry.theirs.endswith(".weight") and len(shapes[entry.ours[0]]) == 2
         if matrix and entry.ours[0].startswith("blocks."):
-            yield family.prefix + entry.theirs.removesuffix(".weight"), entry
+            yield prefix + entry.theirs.removesuffix(".weight"), entry
 
 
 def _sources(config: DecoderConfig, entry: Weight) -> list[Source]:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shizuku.checkpoints.digests import digest_files, file_digest, tree_digest
+from shizuku.checkpoints.checked import known_digest
+from shizuku.checkpoints.digests import tree_digest
 from shizuku.checkpoints.huggingface import read_json
-
-RUN_FILE = "run.json"
+from shizuku.checkpoints.kinds import ADAPTER_CONFIG, is_adapter
+from shizuku.checkpoints.kinds import RUN_FILE as RUN_FILE
 
 
 def run_record(
@@ -55,17 +56,20 @@ def git_revision() -> str | None:
 
 def checkpoint_digest(path: Path) -> str:
     """What names a model exactly, in hex: of a GGUF file its digest, of a directory that of its config and
-    weights, whatever else stands there.
+    weights, whatever else stands there; an adapter's counts in its base's, where that is known.
+
+    A large file that has been digested before is read again only if it has changed.
     """
     if path.is_file():
-        return file_digest(path)
-    files = [path / "config.json", *path.glob("*.safetensors")]
-    listed: dict[str, Any] = {}
-    if (path / RUN_FILE).is_file():
-        listed = read_json(path / RUN_FILE).get("files") or {}
+        return known_digest(path)
+    run = read_json(path / RUN_FILE) if (path / RUN_FILE).is_file() else {}
+    files = [path / (ADAPTER_CONFIG if is_adapter(path) else "config.json"), *path.glob("*.safetensors")]
+    listed: dict[str, Any] = run.get("files") or {}
     if not all(file.name in listed for file in files):
-        listed = digest_files(path, files)
-    return tree_digest({file.name: listed[file.name] for file in files})
+        listed = {file.name: {"blake2b": known_digest(file)} for file in files}
+    digests = {file.name: listed[file.name] for file in files}
+    base = (run.get("base") or {}).get("digest") if is_adapter(path) else None
+    return tree_digest({**digests, **({"base": {"blake2b": base}} if base else {})})
 
 
 def json_text(value: Mapping[str, Any]) -> str:

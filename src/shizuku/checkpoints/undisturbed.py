@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from shizuku.checkpoints.bases import base_of
 from shizuku.checkpoints.checked import known_digest
 from shizuku.checkpoints.digests import check_files
 from shizuku.checkpoints.gguf_tensors import GGUFFile
@@ -95,10 +96,15 @@ def load_generation(path: Path) -> dict[str, Any]:
 
 
 def load_tokenizer(path: str | Path) -> Tokenizer:
-    """The tokenizer of a checkpoint; TokenizerError if it has none or a broken one."""
+    """The tokenizer of a checkpoint, of an adapter without one that of its base; TokenizerError if it has
+    none or a broken one.
+    """
     path = Path(path)
-    if kind_of(path, weights=False) == "gguf":
+    kind = kind_of(path, weights=False)
+    if kind == "gguf":
         return load_gguf_tokenizer(path)
+    if kind == "adapter" and tokenizer_of_directory(path) is None:
+        return load_tokenizer(base_of(path))
     return Tokenizer.load(path)
 
 

@@ -12,7 +12,7 @@ class Config(VerbConfig):
     """What a model is made of, read from its headers: architecture, parameters, types, tokenizer, history."""
 
     model: tyro.conf.Positional[str]
-    """A name (nothing is pulled for it), a checkpoint or Hugging Face directory, or a .gguf file."""
+    """A name (nothing is pulled for it), a checkpoint, Hugging Face or adapter directory, or a .gguf file."""
 
 
 def run(config: Config) -> dict[str, object]:
@@ -35,6 +35,7 @@ def show(result: dict[str, object]) -> None:
     kinds = {
         "shizuku": "a checkpoint of Shizuku's",
         "huggingface": "a Hugging Face directory",
+        "adapter": "an adapter in PEFT's format",
         "gguf": "GGUF",
     }
     bits = 8 * size / max(parameters, 1)

@@ -27,7 +27,7 @@ def run(config: Config) -> dict[str, object] | None:
 
 def _run(config: Config) -> dict[str, object]:
     from shizuku.progress import say
-    from shizuku.training.distribution import neighbours
+    from shizuku.training.distribution import program
     from shizuku.training.from_text import plan, train_on_text, train_seeds
     from shizuku.training.resume import has_state
 
@@ -36,12 +36,10 @@ def _run(config: Config) -> dict[str, object]:
     try:
         results = train_on_text(config) if config.seeds == 1 else train_seeds(config)
     except (KeyboardInterrupt, SystemExit):
-        here = neighbours()
-        program = "shizuku" if here == 1 else f"torchrun --nproc-per-node {here} -m shizuku"
         if config.seeds > 1:
             say("go on with: the same again with --resume")
         elif has_state(config.out):
-            say(f"go on with: {program} train --config {config.out / 'run.json'} --resume")
+            say(f"go on with: {program()} train --config {config.out / 'run.json'} --resume")
         raise
     if isinstance(results, list):
         return _over_seeds(config, results)

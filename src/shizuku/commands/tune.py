@@ -5,9 +5,22 @@ from shizuku.tuning.config import TuneConfig as Config
 __all__ = ["Config", "run", "show"]
 
 
-def run(config: Config) -> dict[str, object]:
-    """Tune, or with `dry_run` say what that would take; the keys of the contract and a few more."""
+def run(config: Config) -> dict[str, object] | None:
+    """Tune, or with `dry_run` say what that would take; the keys of the contract and a few more.
+
+    In a `torchrun` job process 0 has the result, the others None.
+    """
+    from shizuku.training.distribution import job, place
+
+    with job():
+        rank, _ = place()
+        result = _run(config)
+    return result if rank == 0 else None
+
+
+def _run(config: Config) -> dict[str, object]:
     from shizuku.progress import say
+    from shizuku.training.distribution import program
     from shizuku.training.resume import has_state
     from shizuku.tuning.tune import plan, tune
 
@@ -17,7 +30,7 @@ def run(config: Config) -> dict[str, object]:
         return tune(config).to_json()
     except (KeyboardInterrupt, SystemExit):
         if has_state(config.out):
-            say(f"go on with: shizuku tune {config.model} --config {config.out / 'run.json'} --resume")
+            say(f"go on with: {program()} tune {config.model} --config {config.out / 'run.json'} --resume")
         raise
 
 
@@ -30,5 +43,7 @@ def show(result: dict[str, object]) -> None:
             f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else value
         )
         print(f"{name.replace('_', ' '):<28} {text}")
+    if "checkpoint" in result and result["trained_parameters"] != result["parameters"]:
+        print(f"\n{result['checkpoint']} is an adapter; with its base as one: shizuku merge")
     if "checkpoint" in result:
         print(f"\n{result['checkpoint']}: talk to it with: shizuku chat {result['checkpoint']}")

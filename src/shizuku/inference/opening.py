@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from shizuku.checkpoints.kinds import is_adapter
 from shizuku.errors import ConfigError, ModelError, NativeLibraryError
 from shizuku.inference.engine_settings import EngineSettings
 from shizuku.inference.runtime import Runtime
@@ -50,6 +51,13 @@ def open_runtime(
     for flag, value, kinds in (("runtime", runtime, RuntimeKind), ("cache", cache, CacheKind)):
         if value not in get_args(kinds):
             raise ConfigError(f"--{flag} {value}: expected one of {', '.join(get_args(kinds))}")
+    if is_adapter(path):
+        if runtime == "native":
+            raise ModelError(
+                f"{path} is an adapter, which is merged into its base in memory: choose --runtime torch, or "
+                f"make a checkpoint of the two: shizuku merge {path} --out …"
+            )
+        runtime = "torch"
     if runtime == "torch":
         return _with_torch(path, threads, cache)
     try:

@@ -11,6 +11,14 @@ from torch import Tensor, nn
 from shizuku.models.decoder import Decoder, DecoderConfig
 from shizuku.models.layers.products import Linear
 
+REWARD = "reward"
+"""The label of a head with one output."""
+
+
+def default_labels(outputs: int) -> tuple[str, ...]:
+    """Labels of a head that was given none."""
+    return (REWARD,) if outputs == 1 else tuple(map(str, range(outputs)))
+
 
 class HeadedDecoder(nn.Module):
     """A decoder with a linear head in the place of its output matrix.
@@ -23,9 +31,14 @@ class HeadedDecoder(nn.Module):
         """Put a head that gives zeros on `decoder`, which is used as it is, not copied."""
         super().__init__()
         assert not labels or len(labels) == outputs, "a label for each output, or none"
-        self.decoder, self.labels = decoder, labels
+        self.decoder, self.labels = decoder, labels or default_labels(outputs)
         self.head = Linear(decoder.config.width, outputs, bias=False)
         nn.init.zeros_(self.head.weight)
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the head gives."""
+        return self.head.out_features
 
     @property
     def config(self) -> DecoderConfig:

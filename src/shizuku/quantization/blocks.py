@@ -11,11 +11,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from shizuku.quantization.bits import unpack
+from shizuku.quantization.bits import pack, unpack
 from shizuku.quantization.packed import PackedKind, PackedTensor
-from shizuku.quantization.scheme import Layout, read_layouts
+from shizuku.quantization.scheme import Grid, Layout, read_layouts
 
 BLOCK = 32
+_LAYOUTS: dict[PackedKind, tuple[Grid, int]] = {
+    "q4_0": ("symmetric", 4), "q4_1": ("asymmetric", 4), "q8_0": ("symmetric", 8),
+}  # fmt: skip
+"""Grid and bits of the block formats that a layout has."""
 
 
 def packed_tensors(
@@ -62,6 +66,27 @@ def blocks(layout: Layout, arrays: Mapping[str, np.ndarray]) -> PackedTensor | N
             parts.append(_nibbles(codes_RL32 if kind == "q4_1" else codes_RL32 + (np.uint8(8) - middle)))
     data = np.concatenate(parts, axis=-1)
     return PackedTensor(kind, layout.shape, data.reshape(rows, -1))
+
+
+def layer_of_blocks(tensor: PackedTensor) -> tuple[Layout, dict[str, np.ndarray]] | None:
+    """The layout and the arrays of a packed layer that stands for exactly the numbers of a matrix in GGUF's
+    blocks; None for block formats that no layout has (`blocks` the other way round).
+    """
+    if tensor.kind not in _LAYOUTS:
+        return None
+    grid, bits = _LAYOUTS[tensor.kind]
+    (rows, columns), scale_bytes = tensor.shape, 4 if grid == "asymmetric" else 2
+    bytes_RLb = tensor.data.reshape(rows, columns // BLOCK, -1)
+    scales = np.ascontiguousarray(bytes_RLb[..., :scale_bytes]).view("<f2")
+    codes_RLb = bytes_RLb[..., scale_bytes:]
+    if bits == 8:
+        codes_RL32 = codes_RLb + np.uint8(128)  # modulo 256: signed numbers, moved to begin at zero
+    else:
+        codes_RL32 = np.concatenate([codes_RLb & np.uint8(15), codes_RLb >> np.uint8(4)], axis=-1)
+    arrays = {"numbers": pack(codes_RL32.reshape(rows, columns), bits), "scales": scales[..., 0].copy()}
+    if grid == "asymmetric":
+        arrays["offsets"] = scales[..., 1].copy()
+    return Layout(grid=grid, bits=bits, group_size=BLOCK, shape=tensor.shape), arrays
 
 
 def floats(layout: Layout, arrays: Mapping[str, np.ndarray]) -> PackedTensor:

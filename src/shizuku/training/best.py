@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from shizuku.checkpoints.trained import restore_trained
+from shizuku.checkpoints.trained import restore_trained, trained_tensors
 from shizuku.errors import ConfigError
 from shizuku.training.config import LoopConfig
 from shizuku.training.resume import Progress
@@ -63,14 +63,14 @@ class Best:
     def take(self, model: nn.Module) -> None:
         """At the end: give `model` the best weights, and remember the last ones for the saved state."""
         if self.elsewhere:
-            self._last = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+            self._last = {name: tensor.clone() for name, tensor in trained_tensors(model).items()}
             restore_trained(self.place, model)
 
     def last_weights(self, model: nn.Module) -> dict[str, Tensor] | None:
         """The weights that training would go on from, where the model to be saved has others."""
         if self._last is None and self.config.save_dtype == "float32":
             return None
-        return self._last or model.state_dict()
+        return self._last or trained_tensors(model)
 
     def forget(self) -> None:
         """Once a state is saved: remove what a run that goes on from it does not need."""

@@ -6,17 +6,21 @@ apart).
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
+from torch import nn
 
+from shizuku.adapters.surgery import active_adapter, is_adapted, pairs_of
 from shizuku.models.decoder import DecoderConfig
 
 
 @dataclass(frozen=True, slots=True)
 class TokenCost:
-    """Operations of a forward pass for one token; a backward pass takes twice as many."""
+    """Operations of a forward pass for one token; a backward pass takes twice as many, of frozen matrices as
+    many.
+    """
 
     blocks: int
     """The projections of all blocks: 2 for each of their weights."""
@@ -27,15 +31,24 @@ class TokenCost:
     unembedding: int
     """The output matrix, 2 · vocabulary · width; the embedding is a look-up and costs nothing."""
 
+    adapters: int = 0
+    """The low-rank products of adapters."""
+    frozen: bool = False
+    """Whether adapters alone are trained: no matrix of the blocks, nor the output matrix, gets a gradient."""
+
     @property
     def forward(self) -> int:
         """All of them."""
-        return self.blocks + self.attention + self.unembedding
+        return self.blocks + self.attention + self.unembedding + self.adapters
 
     @property
     def training(self) -> int:
-        """Forward and backward: three times the forward pass."""
-        return 3 * self.forward
+        """Forward and backward: three times the forward pass, of frozen matrices twice. What the lowest
+        frozen matrices are spared, as nothing below them is trained, is counted all the same.
+        """
+        trained = self.attention + self.adapters
+        rest = self.blocks + self.unembedding
+        return 3 * trained + (2 if self.frozen else 3) * rest
 
 
 def token_cost(config: DecoderConfig, tokens: int) -> TokenCost:
@@ -48,6 +61,17 @@ def token_cost(config: DecoderConfig, tokens: int) -> TokenCost:
         attention=4 * config.layers * inner * tokens,
         unembedding=2 * config.vocab_size * config.width,
     )
+
+
+def model_cost(model: nn.Module, tokens: int) -> TokenCost:
+    """The cost of one token of a decoder as it stands, with what is frozen and with its active adapter."""
+    cost = token_cost(model.config, tokens)  # type: ignore[arg-type]
+    if not is_adapted(model):
+        return cost
+    name = active_adapter(model)
+    pairs = {} if name is None else pairs_of(model, name)
+    low_rank = 2 * sum(pair.a_RI.numel() + pair.b_OR.numel() for pair in pairs.values())
+    return replace(cost, adapters=low_rank, frozen=True)
 
 
 def parameter_total(config: DecoderConfig, *, embeddings: bool = True) -> int:

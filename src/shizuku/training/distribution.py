@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -38,6 +38,12 @@ def place() -> tuple[int, int]:
 def neighbours() -> int:
     """How many processes of the job run on this machine, this one included."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if place()[1] > 1 else 1
+
+
+def program() -> str:
+    """What the command line of this job began with, for telling how to go on."""
+    here = neighbours()
+    return "shizuku" if here == 1 else f"torchrun --nproc-per-node {here} -m shizuku"
 
 
 @contextmanager
@@ -172,6 +178,18 @@ def wait_for_all() -> None:
     """Return when every process has come here, be it hours later."""
     if place()[1] > 1:
         dist.barrier(group=_waiting[0] if _waiting else None)
+
+
+def first_alone(work: Callable[[], T]) -> T:
+    """Let process 0 do it, and then each of the others, who find what it has written."""
+    rank, _ = place()
+    if rank > 0:
+        wait_for_all()
+        return work()
+    try:
+        return work()
+    finally:
+        wait_for_all()
 
 
 def as_first_says(value: T) -> T:

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from shizuku.adapters.surgery import decoder_of
+
 
 def seed_draws(seed: int, step: int, rank: int) -> None:
     """Settle what one step of one process draws: its own places, the same again where a run is resumed."""
@@ -27,7 +29,7 @@ def dropping(model: nn.Module, share: float) -> Iterator[None]:
         return F.dropout(output, share) if module.training else output
 
     parts = [part for block in model.blocks for part in (block.attention, block.feedforward)]  # type: ignore[union-attr]
-    handles = [part.register_forward_hook(drop) for part in (model.embedding, *parts) if share]
+    handles = [part.register_forward_hook(drop) for part in (decoder_of(model).embedding, *parts) if share]
     try:
         yield
     finally:

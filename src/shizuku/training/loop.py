@@ -13,18 +13,22 @@ from typing import Any
 
 import torch
 
+from shizuku.adapters.surgery import adapter_config, drops, is_adapted
 from shizuku.checkpoints.directory import check_state
 from shizuku.checkpoints.trained import restore_trained, save_trained
 from shizuku.config import to_dict
 from shizuku.data.packing import Batch
+from shizuku.errors import ConfigError
+from shizuku.models.accompanied import Accompanied
 from shizuku.models.decoder import Decoder
+from shizuku.models.heads import HeadedDecoder
 from shizuku.progress import bar, say
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.averaging import RunningAverage
-from shizuku.training.batches import BatchSource, DeviceBatch, on_device, peek
+from shizuku.training.batches import BatchSource, DeviceBatch, on_device, outline, told
 from shizuku.training.best import Best
 from shizuku.training.config import LoopConfig
-from shizuku.training.cost import bill, token_cost
+from shizuku.training.cost import bill, model_cost
 from shizuku.training.distribution import any_of_ranks, as_first_says, neighbours, place, wait_for_all
 from shizuku.training.dropout import dropping, seed_draws
 from shizuku.training.evaluation import evaluate
@@ -55,11 +59,13 @@ from shizuku.training.step import StepLoss, accumulate_gradients, check_finite_s
 KEPT_STEPS = "steps"
 """Folder of the checkpoints that are kept."""
 EXACT = "exact_weight"
-"""What the model's float32 weights are called in a saved state where the model itself has 16 bits."""
+"""What float32 weights are called in a saved state that the checkpoint lacks: of a model that is saved in 16
+bits, or of what is beside the model.
+"""
 
 
 def train(
-    model: Decoder,
+    model: Decoder | HeadedDecoder | Accompanied,
     objective: Objective,
     source: BatchSource,
     config: LoopConfig,
@@ -124,16 +130,20 @@ class _Training:
     validation: Iterable[Batch | DeviceBatch] | None = None
 
     def __init__(
-        self, model: Decoder, objective: Objective, source: BatchSource, config: LoopConfig, out: Path
-    ) -> None:
+        self, model: Decoder | HeadedDecoder | Accompanied, objective: Objective, source: BatchSource, config: LoopConfig,
+        out: Path,
+    ) -> None:  # fmt: skip
         self.model, self.objective, self.source, self.config, self.out = model, objective, source, config, out
         self.run: dict[str, Any] = {}
         self.history: list[dict[str, Any]] = []
         self.rank, self.world = place()
+        self.draws = config.dropout > 0 or (is_adapted(model) and drops(model))
         task = {
             "model": to_dict(model.config),
             "terms": {name: [term.coefficient, term.data] for name, term in objective.terms.items()},
         }
+        if is_adapted(model):
+            task["adapter"] = to_dict(adapter_config(model))
         # Through JSON, so that it compares equal with what a resumed run reads.
         self.progress = Progress(
             **json.loads(json.dumps({"config": to_dict(config), "task": task, "steps": 0}))
@@ -145,6 +155,10 @@ class _Training:
         config, progress = self.config, self.progress
         resuming = config.resume and has_state(self.out)
         self.best.check(validation=self.validation is not None)
+        if is_adapted(self.model) and config.parallel == "fsdp":
+            raise ConfigError(
+                "--loop.parallel fsdp: an adapter is small, and is trained with --loop.parallel data"
+            )
         check_place(self.out, resume=config.resume)
         if config.check_memory:
             self._check_memory()
@@ -176,7 +190,7 @@ class _Training:
         config, progress = self.config, self.progress
         start = time.perf_counter()
         batches = [on_device(self.source.next(), self.device) for _ in range(config.accumulate)]
-        if config.dropout:
+        if self.draws:
             seed_draws(config.seed, progress.step, self.rank)
         loss = accumulate_gradients(
             self.model,
@@ -201,7 +215,7 @@ class _Training:
             rows, length = batch.shape
             tokens = rows * length * self.world
             progress.tokens += tokens
-            progress.flops += token_cost(self.model.config, length).training * tokens
+            progress.flops += model_cost(self.model, length).training * tokens
         return loss
 
     def _overflowed(self, loss: StepLoss) -> bool:
@@ -242,12 +256,15 @@ class _Training:
             "rate": self.rate,
             **self._scaling(),
             **self.meter.speed(self.progress),
+            **told(self.source, self.objective),
         }
         if evaluating and self.validation is not None:
             with self._averaged():
                 means = evaluate(self.model, self.objective, self.validation, self.device)
-            record["validation_loss"] = means["loss"]
-            self.best.judge(means["loss"], lambda place: self._write(place, None))
+            record["validation_loss"] = means.pop("loss")
+            if len(means) > 1:
+                record |= {f"validation/{name}": mean for name, mean in means.items()}
+            self.best.judge(record["validation_loss"], lambda place: self._write(place, None))
         self.history.append(record)
         if self.rank == 0:
             self.metrics.add(record)
@@ -275,6 +292,8 @@ class _Training:
             exact = self.best.last_weights(self.model)
             if exact is not None:
                 tensors |= weights_as(EXACT, exact)
+            elif isinstance(self.model, Accompanied):
+                tensors |= weights_as(EXACT, self.model.beside())
             self._write(
                 self.out, lambda made: write_state(made, self.progress, self.source.state_dict(), tensors)
             )
@@ -352,10 +371,9 @@ class _Training:
         )
 
     def _check_memory(self) -> None:
-        batch = on_device(peek(self.source, 1)[0], torch.device("cpu"))
-        packed = batch.tensors().get("segments_BT") is not None
+        shape, packed = outline(self.source)
         shards = self.world if self.config.parallel == "fsdp" else 1
-        estimate = estimate_memory(self.model, self.config, *batch.shape, packed=packed, shards=shards)
+        estimate = estimate_memory(self.model, self.config, *shape, packed=packed, shards=shards)
         if int(os.environ.get("LOCAL_RANK", "0")) == 0:
             check_memory(estimate, neighbours())
         wait_for_all()  # nobody takes memory before all machines have looked

@@ -1,12 +1,15 @@
 """How much memory a run will take, estimated before it starts."""
 
+import math
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
+from shizuku.adapters.surgery import active_adapter, is_adapted, pairs_of
 from shizuku.checkpoints.memory import available_memory, readable
 from shizuku.errors import TrainingError
 from shizuku.models.decoder import DecoderConfig
+from shizuku.quantization.surgery import TABLES, quantized_layers
 from shizuku.training.config import LoopConfig
 from shizuku.training.cross_entropy import CHUNK_BYTES
 from shizuku.training.optimizers import parameter_groups
@@ -60,10 +63,11 @@ def estimate_memory(
         kind: sum(parameter.numel() for parameter in group) for kind, group in parameter_groups(model).items()
     }
     every = sum(parameter.numel() for parameter in model.parameters())
+    trained = sum(sizes.values())
     matrices = sizes["matrices"] * (1 if loop.optimizer.kind == "muon" else 2)
-    tables = getattr(model, "unembedding_weight_VD", None)
     # The chunked cross entropy keeps the output matrix's gradient from the forward pass to the backward pass.
-    kept = 0 if tables is None else tables.numel()
+    tables = getattr(model, "unembedding_weight_VD", None)
+    kept = tables.numel() if isinstance(tables, Tensor) and tables.requires_grad else 0
     gathered = _gathered(model) if shards > 1 else 0
     config = getattr(model, "config", None)
     activations = (
@@ -71,15 +75,32 @@ def estimate_memory(
         if isinstance(config, DecoderConfig)
         else 0
     )
+    if is_adapted(model):
+        activations += _beside_base(model, rows * tokens)
     moved = BYTES * -(-(matrices + 2 * (sizes["embeddings"] + sizes["vectors"])) // shards)
     return MemoryEstimate(
-        weights=BYTES * (-(-every // shards) * (1 if loop.ema is None else 2) + gathered),
-        gradients=BYTES * (-(-sum(sizes.values()) // shards) + gathered + kept),
+        weights=BYTES * (-(-every // shards) + (0 if loop.ema is None else -(-trained // shards)) + gathered)
+        + sum(buffer.numel() * buffer.element_size() for buffer in model.buffers()),
+        gradients=BYTES * (-(-trained // shards) + gathered + kept),
         optimizer=moved,
         activations=activations,
         # Process 0 puts the whole model together; safetensors makes two copies of the optimizer's share.
         saving=BYTES * max(every - gathered, 0) + 2 * moved if shards > 1 else 0,
     )
+
+
+def _beside_base(model: nn.Module, tokens: int) -> int:
+    """What an adapter adds to the activations: its products with A, and while it acts the largest packed
+    matrix in floats (with that of the output, which is kept for a whole pass).
+    """
+    name = active_adapter(model)
+    pairs = {} if name is None else pairs_of(model, name)
+    ranks = sum(len(pair.a_RI) for pair in pairs.values())
+    if any(pair.dropout for pair in pairs.values()):
+        ranks += sum(pair.a_RI.shape[1] + pair.a_RI.shape[1] // BYTES for pair in pairs.values())
+    packed = {each: math.prod(layer.layout.shape) for each, layer in quantized_layers(model).items()}
+    tables = [packed.pop(each) for each in TABLES if each in packed]
+    return BYTES * (ranks * tokens + max(packed.values(), default=0) + max(tables, default=0))
 
 
 def _gathered(model: nn.Module) -> int:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from shizuku.checkpoints.kinds import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from shizuku.checkpoints.replacing import check_replaceable
 from shizuku.config import from_dict, to_dict
 from shizuku.errors import CheckpointError, ConfigError, TrainingError
@@ -28,6 +29,7 @@ from shizuku.training.schedules import rate_factor
 METRICS = "metrics.jsonl"
 STATE = "state"
 PROGRESS, OPTIMIZER, RANDOM = "loop.json", "optimizer.safetensors", "random.safetensors"
+WEIGHTS = ("model.safetensors", ADAPTER_WEIGHTS)
 SHARES = "optimizer"
 """Folder of the processes' files."""
 FORMAT = 1
@@ -175,14 +177,14 @@ class Saved:
 
 def check_place(out: Path, *, resume: bool) -> None:
     """ConfigError or CheckpointError if `out` holds what a run may not replace, or can't go on with."""
-    check_replaceable(out.resolve(), ("config.json", METRICS))  # better now than after the training
-    found = [name for name in ("model.safetensors", STATE, METRICS) if (out / name).exists()]
+    check_replaceable(out.resolve(), ("config.json", ADAPTER_CONFIG, METRICS))  # better now than afterwards
+    found = [name for name in (*WEIGHTS, STATE, METRICS) if (out / name).exists()]
     if found and not resume:
         raise ConfigError(
             f"--out {out} holds a run already ({', '.join(found)}): go on with it (--resume), "
             "or give another --out"
         )
-    if resume and "model.safetensors" in found and not has_state(out):
+    if resume and set(WEIGHTS) & set(found) and not has_state(out):
         raise CheckpointError(
             f"--resume: {out} holds a model, but not the {STATE}/ that training needs to go on; "
             "give another --out"

@@ -17,6 +17,10 @@ ADAPTER_RATE = 5e-4
 """Learning rate that comes with an adapter, whose numbers begin small and are few."""
 
 
+BaseKind = Literal["float", "packed", "int8", "int4", "codebook4", "codebook3"]
+"""How the weights are held that an adapter is trained on."""
+
+
 def tuning_loop() -> LoopConfig:
     """The loop as tuning wants it: AdamW at a small rate, and a cosine."""
     optimizer = OptimizerConfig(
@@ -65,7 +69,9 @@ class TuneConfig(VerbConfig):
     neftune_alpha: float = 0.0
     """Size of the noise on embeddings, in training only (NEFTune; 5 is usual, 0 for none)."""
     chat_template: Path | None = None
-    """A chat template (Jinja) in place of the model's own; a model without one gets ChatML."""
+    """A chat template (Jinja) in place of the model's own, or chatml-tools, which comes with Shizuku; a model
+    without one gets ChatML.
+    """
     samples: int = 8
     """Held-out prompts that are answered before and after, for the report; 0 for none."""
     sample_tokens: int = 64
@@ -74,6 +80,11 @@ class TuneConfig(VerbConfig):
     """Write report.html (extra: report)."""
     lora: AdapterConfig = field(default_factory=AdapterConfig)
     """The adapter that is trained in place of the model, if its rank is not 0."""
+    base: BaseKind = "float"
+    """How the frozen weights are held that an adapter is trained on: float32; packed, as a .gguf file or a
+    quantized checkpoint has them; or rounded first to int8, int4, codebook4 or codebook3, and kept in
+    OUT/base (QLoRA). Merging is into those weights.
+    """
     threads: Annotated[int | None, tyro.conf.arg(aliases=["-t"])] = None
     """Processor threads; none given: all cores."""
     dry_run: bool = False
@@ -83,6 +94,10 @@ class TuneConfig(VerbConfig):
 
     def __post_init__(self) -> None:
         check_threads(self.threads)
+        if self.lora.rank and self.loop.parallel == "fsdp":
+            raise ConfigError(
+                "--loop.parallel fsdp: every process holds the whole adapter: leave it out, or --lora.rank"
+            )
         check_learn(self.learn)
         if not self.data:
             raise ConfigError("--data: give at least one file of conversations")

@@ -1,4 +1,4 @@
-"""What every kind of tuning reads: conversations, preference pairs, and their ids with what is learned.
+"""What every kind of tuning reads: conversations, and their ids with what is learned.
 
 Nothing here needs torch.
 """
@@ -16,20 +16,6 @@ class Conversation:
     """The turns in their order."""
     tools: Sequence[Mapping[str, Any]] = ()
     """Tools that the assistant is told of."""
-    id: str = ""
-    """Where it comes from."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two answers to one prompt, of which people prefer the first."""
-
-    prompt: Sequence[Mapping[str, Any]]
-    """The turns before the answer."""
-    chosen: str
-    """The better answer."""
-    rejected: str
-    """The worse one."""
     id: str = ""
     """Where it comes from."""
 

@@ -35,7 +35,7 @@ def write_page(path: Path, config: TuneConfig, ready: "Prepared", result: "TuneR
         ]
     )
     _losses(page, result)
-    _data(page, ready, result)
+    _data(page, config, ready, result)
     _answers(page, result, held=bool(ready.heldout.examples))
     return page.write(path)
 
@@ -54,7 +54,7 @@ def _losses(page: Page, result: "TuneResult") -> None:
     page.figures(Figure(line(series, x="step", y="nats", marks=len(history) < 40), caption))
 
 
-def _data(page: Page, ready: "Prepared", result: "TuneResult") -> None:
+def _data(page: Page, config: TuneConfig, ready: "Prepared", result: "TuneResult") -> None:
     page.section("Data", "What was read, and what of it was learned from.")
     train, heldout = ready.data["train"], ready.data["heldout"]
     names = {
@@ -66,6 +66,11 @@ def _data(page: Page, ready: "Prepared", result: "TuneResult") -> None:
     }
     rows = [(label, train[name], heldout[name]) for name, label in names.items()]
     page.table(["", "learned from", "held out"], rows, caption=f"Rows of {ready.context:,} tokens.")
+    if result.trained_parameters != result.parameters:
+        page.text(
+            f"Trained: an adapter of {result.trained_parameters:,} numbers (rank {config.lora.rank}) on a "
+            f"{config.base} base of {result.parameters - result.trained_parameters:,}."
+        )
     kinds = ", ".join(f"{number:,} {kind}" for kind, number in ready.data["formats"].items())
     page.text(f"Read: {kinds}.")
     for reason in ready.skipped.splitlines():

@@ -10,21 +10,25 @@ from typing import Any
 import torch
 
 from shizuku.checkpoints.digests import file_digest
-from shizuku.checkpoints.directory import load_checkpoint, run_record
+from shizuku.checkpoints.directory import load_model, run_record
 from shizuku.checkpoints.names import resolve
 from shizuku.config import to_dict
 from shizuku.errors import CheckpointError, ConfigError, MissingExtraError
 from shizuku.models.decoder import Decoder
 from shizuku.progress import say
+from shizuku.quantization.surgery import quantized_layers
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.batches import on_device, peek
+from shizuku.training.distribution import first_alone, place, wait_for_all
 from shizuku.training.loop import train
+from shizuku.training.memory import estimate_memory
 from shizuku.training.objectives import NextToken
 from shizuku.training.result import TrainResult
 from shizuku.training.resume import check_place
 from shizuku.training.speed import seconds_per_step
 from shizuku.tuning.answers import Answer, answers_of, prompt_of
+from shizuku.tuning.base import lasting_name, open_base, put_adapter
 from shizuku.tuning.config import TuneConfig
 from shizuku.tuning.conversations import Conversations, read_conversations
 from shizuku.tuning.dataset import (
@@ -79,6 +83,10 @@ class TuneResult:
     """Examples left out because they were too long."""
     cut: int
     """Examples cut because they were too long."""
+    parameters: int
+    """Numbers in the model, packed ones and the adapter's counted."""
+    trained_parameters: int
+    """Those that tuning moved."""
     prompts: list[Conversation] = field(default_factory=list)
     """Held-out conversations that were answered."""
     before: list[Answer] = field(default_factory=list)
@@ -108,6 +116,8 @@ class TuneResult:
             "heldout": self.heldout,
             "dropped": self.dropped,
             "cut": self.cut,
+            "parameters": self.parameters,
+            "trained_parameters": self.trained_parameters,
             "stops_before": stop_rate(self.before),
             "stops_after": stop_rate(self.after),
         }
@@ -121,22 +131,23 @@ def stop_rate(answers: Sequence[Answer]) -> float | None:
 def tune(config: TuneConfig) -> TuneResult:
     """Tune as the config says and leave the checkpoint and report.html in `config.out`.
 
-    Raises what reading, rendering and `train` raise; Ctrl-C leaves a run that --resume goes on with.
+    In a `torchrun` job all processes call it; process 0 answers the prompts and writes the report. Raises
+    what reading, rendering and `train` raise; Ctrl-C leaves a run that --resume goes on with.
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    _refuse_adapters(config)
     check_place(config.out, resume=config.loop.resume)
     if config.report:
         _check_report()
-    ready = prepare(config)
-    source = rows_of(ready, config)
+    ready = first_alone(lambda: prepare(config))
+    source, first = rows_of(ready, config), place()[0] == 0
     loop = _loop(config, source, heldout=bool(ready.heldout.examples))
     validation = None
     if ready.heldout.examples:
         validation = HeldoutRows(ready.heldout.examples, context=ready.context, batch_size=config.batch_size)
     prompts = _prompts(ready, config.samples)
-    before = _answers_before(ready, config, prompts)
+    before = _answers_before(ready, config, prompts) if first else []
+    wait_for_all()
     result = train(
         ready.model,
         NextToken(label_smoothing=config.label_smoothing, noise=config.neftune_alpha),
@@ -147,6 +158,8 @@ def tune(config: TuneConfig) -> TuneResult:
         validation=validation,
         run=run_record(config=to_dict(config), data=ready.data, parent=ready.base, parent_name=config.model),
     )
+    # Sharded weights answer only with all processes at work.
+    whole = load_model(config.out) if first and loop.parallel == "fsdp" else ready.model
     seen = source.seen()
     tuned = TuneResult(
         training=result,
@@ -157,13 +170,14 @@ def tune(config: TuneConfig) -> TuneResult:
         padding=1 - seen.tokens / max(seen.room, 1),
         dropped=ready.train.dropped + ready.heldout.dropped,
         cut=ready.train.cut + ready.heldout.cut,
+        **_sizes(ready.model),
         prompts=prompts,
         before=before,
-        after=answers_of(ready.model, ready.tokenizer, prompts, max_new_tokens=config.sample_tokens),
-        model=ready.model,
+        after=_answers(ready, config, prompts, of=whole) if first else [],
+        model=whole,
         tokenizer=ready.tokenizer,
     )
-    if config.report:
+    if config.report and first:
         from shizuku.tuning.page import write_page
 
         write_page(config.out / REPORT, config, ready, tuned)
@@ -171,11 +185,10 @@ def tune(config: TuneConfig) -> TuneResult:
 
 
 def plan(config: TuneConfig) -> dict[str, Any]:
-    """What the run would be: examples, tokens, steps, and time as measured by a few steps."""
+    """What the run would be: examples, tokens, steps, memory, and time as measured by a few steps."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    _refuse_adapters(config)
-    ready = prepare(config)
+    ready = prepare(config, write=False)
     source = rows_of(ready, config)
     loop = _loop(config, source, heldout=bool(ready.heldout.examples))
     batches = [on_device(batch, torch.device("cpu")) for batch in peek(source, loop.accumulate)]
@@ -185,14 +198,13 @@ def plan(config: TuneConfig) -> dict[str, Any]:
     steps = loop.steps or max(1, int((loop.max_seconds or 0) / each))
     rows = steps * config.batch_size * loop.accumulate
     seen = source.seen(rows)
-    trained = [one for one in ready.model.parameters() if one.requires_grad]
     return {
         **{f"train_{name}": value for name, value in ready.train.counts().items()},
         "heldout_examples": len(ready.heldout.examples),
         "skipped": ready.skipped or "nothing",
         "context": ready.context,
-        "parameters": sum(one.numel() for one in ready.model.parameters()),
-        "trained_parameters": sum(one.numel() for one in trained),
+        **_sizes(ready.model),
+        "memory_bytes": estimate_memory(ready.model, loop, *batches[0].shape).total,
         "steps": steps,
         "tokens": seen.tokens,
         "learned_tokens": seen.learned,
@@ -201,29 +213,26 @@ def plan(config: TuneConfig) -> dict[str, Any]:
     }
 
 
-def _refuse_adapters(config: TuneConfig) -> None:
-    if config.lora.rank:
-        raise ConfigError(
-            f"--lora.rank {config.lora.rank}: adapters can be attached and trained (shizuku.adapters), but "
-            "not yet saved as a checkpoint: leave it out to tune the whole model"
-        )
+def _sizes(model: Decoder) -> dict[str, int]:
+    packed = sum(math.prod(layer.layout.shape) for layer in quantized_layers(model).values())
+    return {
+        "parameters": packed + sum(one.numel() for one in model.parameters()),
+        "trained_parameters": sum(one.numel() for one in model.parameters() if one.requires_grad),
+    }
 
 
-def prepare(config: TuneConfig) -> Prepared:
-    """Read the conversations and the model, and encode the former for the latter."""
+def prepare(config: TuneConfig, *, write: bool = True) -> Prepared:
+    """Read the conversations and the model, put the adapter on it, and encode the former for the latter.
+
+    A base that is rounded is kept in `config.out` unless `write` is False.
+    """
     problems = Problems()
     read = read_conversations(config.data, problems=problems)
     say(read.say())
     held: Conversations | None = None
     if config.validation_data:
         held = read_conversations(config.validation_data, problems=problems)
-    path = resolve(config.model)
-    found = load_checkpoint(path)
-    if found.tokenizer is None:
-        raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
-    model, tokenizer = with_template(
-        found.model, found.tokenizer, config.chat_template, frozen=config.lora.rank > 0
-    )
+    path, (model, tokenizer) = _model(config, write=write)
     longest = model.config.context
     if config.context is not None and config.context > longest:
         raise ConfigError(f"--context {config.context}: the model's window has {longest} tokens")
@@ -257,12 +266,31 @@ def prepare(config: TuneConfig) -> Prepared:
     return Prepared(model, tokenizer, path, parts[0], parts[1], context, data, problems.report())
 
 
+def _model(config: TuneConfig, *, write: bool) -> tuple[Path, tuple[Decoder, Tokenizer]]:
+    adapted = config.lora.rank > 0
+    if config.base != "float" and not adapted:
+        raise ConfigError(
+            f"--base {config.base}: packed weights can't be trained; for an adapter give --lora.rank"
+        )
+    path = resolve(config.model)
+    name = lasting_name(config.model, path)
+    found = open_base(path, config.base, name=name, out=config.out if write else None)
+    if found.tokenizer is None:
+        raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
+    model, tokenizer = with_template(found.model, found.tokenizer, config.chat_template, frozen=adapted)
+    if adapted:
+        base = name if found.path == path else str(found.path.resolve())
+        put_adapter(model, config.lora, found.path, name=base, seed=config.loop.seed)
+    return path, (model, tokenizer)
+
+
 def rows_of(ready: Prepared, config: TuneConfig) -> ExampleRows:
-    """The batches in their order."""
+    """The batches in their order, of them the rows of this process."""
+    rank, world = place()
     draws = config.neftune_alpha or config.loop.dropout or config.lora.dropout
     return ExampleRows(
         ready.train.examples, context=ready.context, batch_size=config.batch_size, seed=config.loop.seed,
-        share=not draws,
+        share=not draws, rank=rank, world=world,
     )  # fmt: skip
 
 
@@ -306,10 +334,16 @@ def _answers_before(ready: Prepared, config: TuneConfig, prompts: Sequence[Conve
     if not prompts:
         return []
     say(f"answering {len(prompts)} held-out prompts before tuning")
-    answers = answers_of(ready.model, ready.tokenizer, prompts, max_new_tokens=config.sample_tokens)
+    answers = _answers(ready, config, prompts)
     config.out.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps([asdict(one) for one in answers], ensure_ascii=False), encoding="utf-8")
     return answers
+
+
+def _answers(
+    ready: Prepared, config: TuneConfig, prompts: Sequence[Conversation], *, of: Decoder | None = None
+) -> list[Answer]:
+    return answers_of(of or ready.model, ready.tokenizer, prompts, max_new_tokens=config.sample_tokens)
 
 
 def _check_report() -> None:

@@ -38,6 +38,8 @@ class Family:
     """The `model_type` in config.json, which is also the file's name."""
     architecture: str
     """The class that transformers opens it with."""
+    headed: str | None = None
+    """Its class with a head, where that is not the architecture's name with another end."""
     fixed: Mapping[str, Any]
     """Fields of DecoderConfig that every member has."""
     translations: tuple[Translation, ...]

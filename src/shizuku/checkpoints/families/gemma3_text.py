@@ -33,6 +33,7 @@ FAMILY = replace(
     LLAMA,
     model_type="gemma3_text",
     architecture="Gemma3ForCausalLM",
+    headed="Gemma3TextForSequenceClassification",
     fixed={**LLAMA.fixed, "norm_offset": True, "norm_placement": "both", "qk_norm": True},
     translations=(
         *SIZES,

@@ -1,0 +1,34 @@
+"""`shizuku align`: a model that answers as people prefer, from one that only answers."""
+
+from shizuku.tuning.align_config import AlignConfig as Config
+
+__all__ = ["Config", "run", "show"]
+
+
+def run(config: Config) -> dict[str, object]:
+    """Align, or with `dry_run` say what that would take; the keys of the contract and a few more."""
+    from shizuku.progress import say
+    from shizuku.training.resume import has_state
+    from shizuku.tuning.align import align, plan
+
+    if config.dry_run:
+        return plan(config)
+    try:
+        return align(config).to_json()
+    except (KeyboardInterrupt, SystemExit):
+        if has_state(config.out):
+            say(f"go on with: shizuku align {config.model} --config {config.out / 'run.json'} --resume")
+        raise
+
+
+def show(result: dict[str, object]) -> None:
+    """The plan of a dry run, or what aligning came to and what to do next."""
+    for name, value in result.items():
+        if name == "checkpoint" or isinstance(value, dict | list):
+            continue
+        text = (
+            f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else value
+        )
+        print(f"{name.replace('_', ' '):<28} {text}")
+    if "checkpoint" in result:
+        print(f"\n{result['checkpoint']}: talk to it with: shizuku chat {result['checkpoint']}")

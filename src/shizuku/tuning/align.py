@@ -1,0 +1,48 @@
+"""`shizuku align` put together: each method's run, behind the same settings and the same figures."""
+
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+
+from shizuku.errors import MissingExtraError
+from shizuku.training.resume import check_place
+from shizuku.tuning.align_config import AlignConfig, check_method
+from shizuku.tuning.align_result import AlignResult
+
+
+def align(config: AlignConfig) -> AlignResult:
+    """Align as the config says and leave the checkpoint and report.html in `config.out`.
+
+    Raises ConfigError for settings that don't go together, and what reading, rendering, rewards and `train`
+    raise; Ctrl-C leaves a run that --resume goes on with.
+    """
+    _begin(config)
+    check_place(config.out, resume=config.loop.resume)
+    if config.method == "dpo":
+        from shizuku.tuning.dpo.run import align_dpo
+
+        return align_dpo(config)
+    from shizuku.tuning.policy.run import align_policy
+
+    return align_policy(config)
+
+
+def plan(config: AlignConfig) -> dict[str, Any]:
+    """What the run would be: data, tokens, steps, and time as measured by a few steps."""
+    _begin(config)
+    if config.method == "dpo":
+        from shizuku.tuning.dpo.run import plan_dpo
+
+        return plan_dpo(config)
+    from shizuku.tuning.policy.run import plan_policy
+
+    return plan_policy(config)
+
+
+def _begin(config: AlignConfig) -> None:
+    check_method(config)
+    if config.report and find_spec("matplotlib") is None:
+        raise MissingExtraError("report.html needs matplotlib: pip install 'shizuku[report]', or --no-report")
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)

@@ -1,0 +1,1 @@
+"""Direct preference optimisation: the model itself as the reward model of its answers."""

@@ -1,7 +1,7 @@
 """A model that learns to call a calculator, from GSM8K's marks, and multiplies numbers that it never saw.
 
-    python recipes/calculator.py gsm8k.train.jsonl --out DIR [--model smollm2-135m-instruct] [--tokens 10000]
-        [--plain 0] [--questions 200] [--json]
+    python recipes/calculator.py gsm8k.train.jsonl --out DIR [--model smollm2-135m-instruct] [--tokens 6000]
+        [--plain 30] [--questions 200] [--json]
 
 GSM8K's marks become calls (`shizuku.tuning.calculator_marks`); the model is tuned on as many of the shorter
 problems as `--tokens` holds, and then, a second stage, on `--plain` questions such as "What is 84-17?", of
@@ -23,6 +23,9 @@ from typing import Any
 import numpy as np
 
 import shizuku
+from shizuku.adapters.config import AdapterConfig
+from shizuku.checkpoints.adapters import load_adapted
+from shizuku.checkpoints.directory import save_checkpoint
 from shizuku.evaluation.bootstrap import bootstrap
 from shizuku.progress import bar, hushed, say
 from shizuku.text.problems import Problems
@@ -38,7 +41,7 @@ from shizuku.tuning.tool_use import answer_with_tools
 from shizuku.tuning.tune import tune
 
 TEMPLATE = Path("chatml-tools")
-AT_ONCE = 16
+AT_ONCE = 64
 ANSWER_TOKENS = 64
 PLAIN_FORMS = ("What is {}?", "Compute {}.", "How much is {}?", "{} = ?", "Please work out {}.")
 
@@ -124,22 +127,27 @@ def learn(given: argparse.Namespace, stage: str, model: str | Path, out: Path) -
     file.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in records), encoding="utf-8")
     loop = tuning_loop()
     optimizer = replace(loop.optimizer, learning_rate=given.rate)
-    loop = replace(loop, optimizer=optimizer, resume=has_state(out))
+    trained = given.out / f"adapter-{stage}" if given.rank else out
+    loop = replace(loop, optimizer=optimizer, resume=has_state(trained))
     result = tune(
         TuneConfig(
-            model=str(model), data=(file,), out=out, epochs=given.epochs, context=given.context,
+            model=str(model), data=(file,), out=trained, epochs=given.epochs, context=given.context,
             batch_size=1, validation=0.0, chat_template=TEMPLATE, samples=0, report=False,
             threads=given.threads, loop=loop,
+            lora=AdapterConfig(rank=given.rank, targets=tuple(given.targets)),
         )
     )  # fmt: skip
+    if given.rank:  # merged, so that the native engine runs it
+        found = load_adapted(trained)
+        save_checkpoint(out, model=found.model, tokenizer=found.tokenizer, run=found.run)
     told = result.to_json()
     return counts | {key: told[key] for key in ("tokens", "learned_tokens", "loss", "seconds")}
 
 
 def ask(
-    model: str | Path, pairs: Sequence[tuple[int, int]], *, tool: bool, threads: int | None
+    model: str | Path, pairs: Sequence[tuple[int, int]], kept: Path, *, tool: bool, threads: int | None
 ) -> list[Answered]:
-    """The model's answers to plain questions about products."""
+    """The model's answers to plain questions about products; those that are in the file `kept` stay."""
     lm = shizuku.load(model, threads=threads)
 
     def one(pair: tuple[int, int]) -> Answered:
@@ -154,12 +162,20 @@ def ask(
         right = numbers(answer.content)[-1:] == [product]
         return Answered(question, product, answer.words, asked, right)
 
-    found: list[Answered] = []
+    lines = kept.read_text(encoding="utf-8").split("\n")[:-1] if kept.is_file() else []
+    found = [Answered(**json.loads(line)) for line in lines]
     name = f"asking {'with' if tool else 'without'} the tool"
-    with bar(name, len(pairs), "question") as shown, ThreadPoolExecutor(AT_ONCE) as pool:
-        for answered in pool.map(one, pairs):
-            found.append(answered)
-            shown.advance()
+    pool = ThreadPoolExecutor(AT_ONCE)
+    with bar(name, len(pairs), "question") as shown, kept.open("a", encoding="utf-8") as file:
+        shown.advance(len(found))
+        try:
+            for answered in pool.map(one, pairs[len(found) :]):
+                found.append(answered)
+                file.write(json.dumps(asdict(answered), ensure_ascii=False) + "\n")
+                file.flush()
+                shown.advance()
+        finally:
+            pool.shutdown(cancel_futures=True)
     return found
 
 
@@ -187,12 +203,14 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="smollm2-135m-instruct")
-    parser.add_argument("--tokens", type=int, default=10_000, help="that go through the model in an epoch")
+    parser.add_argument("--tokens", type=int, default=6_000, help="that go through the model in an epoch")
     parser.add_argument("--longest", type=int, default=320, help="tokens of a problem")
-    parser.add_argument("--plain", type=int, default=0, help="plain questions among them")
+    parser.add_argument("--plain", type=int, default=30, help="plain questions after them; 0 for none")
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--context", type=int, default=320)
-    parser.add_argument("--rate", type=float, default=2e-4, help="learning rate")
+    parser.add_argument("--rank", type=int, default=16, help="of an adapter; 0 tunes the whole model")
+    parser.add_argument("--targets", nargs="+", default=["blocks.*"], help="layers of the adapter")
+    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate")
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0, help="of the questions")
     parser.add_argument("--threads", type=int, default=None)
@@ -219,17 +237,18 @@ def steps(given: argparse.Namespace) -> dict[str, Callable[[], dict[str, Any]]]:
     marks, plain = given.out / "tuned-marks", given.out / "tuned-plain"
 
     def asked(model: str | Path, *, tool: bool) -> dict[str, Any]:
-        return measured(ask(model, pairs, tool=tool, threads=given.threads))
+        kept = given.out / f"answers-{Path(model).name}-{'tool' if tool else 'alone'}.jsonl"
+        return measured(ask(model, pairs, kept, tool=tool, threads=given.threads))
 
     found: dict[str, Callable[[], dict[str, Any]]] = {
-        "tuning, marks": lambda: learn(given, "marks", given.model, marks),
-        "marks, with the tool": lambda: asked(marks, tool=True),
+        "tuning, marks": lambda: learn(given, "marks", given.model, marks)
     }
     if given.plain:
         found["tuning, plain"] = lambda: learn(given, "plain", marks, plain)
         found["plain, with the tool"] = lambda: asked(plain, tool=True)
     last = plain if given.plain else marks
     return found | {
+        "marks, with the tool": lambda: asked(marks, tool=True),
         "tuned, without": lambda: asked(last, tool=False),
         "base, without": lambda: asked(given.model, tool=False),
     }

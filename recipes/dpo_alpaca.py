@@ -5,7 +5,7 @@
 
 Without --model: three seeds of a micro model that is made here. It first learns to answer by both answers of
 every training pair alike, so that nothing but DPO tells it which is preferred. With --model: one run of DPO
-with an adapter on that model, at most 60,000 tokens.
+with an adapter on that model, about 24,000 tokens.
 
 A tenth of the prompts is held out of everything by a digest. Reported are how often the held-out chosen
 answer is likelier than the rejected one before and after (a token, as whole answers favour short ones), and
@@ -18,7 +18,7 @@ import argparse
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,20 @@ from shizuku.tuning.tune import tune
 PACK = "preference/alpaca_style.pairs.json"
 SEEDS = (0, 1, 2)
 HELDOUT = 0.1
-TOKENS = 60_000
-"""Tokens that a pretrained model reads in training at most; a pair of these has about 117."""
+TOKENS = 24_000
+"""Tokens that a pretrained model reads in training, about; a pair of these has 117."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Micro:
+    """What a micro model is given."""
+
+    vocab_size: int = 1024
+    """Tokens of its vocabulary."""
+    tuning_epochs: float = 3.0
+    """How often it sees the answers before DPO."""
+    epochs: float = 2.0
+    """How often it sees the pairs."""
 
 
 def loop(rate: float, seed: int, steps: int | None = None) -> LoopConfig:
@@ -56,10 +68,10 @@ def both_answers(pairs: Sequence[PreferencePair], path: Path) -> Path:
     return path
 
 
-def micro_base(pairs: Sequence[PreferencePair], out: Path, *, seed: int, epochs: float) -> Path:
+def micro_base(pairs: Sequence[PreferencePair], out: Path, *, seed: int, size: Micro) -> Path:
     """A micro model that answers as the pairs do, the one way as gladly as the other."""
     texts = [str(turn["content"]) for pair in pairs for turn in (*pair.prompt, *pair.chosen, *pair.rejected)]
-    tokenizer = Tokenizer.train(texts, 1024)
+    tokenizer = Tokenizer.train(texts, size.vocab_size)
     model = Decoder(
         DecoderConfig(
             vocab_size=tokenizer.vocab_size,
@@ -76,21 +88,21 @@ def micro_base(pairs: Sequence[PreferencePair], out: Path, *, seed: int, epochs:
     chats = both_answers(pairs, out / "both.jsonl")
     tuned = tune(
         TuneConfig(
-            model=str(bare), data=(chats,), out=out / "base", epochs=epochs, validation=0.0, samples=0,
-            report=False, loop=loop(3e-3, seed),
+            model=str(bare), data=(chats,), out=out / "base", epochs=size.tuning_epochs, validation=0.0,
+            samples=0, report=False, loop=loop(3e-3, seed),
         )
     )  # fmt: skip
     return tuned.training.checkpoint
 
 
-def micro_run(data: Path, out: Path, *, seed: int, tuning_epochs: float, epochs: float) -> dict[str, Any]:
+def micro_run(data: Path, out: Path, *, seed: int, size: Micro) -> dict[str, Any]:
     """One seed of the micro model: its figures before and after DPO."""
     trained, _ = split_pairs(read_pairs(data).items, HELDOUT, 0)
     out.mkdir(parents=True, exist_ok=True)
-    base = micro_base(trained, out, seed=seed, epochs=tuning_epochs)
+    base = micro_base(trained, out, seed=seed, size=size)
     result = align(
         AlignConfig(
-            model=str(base), method="dpo", data=(data,), out=out / "aligned", epochs=epochs,
+            model=str(base), method="dpo", data=(data,), out=out / "aligned", epochs=size.epochs,
             validation=HELDOUT, samples=8, sample_tokens=40, loop=loop(3e-4, seed),
         )
     )  # fmt: skip
@@ -103,7 +115,7 @@ def adapted_run(model: str, data: Path, out: Path) -> dict[str, Any]:
         AlignConfig(
             model=model, method="dpo", data=(data,), out=out, validation=HELDOUT, samples=16,
             sample_tokens=48, lora=AdapterConfig(rank=8),
-            loop=replace(loop(5e-4, 0, steps=TOKENS // (8 * 119)), evaluate_every=32, resume=True),
+            loop=replace(loop(5e-4, 0, steps=TOKENS // (8 * 117)), evaluate_every=100, resume=True),
         )
     )  # fmt: skip
     return result.to_json()
@@ -124,16 +136,16 @@ def row(name: str, found: Mapping[str, Any]) -> str:
     )
 
 
-def main() -> None:
-    """Print a Markdown table."""
+def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Print a Markdown table, and return the figures of its rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="preference pairs")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--model", help="a pretrained model, in place of micro models")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
-    parser.add_argument("--tuning-epochs", type=float, default=3.0)
-    parser.add_argument("--epochs", type=float, default=2.0)
-    arguments = parser.parse_args()
+    for name, default in asdict(Micro()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
+    arguments = parser.parse_args(argv)
     if arguments.data is None and "SHIZUKU_DATA" not in os.environ:
         parser.error("give --data FILE, or set SHIZUKU_DATA to the data pack's folder")
     data = arguments.data or Path(os.environ["SHIZUKU_DATA"]) / PACK
@@ -143,14 +155,15 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
     if arguments.model:
-        print(row(arguments.model, adapted_run(arguments.model, data, arguments.out)), flush=True)
-        return
+        found = adapted_run(arguments.model, data, arguments.out)
+        print(row(arguments.model, found), flush=True)
+        return [found]
+    size = Micro(**{name: getattr(arguments, name) for name in asdict(Micro())})
+    runs = []
     for seed in arguments.seeds:
-        found = micro_run(
-            data, arguments.out / f"seed-{seed}", seed=seed, tuning_epochs=arguments.tuning_epochs,
-            epochs=arguments.epochs,
-        )  # fmt: skip
-        print(row(f"micro, seed {seed}", found), flush=True)
+        runs.append(micro_run(data, arguments.out / f"seed-{seed}", seed=seed, size=size))
+        print(row(f"micro, seed {seed}", runs[-1]), flush=True)
+    return runs
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ FITTING: dict[tuple[str, str], Any] = {
     ("tune", "learn"): ("user", "tool"),
     ("quantize", "outliers"): 0.01,
     ("align", "method"): "dpo",
+    ("train", "architecture"): "ngram",
     ("quantize", "target_bytes"): "60MB",
 }
 

@@ -3,6 +3,7 @@
 B sequences, T tokens, V vocabulary.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,22 +12,33 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import shizuku.config as configs
+from shizuku.adapters.weights import AdapterWeights
 from shizuku.errors import CheckpointError, ConfigError, ModelError
+from shizuku.inference.adapting import kind_of
+from shizuku.inference.beside import Beside, put_beside
 from shizuku.inference.engine import Engine, EngineSettings
+from shizuku.inference.following import following
 from shizuku.inference.generation import Generation
-from shizuku.inference.opening import CacheKind, RuntimeKind, open_guesser, open_runtime, runtime_of
+from shizuku.inference.opening import (
+    CacheKind,
+    RuntimeKind,
+    open_guesser,
+    open_module,
+    open_runtime,
+    runtime_of,
+)
 from shizuku.inference.pieces import OnlyTokens, Pieces
 from shizuku.inference.requests import Processor, Request
 from shizuku.inference.runtime import Runtime
 from shizuku.inference.scheduling import Guesser
-from shizuku.inference.scoring import Score, score_sequences, whole_logits
-from shizuku.inference.settings import DEFAULT_NEW_TOKENS, GenerationSettings, settings_from
+from shizuku.inference.scoring import Score, whole_logits
+from shizuku.inference.settings import GenerationSettings, limit_of, reserve_of, settings_from
+from shizuku.inference.text_scores import score_texts
 from shizuku.inference.validation import check_prompt, one_sequence
-from shizuku.progress import warn_once
 from shizuku.text.conversation import Message, check_messages
+from shizuku.text.prompting import conversation_ids, conversing, prompt_ids
 from shizuku.text.reading import TextReader
 from shizuku.text.tokenizer import Tokenizer
-from shizuku.text.window import fit_conversation
 
 if TYPE_CHECKING:
     from shizuku.models.decoder import Decoder
@@ -40,8 +52,8 @@ class LanguageModel:
 
     `runtime` computes, `engine` shares it among requests, `model` is the torch module and `tokenizer` the
     tokenizer; `context` is the window in tokens, `generation` what the checkpoint's generation_config.json
-    says, `run` its run record, `path` where it was loaded from. Nothing here imports torch but for `model`
-    and for runtimes that need it.
+    says, `run` its run record, `path` where it was loaded from; `adapter` is the name of the adapter that
+    acts, see `adapted`. Nothing here imports torch but for `model` and for runtimes that need it.
     """
 
     def __init__(
@@ -76,6 +88,9 @@ class LanguageModel:
         self._defaults = settings_from(self.generation, path)
         self.engine = Engine(self.runtime, engine or OWN_ENGINE, guesser=guesser)
         self._model: Decoder | None = getattr(self.runtime, "model", None)
+        self.adapter: str | None = None
+        self._beside: dict[str, Beside] = {}
+        self._base: LanguageModel | None = None  # of a model under an adapter
 
     # ---- from disk and to it
 
@@ -90,6 +105,7 @@ class LanguageModel:
         cache: CacheKind = "auto",
         draft: str | Path | None = None,
         engine: EngineSettings | None = None,
+        adapters: Mapping[str, str | Path] | None = None,
     ) -> "LanguageModel":
         """Load a model by name, checkpoint directory, Hugging Face directory or `.gguf` file.
 
@@ -97,19 +113,21 @@ class LanguageModel:
         "auto" natively where the library is there and knows the model's mechanisms, else with torch, saying
         why once. `cache` is the type of the native cache: "auto" is f16 beside integers, f32 beside floats.
         With `speculative_tokens` in `engine`, tokens are guessed ahead: looked up in the text itself, or
-        made by the smaller model `draft` of the same vocabulary. A path never touches the network; a name is
-        pulled if it is not here yet. Raises CheckpointError or FetchError saying what is wrong, ConfigError
+        made by the smaller model `draft` of the same vocabulary. `adapters` are directories, by the names
+        that calls choose them by: see `add_adapter`. A path never touches the network; a name is pulled if it
+        is not here yet. Raises CheckpointError or FetchError saying what is wrong, ConfigError
         for settings that cannot be, such as a `context` longer than the model's.
         """
         from shizuku.checkpoints.names import resolve
 
-        found = open_runtime(resolve(name_or_path), runtime=runtime, threads=threads, cache=cache)
+        how: dict[str, Any] = {"runtime": runtime, "threads": threads, "cache": cache}
+        found = open_runtime(resolve(name_or_path), **how)
         if found.tokenizer is None:
             raise CheckpointError(
                 f"{found.path} has no tokenizer: put its tokenizer.json there, or load the weights alone "
                 "with shizuku.checkpoints.directory.load_model"
             )
-        return cls(
+        lm = cls(
             found.runtime,
             found.tokenizer,
             context=context,
@@ -117,29 +135,22 @@ class LanguageModel:
             run=found.run,
             path=found.path,
             engine=engine,
-            guesser=open_guesser(
-                None if draft is None else resolve(draft),
-                found.runtime,
-                engine,
-                runtime=runtime,
-                threads=threads,
-                cache=cache,
-            ),
+            guesser=open_guesser(None if draft is None else resolve(draft), found.runtime, engine, **how),
         )
+        for name, adapter in (adapters or {}).items():
+            lm.add_adapter(name, adapter)
+        return lm
 
     from_pretrained = load
 
     @property
     def model(self) -> "Decoder":
-        """The torch module; where packed weights are run it is built when first asked for, in float32."""
-        if self._model is None:
-            from shizuku.checkpoints.directory import load_model
+        """The torch module; where packed weights are run it is built when first asked for, in float32.
 
-            if self.path is None:
-                raise CheckpointError(
-                    "this model was not loaded from a path: its torch module can't be built"
-                )
-            self._model = load_model(self.path)
+        With an adapter acting it is merged into it.
+        """
+        if self._model is None:
+            self._model = open_module(self.path, base=self._base and self._base.path)
         return self._model
 
     def save(self, directory: str | Path) -> Path:
@@ -155,13 +166,42 @@ class LanguageModel:
     @property
     def capabilities(self) -> frozenset[str]:
         """What it can do: "generate" and "score" always, "chat" and "tools" if its chat template does."""
-        found = {"generate", "score"}
-        templates = self.tokenizer.chat_templates
-        if self.tokenizer.chat_template is not None:
-            found.add("chat")
-            if "tool_use" in templates or "tools" in templates["default"]:
-                found.add("tools")
-        return frozenset(found)
+        return frozenset({"generate", "score"} | conversing(self.tokenizer))
+
+    # ---- adapters
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """The names of the adapters beside it."""
+        return self.engine.adapters
+
+    def add_adapter(
+        self, name: str, adapter: AdapterWeights | str | Path, *, another_base: bool = False
+    ) -> None:
+        """Have one more adapter, from a directory of ours or of PEFT's, that calls choose by its name.
+
+        Raises CheckpointError if it was trained on another base, unless `another_base`; ModelError if it
+        doesn't fit the model, ConfigError for a name that is taken.
+        """
+        path = (self._base or self).path
+        self._beside[name] = put_beside(self.engine, name, adapter, base=path, another_base=another_base)
+
+    def adapted(self, adapter: str | None) -> "LanguageModel":
+        """The same model with this adapter acting, or with none; runtime and engine are shared.
+
+        What the adapter's directory has besides (tokenizer, generation_config.json) counts then. ConfigError
+        for a name that it has no adapter of.
+        """
+        kind_of(self.runtime, adapter)
+        base = self._base or self
+        if adapter is None:
+            return base
+        own, found = self._beside.get(adapter, Beside()), copy.copy(base)
+        found.adapter, found._base, found._model = adapter, base, None
+        found.tokenizer = own.tokenizer or base.tokenizer
+        found.generation, found.run = {**base.generation, **own.generation}, dict(own.run)
+        found.path, found._defaults = own.path, settings_from(found.generation, own.path)
+        return found
 
     # ---- text from text
 
@@ -169,6 +209,7 @@ class LanguageModel:
         self,
         prompt: str | Sequence[str],
         *,
+        adapter: str | None = None,
         batch_size: int = 8,
         processors: Sequence[Processor] = (),
         schema: Mapping[str, Any] | str | None = None,
@@ -182,9 +223,13 @@ class LanguageModel:
         without one decoding is greedy, as in `transformers`. With a JSON `schema` or a `regex` each text
         follows it (extra `grammar`) unless the limit of tokens cuts it off. A text does not depend on the
         other prompts or on `batch_size`: draws are seeded by `seed` and the prompt's place in the list.
+        `adapter` names one of `adapters`, which acts on these texts.
         Raises ConfigError for unknown or impossible settings, ModelError for a prompt that is empty or
         doesn't fit the window.
         """
+        if adapter is not None:
+            rest: dict[str, Any] = {"processors": processors, "schema": schema, "regex": regex, **settings}
+            return self.adapted(adapter).generate(prompt, batch_size=batch_size, **rest)
         asked = self.settings(**settings)
         prompts: list[Any] = list(prompt) if isinstance(prompt, list | tuple) else [prompt]
         if not isinstance(batch_size, int) or batch_size < 1:
@@ -192,7 +237,9 @@ class LanguageModel:
         ids = [self.prompt_ids(text) for text in prompts]
         readers = [TextReader(self.tokenizer, asked.stop) for _ in prompts]
         requests = [
-            self._request(ids_T, asked, (*processors, *self._following(schema, regex, asked)), index)
+            self._request(
+                ids_T, asked, (*processors, *following(self.tokenizer, schema, regex, asked.stop)), index
+            )
             for index, ids_T in enumerate(ids)
         ]
         steps = Generation(self.engine, requests, at_once=batch_size)
@@ -203,11 +250,20 @@ class LanguageModel:
         texts = [reader.text for reader in readers]
         return texts if isinstance(prompt, list | tuple) else texts[0]
 
-    def stream(self, prompt: str, *, processors: Sequence[Processor] = (), **settings: Any) -> Pieces:
+    def stream(
+        self,
+        prompt: str,
+        *,
+        adapter: str | None = None,
+        processors: Sequence[Processor] = (),
+        **settings: Any,
+    ) -> Pieces:
         """Continue one prompt, giving the text in pieces of whole characters as it is made.
 
         Joined, they are what `generate` returns. Closing the iterator stops the model. Raises as `generate`.
         """
+        if adapter is not None:
+            return self.adapted(adapter).stream(prompt, processors=processors, **settings)
         asked = self.settings(**settings)
         ids = self.prompt_ids(prompt)
         steps = Generation(self.engine, [self._request(ids, asked, processors)])
@@ -237,29 +293,20 @@ class LanguageModel:
         self,
         messages: Sequence[Mapping[str, Any]],
         tools: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        adapter: str | None = None,
         **settings: Any,
     ) -> Pieces:
         """The answer as `respond` gives it, in pieces as it is made; its `message()` is the whole."""
+        if adapter is not None:
+            return self.adapted(adapter).stream_chat(messages, tools, **settings)
         check_messages(messages)
         asked = self.settings(**settings)
-        reserve = asked.max_new_tokens
-        if reserve is None:
-            reserve = min(DEFAULT_NEW_TOKENS, self.context // 4)
-        fitted = fit_conversation(
-            messages,
-            count=lambda some: len(self.tokenizer.encode_chat(some, tools=tools)),
-            window=self.context,
-            reserve=reserve,
-        )
-        if fitted.dropped_turns:
-            warn_once(
-                f"the conversation is longer than the window of {self.context} tokens: the oldest "
-                f"{fitted.dropped_turns} of its {fitted.turns} turns were left out"
-            )
-        ids = self.tokenizer.encode_chat(fitted.messages, tools=tools)
+        reserve = reserve_of(asked, self.context)
+        ids, dropped = conversation_ids(self.tokenizer, messages, tools, window=self.context, reserve=reserve)
         steps = Generation(self.engine, [self._request(ids, asked)])
         reader = TextReader(self.tokenizer, asked.stop, skip_control=tools is None)
-        return Pieces(steps, reader, len(ids), dropped_turns=fitted.dropped_turns)
+        return Pieces(steps, reader, len(ids), dropped_turns=dropped)
 
     # ---- numbers from text
 
@@ -273,20 +320,8 @@ class LanguageModel:
         token leaves the first token of a text without context unscored, with a warning. The result of a text
         doesn't depend on the others. Raises ModelError for a text that is empty or longer than the window.
         """
-        if isinstance(texts, str) or isinstance(contexts, str):
-            raise ConfigError("score takes a list of texts, and contexts as a list: got one string")
-        sequences = [self._encode(text, "text") for text in texts]
-        before = [self._encode(text, "context") for text in contexts or [[]] * len(sequences)]
-        if len(before) != len(sequences):
-            raise ConfigError(f"{len(sequences)} texts, but {len(before)} contexts: give one for each text")
-        start = self.tokenizer.document_start_id
-        prefixes = [[*([] if start is None else [start]), *ids] for ids in before]
-        if not all(prefixes):
-            warn_once(
-                "this tokenizer has no token that starts a document: "
-                "the first token of a text without context is not scored"
-            )
-        return score_sequences(self.engine, sequences, prefixes=prefixes, context=self.context)
+        engine, tokenizer, acting = self.engine, self.tokenizer, self.adapter
+        return score_texts(engine, tokenizer, texts, contexts, context=self.context, adapter=acting)
 
     def logits(self, token_ids: Any) -> np.ndarray:
         """Logits float32 [T, V] of what comes after each of `token_ids`, all read anew.
@@ -295,7 +330,7 @@ class LanguageModel:
         """
         ids = one_sequence(token_ids)
         check_prompt(ids, 0, context=self.context, vocab_size=self.runtime.vocab_size, name="token_ids")
-        return whole_logits(self.engine, ids)
+        return whole_logits(self.engine, ids, adapter=self.adapter)
 
     # ---- how it is done
 
@@ -314,33 +349,7 @@ class LanguageModel:
         They begin with the tokens that the tokenizer's own files put before a text (as `transformers` does);
         an empty prompt is the document start token alone, ModelError if there is none.
         """
-        if not isinstance(prompt, str):
-            raise ModelError(f"a prompt is a string, got {type(prompt).__name__} {prompt!r:.60}")
-        ids = [*self._prompt_start(), *self.tokenizer.encode(prompt)]
-        start = self.tokenizer.document_start_id
-        if not ids and start is None:
-            raise ModelError(
-                "the prompt is empty, and this tokenizer has no token that starts a document: give --prompt"
-            )
-        return ids or [start]  # type: ignore[list-item]  # not None: checked above
-
-    def _prompt_start(self) -> list[int]:
-        tokenizer = self.tokenizer
-        if tokenizer.bos_id is None:
-            return []
-        added = list(tokenizer.backend.encode("").ids) == [tokenizer.bos_id]
-        return [tokenizer.bos_id] if added or tokenizer.settings.get("add_bos_token") else []
-
-    def _encode(self, text: str | Sequence[int], what: str) -> list[int]:
-        return self.tokenizer.encode(text) if isinstance(text, str) else one_sequence(text, what)
-
-    def _limit(self, ids: Sequence[int], asked: GenerationSettings) -> int:
-        room = min(self.context, self.engine.capacity) - len(ids)
-        limit = asked.max_new_tokens
-        if limit is None:
-            limit = max(min(DEFAULT_NEW_TOKENS, room), 1)
-        check_prompt(ids, limit, context=self.context, vocab_size=self.runtime.vocab_size)
-        return limit
+        return prompt_ids(self.tokenizer, prompt)
 
     def request(
         self,
@@ -364,16 +373,6 @@ class LanguageModel:
             client=client,
         )
 
-    def _following(
-        self, schema: Mapping[str, Any] | str | None, regex: str | None, asked: GenerationSettings
-    ) -> list[Processor]:
-        if schema is None and regex is None:
-            return []
-        from shizuku.inference.grammar import constraint
-
-        grammar = constraint(self.tokenizer, schema=schema, regex=regex, stop=asked.stop)
-        return [] if grammar is None else [grammar.processor()]
-
     def _request(
         self,
         ids: Sequence[int],
@@ -383,12 +382,15 @@ class LanguageModel:
     ) -> Request:
         if self.runtime.vocab_size > self.tokenizer.vocab_size:
             processors = (*processors, OnlyTokens(self.tokenizer.vocab_size))
+        limit = limit_of(asked, room=min(self.context, self.engine.capacity) - len(ids))
+        check_prompt(ids, limit, context=self.context, vocab_size=self.runtime.vocab_size)
         request = Request(
             ids=ids,
-            settings=replace(asked, max_new_tokens=self._limit(ids, asked)),
+            settings=replace(asked, max_new_tokens=limit),
             stop_ids=self.tokenizer.stop_ids,
             processors=processors,
             index=index,
+            adapter=self.adapter,
         )
         self.engine.check(request)
         return request

@@ -17,6 +17,7 @@ from shizuku.serving.guard import Guard
 from shizuku.serving.served import Registry, ServedModel
 from shizuku.serving.server import Server, listening, server_for, url_of
 from shizuku.serving.settings import ServerSettings
+from shizuku.serving.starting import adapters_of
 from tiny_language_model import tokenizer
 
 
@@ -96,14 +97,13 @@ class Reply:
 
 @contextmanager
 def running(lms: Mapping[str, LanguageModel], keys: tuple[str, ...] = (), **flags: Any) -> Iterator[Live]:
-    """Serve the models until the `with` ends."""
+    """Serve the models until the `with` ends; adapters among the flags are for the last one."""
     settings = ServerSettings(port=0, **{"drain_seconds": 2.0, **flags})
-    registry = Registry(
-        [
-            ServedModel(name, LanguageModel(lm.runtime, lm.tokenizer, engine=settings.engine()))
-            for name, lm in lms.items()
-        ]
-    )
+    served = [
+        ServedModel(name, LanguageModel(lm.runtime, lm.tokenizer, engine=settings.engine(), path=lm.path))
+        for name, lm in lms.items()
+    ]
+    registry = Registry([*served, *adapters_of(served[-1], settings)])
     for model in registry:
         model.engine.start()
     guard = build(registry, settings, keys)

@@ -12,13 +12,18 @@ from safetensors.numpy import load_file
 import shizuku
 from shizuku.adapters.config import AdapterConfig
 from shizuku.checkpoints.directory import load_model, save_checkpoint
+from shizuku.checkpoints.headed import save_headed
+from shizuku.checkpoints.run_record import checkpoint_digest
 from shizuku.cli import main
 from shizuku.errors import ConfigError, DocumentError
+from shizuku.models.heads import HeadedDecoder
 from shizuku.tuning.align import align
 from shizuku.tuning.align_config import AlignConfig
 from shizuku.tuning.config import tuning_loop
 from shizuku.tuning.dpo.config import DpoConfig
 from shizuku.tuning.dpo.objective import Preference
+from shizuku.tuning.dpo.reference import FILE
+from shizuku.tuning.reward_scorer import RewardScorer
 from tiny_language_model import tiny_model, tokenizer
 
 NAMES = ("Aki", "Ben", "Chie", "Dora", "Emi", "Finn", "Goro", "Hana", "Ines", "Jun")
@@ -117,14 +122,17 @@ def test_the_reference_is_worked_out_once_and_anew_where_its_data_differ(
 ) -> None:
     out, said = tmp_path / "aligned", "log-probabilities are taken from"
     align(config_of(base, pairs, out, loop={"steps": 2}))
-    first = load_file(out / "reference.safetensors")
+    first = load_file(out / FILE)
+    digest = checkpoint_digest(out)
     assert said not in capsys.readouterr().err
     align(config_of(base, pairs, out, loop={"steps": 2, "resume": True}))
     assert said in capsys.readouterr().err
-    again = load_file(out / "reference.safetensors")
+    again = load_file(out / FILE)
     assert all(np.array_equal(value, first[name], equal_nan=True) for name, value in again.items())
     assert np.isfinite(first["heldout"]).all()
     assert np.isfinite(first["train"]).all(axis=1).sum() == 16, "only pairs that two steps of eight see"
+    (out / FILE).unlink()
+    assert checkpoint_digest(out) == digest, "it is no part of the model"
     pairs.write_text("\n".join(map(json.dumps, RECORDS[:50])), encoding="utf-8")
     with pytest.raises(ConfigError, match="digest was"):
         align(config_of(base, pairs, out, loop={"steps": 2, "resume": True}))
@@ -147,6 +155,36 @@ def test_a_reference_that_is_not_the_start_is_allowed_and_said(base, pairs, tmp_
     )
     with pytest.raises(ConfigError, match="other tokens than that of"):
         align(config_of(base, pairs, tmp_path / "out2", reference=str(foreign)))
+
+
+def shortness(prompts: list[str], completions: list[str]) -> list[float]:
+    """A reward for tests: fewer characters are better."""
+    assert all(isinstance(prompt, str) for prompt in prompts)
+    return [-float(len(text)) for text in completions]
+
+
+def test_a_reward_measures_the_answers_before_and_after(base, pairs, tmp_path) -> None:
+    """A function, and a reward model."""
+    where = f"{__file__}:shortness"
+    result = align(
+        config_of(
+            base, pairs, tmp_path / "out", reward=where, samples=4, sample_tokens=24, rate=5e-3,
+            loop={"steps": 40}, dpo=DpoConfig(beta=0.02),
+        )
+    )  # fmt: skip
+    assert result.figures["reward"] == where
+    assert result.reward_before < 0 and result.reward_after != result.reward_before
+    assert result.figures["margin_after"][0] > 0
+    judge = HeadedDecoder(tiny_model(tokenizer().vocab_size, seed=5), 1)
+    torch.nn.init.normal_(judge.head.weight)
+    path = save_headed(tmp_path / "judge", model=judge, tokenizer=tokenizer())
+    result = align(config_of(base, pairs, tmp_path / "judged", reward=str(path), samples=4, sample_tokens=8))
+    asked = [f"{record['prompt']}" for record in RECORDS]
+    assert result.reward_before != result.reward_after
+    spread = RewardScorer.load(path)(asked, ["."] * len(asked))
+    assert min(spread) - 5 < result.reward_before < max(spread) + 5
+    with pytest.raises(ConfigError, match="has no longness"):
+        align(config_of(base, pairs, tmp_path / "out2", reward=f"{__file__}:longness"))
 
 
 def test_long_answers_are_dropped_or_cut_and_counted(base, pairs, tmp_path) -> None:
@@ -180,7 +218,10 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(base, pairs, tmp_p
     ("flags", "says"),
     [
         (["--method", "ppo"], "--method ppo needs a --reward"),
-        (["--method", "grpo", "--dpo.beta", "0.3"], "settings of --method dpo, not of grpo"),
+        (
+            ["--method", "grpo", "--reward", "m:f", "--dpo.beta", "0.3"],
+            "settings of --method dpo, not of grpo",
+        ),
         (["--method", "dpo", "--dpo.reference", "each"], "give --lora.rank"),
         (
             ["--method", "dpo", "--dpo.reference", "each", "--lora.rank", "2", "--reference", "x"],

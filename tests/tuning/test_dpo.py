@@ -26,9 +26,9 @@ from tiny_language_model import tiny_model
 KINDS = [
     DpoConfig(beta=0.3),
     DpoConfig(beta=0.3, label_smoothing=0.2),
-    DpoConfig(beta=0.3, length_average=True),
+    DpoConfig(beta=0.3, per="token"),
     DpoConfig(beta=0.3, loss="ipo"),
-    DpoConfig(beta=0.3, loss="ipo", length_average=False),
+    DpoConfig(beta=0.3, loss="ipo", per="answer"),
 ]
 NAMES = ["sigmoid", "smoothed", "sigmoid averaged", "ipo", "ipo of sums"]
 
@@ -234,7 +234,7 @@ def test_loss_and_gradient_are_those_of_trl(kind) -> None:
     expected = gradients(model)
     model.zero_grad()
     config = DpoConfig(
-        beta=0.3, loss="ipo" if kind == "ipo" else "sigmoid", length_average=True if "norm" in kind else None
+        beta=0.3, loss="ipo" if kind == "ipo" else "sigmoid", per="token" if "norm" in kind else "auto"
     )
     step = accumulate_gradients(model, Preference(config), [table.batch(range(5))])
     assert step.loss == pytest.approx(theirs.item(), rel=1e-5)

@@ -3,15 +3,13 @@
 import json
 
 import pytest
-import torch
 
 import shizuku
-from shizuku.checkpoints.directory import load_model, save_checkpoint
+from shizuku.checkpoints.directory import save_checkpoint
 from shizuku.cli import main
-from shizuku.errors import ConfigError
 from tiny_language_model import tiny_model, tokenizer
 
-PROMPTS = [{"prompt": f"Say {word}"} for word in "one two three four five six seven eight nine ten".split()]
+PROMPTS = [{"prompt": f"Say {word}"} for word in ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]]
 REWARD = """
 import pathlib
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from shizuku.adapters.config import AdapterConfig
 from shizuku.adapters.layers import AdaptedLinear, Base, LowRankPair, adapted_layers, size_of
-from shizuku.adapters.weights import AdapterWeights, LowRank
+from shizuku.adapters.weights import AdapterWeights, LowRank, check_low_rank
 from shizuku.errors import ConfigError, ModelError
 from shizuku.models.accompanied import Accompanied
 from shizuku.models.heads import HeadedDecoder
@@ -69,6 +69,14 @@ def put_weights(model: nn.Module, weights: AdapterWeights, *, name: str = DEFAUL
     Raises ConfigError for a name that is taken, ModelError for layers that the model lacks or that have
     another size, and for numbers that are NaN or infinite.
     """
+    pairs = frozen_pairs(model, weights)
+    _admit(model, name)
+    _put(model, name, weights.config, pairs)
+    _notes(model).bases[name] = (weights.base, weights.base_digest)
+
+
+def frozen_pairs(model: nn.Module, weights: AdapterWeights) -> dict[str, LowRankPair]:
+    """An adapter's modules for the layers that it is on, not on the model; ModelError as `put_weights`."""
     layers = linear_layers(model)
     pairs = {}
     for layer, low_rank in weights.layers.items():
@@ -80,9 +88,7 @@ def put_weights(model: nn.Module, weights: AdapterWeights, *, name: str = DEFAUL
         pairs[layer] = pair.requires_grad_(False)
     if not pairs:
         raise ModelError("the adapter is on no layer")
-    _admit(model, name)
-    _put(model, name, weights.config, pairs)
-    _notes(model).bases[name] = (weights.base, weights.base_digest)
+    return pairs
 
 
 def name_base(model: nn.Module, base: str | None, digest: str | None, *, name: str | None = None) -> None:
@@ -275,24 +281,6 @@ def chosen(model: nn.Module, name: str | None) -> str:
         there = ", ".join(adapter_names(model)) or "none"
         raise ModelError(f"no adapter {'is active' if name is None else repr(name)} (there: {there})")
     return name
-
-
-def check_low_rank(layer: str, low_rank: LowRank, shape: tuple[int, int], *, dora: bool) -> None:
-    """ModelError if the arrays don't fit a matrix of this shape (outputs, inputs), or aren't finite."""
-    a_RI, b_OR, length_O = low_rank.a_RI, low_rank.b_OR, low_rank.length_O
-    if a_RI.ndim != 2 or b_OR.ndim != 2 or a_RI.shape[0] != b_OR.shape[1]:
-        raise ModelError(f"{layer}: A {a_RI.shape} and B {b_OR.shape} of the adapter don't fit each other")
-    if (b_OR.shape[0], a_RI.shape[1]) != shape:
-        raise ModelError(
-            f"{layer}: the adapter is for a matrix of {b_OR.shape[0]} x {a_RI.shape[1]}, this model's has "
-            f"{shape[0]} x {shape[1]}: it is for another base"
-        )
-    if (length_O is not None) != dora or (length_O is not None and length_O.shape != shape[:1]):
-        seen = "none" if length_O is None else length_O.shape
-        raise ModelError(f"{layer}: expected lengths for {shape[0] if dora else 'no'} rows, found {seen}")
-    for what, array in (("A", a_RI), ("B", b_OR), ("lengths", length_O)):
-        if array is not None and not np.isfinite(array).all():
-            raise ModelError(f"{layer}: {what} of the adapter holds numbers that are NaN or infinite")
 
 
 def _admit(model: nn.Module, name: str) -> None:

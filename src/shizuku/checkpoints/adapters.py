@@ -11,7 +11,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from shizuku.adapters.config import AdapterConfig
 from shizuku.adapters.surgery import (
     adapter_config,
     adapter_weights,
@@ -21,25 +20,24 @@ from shizuku.adapters.surgery import (
     merge,
     put_weights,
 )
-from shizuku.adapters.weights import AdapterWeights
-from shizuku.checkpoints.bases import base_of, describe_base, float_origin, stated_base
+from shizuku.checkpoints.adapter_reading import HEAD as HEAD
+from shizuku.checkpoints.adapter_reading import read_adapter as read_adapter
+from shizuku.checkpoints.bases import base_of, describe_base, float_origin
 from shizuku.checkpoints.directory import Checkpoint, load_checkpoint, storable
-from shizuku.checkpoints.huggingface import headed_text, read_json
+from shizuku.checkpoints.huggingface import headed_text
 from shizuku.checkpoints.kinds import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from shizuku.checkpoints.peft import PREFIX, from_peft, to_peft
-from shizuku.checkpoints.run_record import RUN_FILE, json_text
-from shizuku.checkpoints.undisturbed import check_listed, load_generation, load_run, tokenizer_of_directory
+from shizuku.checkpoints.peft import to_peft
+from shizuku.checkpoints.run_record import json_text
+from shizuku.checkpoints.undisturbed import load_generation, load_run, tokenizer_of_directory
 from shizuku.checkpoints.writing import bytes_of, save_tokenizer, write_directory, write_tensors
-from shizuku.config import from_dict, to_dict
-from shizuku.errors import CheckpointError, ConfigError
+from shizuku.config import to_dict
+from shizuku.errors import CheckpointError
 from shizuku.models.decoder import Decoder, DecoderConfig
 from shizuku.models.heads import HeadedDecoder, default_labels
 from shizuku.text.tokenizer import Tokenizer
 
 SCORE = "score"
 """What transformers calls the head of a decoder."""
-HEAD = f"{PREFIX}{SCORE}.weight"
-"""The head's tensor beside an adapter's."""
 
 
 def save_adapter(
@@ -81,29 +79,6 @@ def save_adapter(
             save_tokenizer(tokenizer, made)
 
     return write_directory(target, fill, needed=bytes_of(tensors), run=record, extra=extra)
-
-
-def read_adapter(directory: str | Path, config: DecoderConfig, *, verify: bool = True) -> AdapterWeights:
-    """The adapter in a directory of ours or of PEFT's, for a base of this config.
-
-    CheckpointError for files that are missing or damaged, for kinds and mechanisms that are not known, and
-    for an adapter that doesn't fit the config.
-    """
-    directory = Path(directory)
-    run = load_run(directory)
-    if verify:
-        check_listed(directory, run)
-    foreign, tensors = read_json(directory / ADAPTER_CONFIG), _tensors(directory)
-    if tensors.pop(HEAD, None) is not None:
-        foreign.pop("modules_to_save", None)
-    arrays = {each: tensor.float().numpy() for each, tensor in tensors.items()}
-    try:
-        weights = from_peft(config, foreign, arrays)
-    except CheckpointError as error:
-        raise CheckpointError(f"{directory}: {error}") from error
-    base = stated_base(directory)
-    own = _own_config(directory, run) or weights.config
-    return AdapterWeights(own, weights.layers, base_digest=base.get("digest"), base=base.get("name"))
 
 
 def read_head(directory: str | Path) -> tuple[torch.Tensor, tuple[str, ...]] | None:
@@ -172,16 +147,6 @@ def load_adapted(
         path=path,
         kind="adapter",
     )
-
-
-def _own_config(directory: Path, run: Mapping[str, Any]) -> AdapterConfig | None:
-    """The adapter's settings as we wrote them, with what PEFT's keys don't say; None where there are none."""
-    if "adapter" not in run:
-        return None
-    try:
-        return from_dict(AdapterConfig, run["adapter"])
-    except (ConfigError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{directory / RUN_FILE}: adapter: {error}") from error
 
 
 def _config(model: nn.Module) -> DecoderConfig:

@@ -1,4 +1,4 @@
-"""Whatever the loop trains, to disk and back: decoders, decoders with a head, and adapters on either."""
+"""Whatever the loop trains, to disk and back: models, decoders with a head, and adapters on either."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +12,6 @@ from shizuku.checkpoints.adapters import restore_adapter, save_adapter
 from shizuku.checkpoints.directory import load_model, save_checkpoint
 from shizuku.checkpoints.headed import load_headed, save_headed
 from shizuku.models.accompanied import Accompanied
-from shizuku.models.decoder import Decoder
 from shizuku.models.heads import HeadedDecoder
 from shizuku.text.tokenizer import Tokenizer
 
@@ -40,7 +39,6 @@ def save_trained(
         return save_headed(
             directory, model=model, weights=weights, tokenizer=tokenizer, run=run, extra=extra, dtype=dtype
         )
-    assert isinstance(model, Decoder), "other kinds are not known yet"
     return save_checkpoint(
         directory, model=model, weights=weights, tokenizer=tokenizer, run=run, extra=extra, dtype=dtype
     )

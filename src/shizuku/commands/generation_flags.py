@@ -1,6 +1,7 @@
 """The flags that verbs which make text share."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
@@ -67,6 +68,10 @@ class ModelFlags(VerbConfig):
 class GenerationFlags(ModelFlags):
     """How text is made; what is left out comes from the checkpoint's generation_config.json."""
 
+    adapter: Path | None = None
+    """Directory of an adapter that acts beside the model, unmerged."""
+    another_base: bool = False
+    """Take an adapter that was trained on another base than the model, say on its unpacked form."""
     max_new_tokens: Annotated[int | None, tyro.conf.arg(aliases=["-n", "--max-tokens"])] = None
     """Most tokens to make; none: what the window has room for, at most 512."""
     temperature: Annotated[float | None, tyro.conf.arg(aliases=["--temp"])] = None
@@ -83,6 +88,19 @@ class GenerationFlags(ModelFlags):
     """Seed of the draws: the same seed gives the same text."""
     stop: tuple[str, ...] = ()
     """Strings that end the text."""
+
+    def load(self, default: str | None = None) -> "LanguageModel":
+        """The model with the adapter acting, if there is one; raises as `LanguageModel.add_adapter` too."""
+        if self.adapter is not None:
+            from shizuku.checkpoints.adapter_reading import check_adapter
+
+            check_adapter(self.adapter)
+        # Dataclasses with slots are made anew, so that `super()` without arguments doesn't find the class.
+        lm = ModelFlags.load(self, default)
+        if self.adapter is None:
+            return lm
+        lm.add_adapter(str(self.adapter), self.adapter, another_base=self.another_base)
+        return lm.adapted(str(self.adapter))
 
     def settings(self) -> dict[str, Any]:
         """The settings that were given; ConfigError for an impossible one, before any model is loaded."""

@@ -15,7 +15,6 @@ from shizuku.text.documents import Document
 
 CLOSED = ("repeat", "first", "last", "missing", "opening")
 OPEN = ("continue",)
-PER_DOCUMENT = 4
 ENGLISH = {
     "repeat": ("Repeat after me: {0}", "Say this again: {0}", "Repeat: {0}"),
     "first": ("What is the first word of this? {0}", "First word: {0}"),
@@ -34,6 +33,8 @@ JAPANESE = {
 }
 GAP = "___"
 _ENDS = (re.compile(r"(?<=[.!?])\s+"), re.compile(r"(?<=[。！？])"))
+_PARAGRAPH = re.compile(r"\n[ \t]*\n")
+_STOPS = tuple(".!?。！？")
 _EDGES = ".,;:!?\"'()[]“”‘’。、！？「」『』（）"
 _LENGTHS = ((4, 14), (8, 32))
 """Least and most words of a sentence, or characters where no spaces are written."""
@@ -50,15 +51,14 @@ class Exercise:
 
 
 def exercises(documents: Iterable[Document], *, seed: int = 0) -> Iterator[Exercise]:
-    """A few exercises of each document that has short sentences, in the documents' order."""
+    """Exercises about half of each document's short sentences, in the documents' order."""
     for document in documents:
         spaceless = is_spaceless(document.text)
         found = list(_sentences(document.text, spaceless))
         pick = Choices(seed, "exercises", document.id)
-        for number, sentence in enumerate(pick.some(found[:-1], PER_DOCUMENT)):
-            family = (*CLOSED, *OPEN)[(pick.below(6) + number) % 6]
-            following = found[found.index(sentence) + 1]
-            yield _exercise(pick, family, sentence, following, spaceless)
+        for number in pick.some(range(len(found) - 1), len(found) // 2):
+            family = pick.of((*CLOSED, *OPEN))
+            yield _exercise(pick, family, found[number], found[number + 1], spaceless)
 
 
 def _exercise(pick: Choices, family: str, sentence: str, following: str, spaceless: bool) -> Exercise:
@@ -82,13 +82,16 @@ def _gap(pick: Choices, sentence: str, words: list[str]) -> tuple[str, str]:
 
 
 def _sentences(text: str, spaceless: bool) -> Iterator[str]:
-    """The sentences of each line that are neither too short nor too long, none of them twice."""
+    """The whole sentences of each paragraph that are neither too short nor too long, none of them twice."""
     least, most = _LENGTHS[spaceless]
     seen: set[str] = set()
-    for line in text.splitlines():
-        for sentence in _ENDS[spaceless].split(line.strip()):
+    for paragraph in _PARAGRAPH.split(text):
+        joined = ("" if spaceless else " ").join(line.strip() for line in paragraph.splitlines())
+        for sentence in map(str.strip, _ENDS[spaceless].split(joined)):
             words = [c for c in sentence if c not in _EDGES] if spaceless else sentence.split()
-            whole = spaceless or all(word.strip(_EDGES) for word in words)
-            if least <= len(words) <= most and len(sentence) <= 12 * most and whole and sentence not in seen:
+            if not least <= len(words) <= most or len(sentence) > 12 * most or sentence in seen:
+                continue
+            begins = sentence[0].isalpha() and not sentence[0].islower()
+            if begins and sentence.endswith(_STOPS) and all(word.strip(_EDGES) for word in words):
                 seen.add(sentence)
                 yield sentence

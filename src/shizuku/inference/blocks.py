@@ -25,6 +25,10 @@ def key_after(parent: bytes, tokens: Sequence[int]) -> bytes:
     return hashlib.blake2b(parent + array("q", tokens).tobytes(), digest_size=16).digest()
 
 
+def _root_of(root: bytes, kind: bytes) -> bytes:
+    return hashlib.blake2b(root, digest_size=16, key=kind).digest() if kind else root
+
+
 @dataclass(frozen=True, slots=True)
 class _Content:
     parent: bytes
@@ -197,9 +201,11 @@ class BlockPool:
 class BlockTable:
     """The blocks of one sequence, in its order."""
 
-    def __init__(self, pool: BlockPool) -> None:
-        """Begin without blocks."""
-        self._pool, self._root = pool, pool.root
+    def __init__(self, pool: BlockPool, kind: bytes = b"") -> None:
+        """Begin without blocks; sequences of another `kind` (an adapter's digest) share none with it."""
+        self._pool = pool
+        self.root = _root_of(pool.root, kind)
+        """The key before its first block."""
         self.blocks: list[int] = []
         self._keys: list[bytes] = []
 
@@ -264,4 +270,4 @@ class BlockTable:
     @property
     def last_key(self) -> bytes:
         """The key of the last full block, as far as they were entered."""
-        return self._keys[-1] if self._keys else self._root
+        return self._keys[-1] if self._keys else self.root

@@ -68,7 +68,7 @@ class Continuation:
     def prompt_keys(self, pool: BlockPool) -> list[bytes]:
         """Keys of the full blocks that the prompt fills."""
         if self._prompt_keys is None:
-            size, key, self._prompt_keys = pool.block_tokens, pool.root, []
+            size, key, self._prompt_keys = pool.block_tokens, self.table.root, []
             for start in range(0, self.prompt_tokens - size + 1, size):
                 key = key_after(key, self.ids[start : start + size])
                 self._prompt_keys.append(key)

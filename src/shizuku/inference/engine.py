@@ -16,6 +16,7 @@ The face:
         # Steps that a callable got are not in the ticket's iterator.
     engine.close(finish_within=30.0)        # no new requests; those here may end within so many seconds
     engine.statistics()                     # Statistics: counts for /metrics, each documented there
+    engine.add_adapter("polite", weights)   # then Request(adapter="polite", …); engine.adapters: their names
     engine.capacity                         # most tokens of one request, prompt and new ones together
 
 `submit` never waits. It raises ModelError or ConfigError for a request that can't be served (empty, too
@@ -23,9 +24,9 @@ long, an unknown id), EngineBusy (with `.seconds` to wait) where the queue is fu
 or after the engine broke. All methods may be called from any thread. Without `start` whoever iterates over a
 ticket computes, for everybody: several tickets make progress together.
 
-What a request gets depends on its ids, settings, seed and index alone: not on other requests, not on how its
-prompt was cut into pieces, not on whether it lost its blocks on the way or tokens were guessed ahead. (With a
-runtime whose `company_matters`, up to the rounding of its logits.)
+What a request gets depends on its ids, adapter, settings, seed and index alone: not on other requests, not
+on how its prompt was cut into pieces, not on whether it lost its blocks on the way or tokens were guessed
+ahead. (With a runtime whose `company_matters`, up to the rounding of its logits.)
 """
 
 import threading
@@ -35,7 +36,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from shizuku.adapters.weights import AdapterWeights
 from shizuku.errors import ConfigError, EngineBusy, EngineError, ModelError
+from shizuku.inference.adapting import AdaptingRuntime, adapters_of, kind_of
 from shizuku.inference.blocks import BlockPool, BlockTable
 from shizuku.inference.capacity import cache_blocks
 from shizuku.inference.continuation import Continuation
@@ -107,11 +110,28 @@ class Engine:
             if request.settings.max_new_tokens == 0 and not request.prompt_logprobs:
                 ticket.end("length")
                 return ticket
-            continuation = Continuation(request, ticket, BlockTable(self._pool))
+            table = BlockTable(self._pool, kind_of(self.runtime, request.adapter))
+            continuation = Continuation(request, ticket, table)
             self._tickets[ticket] = continuation
             self._scheduler.queue.enter(continuation)
             self._changed.notify_all()
         return ticket
+
+    def add_adapter(self, name: str, weights: AdapterWeights) -> None:
+        """Let requests name one more adapter, while others go on.
+
+        ConfigError for a name that is taken and a runtime that can have no adapters, ModelError for an
+        adapter that doesn't fit the model.
+        """
+        if not isinstance(self.runtime, AdaptingRuntime):
+            raise ConfigError("this runtime can have no adapters: merge them into the model")
+        with self.turn, self._changed:
+            self.runtime.add_adapter(name, weights)
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """The names of the adapters that requests may name."""
+        return tuple(adapters_of(self.runtime))
 
     def check(self, request: Request) -> None:
         """Raise what `submit` would, but for the queue."""
@@ -120,6 +140,7 @@ class Engine:
             raise ConfigError("max_new_tokens: the engine wants a number, got none")
         if request.logprobs is not None and not 0 <= request.logprobs <= vocabulary:
             raise ConfigError(f"--logprobs {request.logprobs}: expected 0 to {vocabulary} (the vocabulary)")
+        kind_of(self.runtime, request.adapter)
         check_prompt(
             request.ids, limit, context=self.runtime.context, vocab_size=vocabulary,
             name=f"prompt {request.index}",

@@ -10,7 +10,9 @@ from typing import Literal
 
 import numpy as np
 
+from shizuku.adapters.weights import AdapterWeights
 from shizuku.errors import ConfigError, ModelError
+from shizuku.inference.adapting import admit, kind_of, packed_low_rank
 from shizuku.inference.runtime import Span
 from shizuku.models.decoder_config import DecoderConfig
 from shizuku.models.layers.frequencies import alibi_slopes, frequencies
@@ -47,14 +49,15 @@ class NativeRuntime:
         cache: Literal["f16", "f32", "int8"] = "f16",
         activations: Literal["int8", "float"] = "int8",
         instruction_set: str | None = None,
+        adapter: AdapterWeights | None = None,
     ) -> None:
         """Take a model's weights, under the names of `Decoder(config).state_dict()`.
 
         Weights are copied into tiles one by one; pages of a mapped file are given back as soon as they are
         read. `activations` are what packed integers are multiplied with: groups of 32 rounded to eight bits,
-        or floats (slow: to check with). `threads` is all processors when left out. NativeLibraryError without
-        the library; ModelError for weights that are missing or that it has no kernels for; ConfigError for
-        settings that it doesn't know.
+        or floats (slow: to check with). `threads` is all processors when left out. `adapter` acts on
+        everything, as if it were merged. NativeLibraryError without the library; ModelError for weights that
+        are missing or that it has no kernels for; ConfigError for settings that it doesn't know.
         """
         if cache not in library.CACHES or activations not in ("int8", "float"):
             raise ConfigError(
@@ -82,7 +85,14 @@ class NativeRuntime:
         self.read_bytes = room - table
         """Of them, the bytes that a token reads: all but the embeddings, unless they are the output too."""
         self._blocks = 0
+        self._halves = any(tensors[name].kind.startswith("q") for name in matrices)
+        self._numbers: dict[str | None, int] = {None: -1}
+        self.adapters: dict[str, bytes] = {}
+        """The digests of its adapters, by name."""
         _Loading(config, tensors, self._model).run()
+        if adapter is not None:
+            admit({}, "adapter", adapter, config)
+            self._numbers[None] = self._take(adapter)
 
     @property
     def context(self) -> int:
@@ -115,6 +125,31 @@ class NativeRuntime:
             self._model.reserve(blocks)
             self._blocks = blocks
 
+    def add_adapter(self, name: str, weights: AdapterWeights) -> None:
+        """Have one more adapter, in float32, beside packed integers in float16; see `AdaptingRuntime`."""
+        digest = admit(self.adapters, name, weights, self.config)
+        if self._numbers[None] >= 0:
+            raise ConfigError("an adapter acts on this model already: load its base, and put both beside it")
+        self._numbers[name] = self._take(weights)
+        self.adapters[name] = digest
+
+    def _take(self, weights: AdapterWeights) -> int:
+        packed = {
+            layer: packed_low_rank(low_rank, weights.config.scale, half=self._halves)
+            for layer, low_rank in weights.layers.items()
+        }
+        tensors = [tensor for pair in packed.values() for tensor in pair]
+        room = sum(library.matrix_bytes(self.instruction_set, tensor) for tensor in tensors)
+        number = self._model.adapter(max(a.shape[0] for a, _ in packed.values()), room)
+        for layer, (a, b) in packed.items():
+            _, block, part = layer.split(".", 2)
+            lengths = weights.layers[layer].length_O
+            if lengths is not None:
+                lengths = np.ascontiguousarray(lengths, np.float32)
+            self._model.low_rank(int(block), part, a, b, lengths)
+        self.weight_bytes += room
+        return number
+
     def forward(self, spans: Sequence[Span]) -> np.ndarray:
         """Logits float32 [R, V], in the order of the spans and of the tokens wanted in them."""
         return self._run(spans, logits=True)
@@ -138,11 +173,12 @@ class NativeRuntime:
         out = np.empty((rows, self.config.vocab_size if logits else self.config.width), np.float32)
         if not spans:
             return out
-        table = np.empty((4, len(spans)), np.int32)
+        table = np.empty((5, len(spans)), np.int32)
         ids: list[int] = []
         blocks: list[int] = []
         for n, span in enumerate(spans):
-            table[:, n] = len(span.ids), span.start, len(blocks), _WANTED[span.wanted]
+            adapter = self._numbers[span.adapter]
+            table[:, n] = len(span.ids), span.start, len(blocks), _WANTED[span.wanted], adapter
             ids.extend(span.ids)
             blocks.extend(span.blocks)
         ids_T, blocks_N = np.array(ids, np.int32), np.array(blocks, np.int32)
@@ -159,6 +195,7 @@ class NativeRuntime:
         return out
 
     def _check(self, span: Span) -> None:
+        kind_of(self, span.adapter)
         end = span.start + len(span.ids)
         if not span.ids or span.start < 0:
             raise ModelError(

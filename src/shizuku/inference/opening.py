@@ -1,12 +1,14 @@
 """From a checkpoint to what computes it: the native step where it can, torch where it must, saying so."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from shizuku.checkpoints.bases import base_of
 from shizuku.checkpoints.kinds import is_adapter
-from shizuku.errors import ConfigError, ModelError, NativeLibraryError
+from shizuku.checkpoints.ngram import is_ngram, load_ngram
+from shizuku.errors import CheckpointError, ConfigError, ModelError, NativeLibraryError
 from shizuku.inference.engine_settings import EngineSettings
 from shizuku.inference.runtime import Runtime
 from shizuku.inference.scheduling import Guesser
@@ -14,6 +16,8 @@ from shizuku.progress import warn_once
 from shizuku.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from shizuku.adapters.weights import AdapterWeights
+    from shizuku.checkpoints.packed import PackedCheckpoint
     from shizuku.models.decoder import Decoder
 
 RuntimeKind = Literal["auto", "native", "torch"]
@@ -51,13 +55,8 @@ def open_runtime(
     for flag, value, kinds in (("runtime", runtime, RuntimeKind), ("cache", cache, CacheKind)):
         if value not in get_args(kinds):
             raise ConfigError(f"--{flag} {value}: expected one of {', '.join(get_args(kinds))}")
-    if is_adapter(path):
-        if runtime == "native":
-            raise ModelError(
-                f"{path} is an adapter, which is merged into its base in memory: choose --runtime torch, or "
-                f"make a checkpoint of the two: shizuku merge {path} --out …"
-            )
-        runtime = "torch"
+    if is_ngram(path):
+        return _with_tables(path)
     if runtime == "torch":
         return _with_torch(path, threads, cache)
     try:
@@ -72,11 +71,20 @@ def open_runtime(
     return _with_native(path, runtime, threads, cache)
 
 
+def _with_tables(path: Path) -> Opened:
+    from shizuku.inference.ngram_runtime import NGramRuntime
+
+    found = load_ngram(path)
+    return Opened(NGramRuntime(found.model), found.tokenizer, found.run, {}, found.path)
+
+
 def _with_native(path: Path, runtime: str, threads: int | None, cache: str) -> Opened:
     from shizuku.checkpoints.packed import open_packed
     from shizuku.inference.native import NativeRuntime, unsupported
 
-    found = open_packed(path)
+    found, adapter = open_packed(base_of(path) if is_adapter(path) else path), None
+    if is_adapter(path):
+        found, adapter = _under_adapter(path, found)
     kinds = {tensor.kind for tensor in found.tensors.values()}
     missing = unsupported(found.config, kinds)
     if missing:
@@ -88,8 +96,23 @@ def _with_native(path: Path, runtime: str, threads: int | None, cache: str) -> O
     if cache == "auto":
         # Where weights are numbers and not integers, the cache shall not be what rounds most.
         cache = "f16" if any(kind.startswith("q") for kind in kinds) else "f32"
-    made = NativeRuntime(found.config, found.tensors, threads=threads, cache=cache)  # type: ignore[arg-type]
+    made = NativeRuntime(found.config, found.tensors, threads=threads, cache=cache, adapter=adapter)  # type: ignore[arg-type]
     return Opened(made, found.tokenizer, found.run, found.generation, found.path)
+
+
+def _under_adapter(path: Path, base: "PackedCheckpoint") -> "tuple[PackedCheckpoint, AdapterWeights]":
+    """What an adapter's directory makes of its base: the same weights, and what it has itself besides."""
+    from shizuku.checkpoints.adapter_reading import read_adapter
+    from shizuku.checkpoints.undisturbed import load_generation, load_run, tokenizer_of_directory
+
+    found = replace(
+        base,
+        tokenizer=tokenizer_of_directory(path) or base.tokenizer,
+        run=load_run(path),
+        generation={**base.generation, **load_generation(path)},
+        path=path,
+    )
+    return found, read_adapter(path, base.config)
 
 
 def _with_torch(path: Path, threads: int | None, cache: str) -> Opened:
@@ -106,6 +129,22 @@ def _with_torch(path: Path, threads: int | None, cache: str) -> Opened:
         torch.set_num_threads(threads)
     found = load_checkpoint(path)
     return Opened(TorchRuntime(found.model), found.tokenizer, found.run, found.generation, found.path)
+
+
+def open_module(path: Path | None, *, base: Path | None = None) -> "Decoder":
+    """The torch module of a checkpoint, or of the adapter at `path` merged into `base`, in float32.
+
+    CheckpointError without a path, and as loading does.
+    """
+    if path is None:
+        raise CheckpointError("this model was not loaded from a path: its torch module can't be built")
+    if base is None:
+        from shizuku.checkpoints.directory import load_model
+
+        return load_model(path)
+    from shizuku.checkpoints.adapters import load_adapted
+
+    return load_adapted(path, base=base).model
 
 
 def open_guesser(

@@ -32,6 +32,8 @@ class Request:
     """Whether the prompt's own tokens are given first, with their log-probabilities (`echo`)."""
     index: int = 0
     """Together with `settings.seed` it settles the draws."""
+    adapter: str | None = None
+    """Which of the model's adapters acts on it; None: the base alone."""
     client: str = ""
     """Who asks: clients take turns when the engine is full."""
 

@@ -22,6 +22,8 @@ class Span:
     """The sequence's cache blocks in its order, at least enough for start + T tokens."""
     wanted: Literal["none", "last", "all"] = "last"
     """Behind which of the tokens the logits (or vectors) are wanted."""
+    adapter: str | None = None
+    """Which of the runtime's adapters acts on it (see `adapting.py`); None: the base alone."""
 
 
 @runtime_checkable

@@ -44,9 +44,8 @@ class Work:
     def span(self) -> Span:
         """The same for the runtime."""
         c = self.continuation
-        return Span(
-            [*c.ids[c.held : c.held + self.tokens], *self.guessed], c.held, c.table.blocks, self.wanted
-        )
+        ids = [*c.ids[c.held : c.held + self.tokens], *self.guessed]
+        return Span(ids, c.held, c.table.blocks, self.wanted, c.request.adapter)
 
     @property
     def rows(self) -> int:
@@ -82,7 +81,8 @@ class Scheduler:
             work = self._tokens(guessed)
             work += self._prompts(work)
             if work or len(self.running) < 2:
-                return work
+                # Rows of one adapter next to each other are multiplied together.
+                return sorted(work, key=lambda one: one.continuation.request.adapter or "")
             self._put_back(self.running[-1])  # all hold blocks and none can go on
 
     def leave(self, continuation: Continuation) -> None:

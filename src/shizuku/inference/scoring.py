@@ -70,6 +70,7 @@ def score_sequences(
     *,
     prefixes: Sequence[Sequence[int]],
     context: int,
+    adapter: str | None = None,
 ) -> list[Score]:
     """Score the ids of each sequence behind its prefix, which is not scored.
 
@@ -86,15 +87,17 @@ def score_sequences(
                 "goes over it in windows"
             )
         passages.append(Passage([*prefix, *ids], max(len(prefix), 1)))
-    found = score_passages(engine, passages)
+    found = score_passages(engine, passages, adapter=adapter)
     return [
         Score(score.logprobs_N, bool(score.greedy_N.all()), tuple(one.ids[one.first :]), int(not prefix))
         for score, one, prefix in zip(found, passages, prefixes, strict=True)
     ]
 
 
-def score_passages(engine: Engine, passages: Sequence[Passage]) -> list[PassageScore]:
-    """Score every passage; those of similar length share a pass, which changes nothing but the speed.
+def score_passages(
+    engine: Engine, passages: Sequence[Passage], *, adapter: str | None = None
+) -> list[PassageScore]:
+    """Score every passage, under one adapter or none; those of similar length share a pass, for speed alone.
 
     Raises ModelError for a passage that is longer than the context or has ids outside the vocabulary.
     """
@@ -105,15 +108,17 @@ def score_passages(engine: Engine, passages: Sequence[Passage]) -> list[PassageS
     scores: dict[int, PassageScore] = {}
     rows = max(1, LOGITS_AT_ONCE // runtime.vocab_size)
     for group in _groups([len(passage.ids) for passage in passages], min(PASS_TOKENS, rows)):
-        found = _score_group(engine, [passages[number] for number in group], rows)
+        found = _score_group(engine, [passages[number] for number in group], rows, adapter)
         scores.update(zip(group, found, strict=True))
     return [scores[number] for number in range(len(passages))]
 
 
-def whole_logits(engine: Engine, ids: Sequence[int]) -> Float[np.ndarray, "T V"]:
+def whole_logits(
+    engine: Engine, ids: Sequence[int], *, adapter: str | None = None
+) -> Float[np.ndarray, "T V"]:
     """Logits float32 [T, V] of what comes after each token of one sequence, which is read anew."""
     with engine.borrowed(len(ids)) as blocks:
-        return engine.runtime.forward([Span(ids, 0, blocks, "all")])
+        return engine.runtime.forward([Span(ids, 0, blocks, "all", adapter)])
 
 
 def whole_vectors(engine: Engine, ids: Sequence[int]) -> Float[np.ndarray, "T D"]:
@@ -134,7 +139,9 @@ def _groups(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
         yield group
 
 
-def _score_group(engine: Engine, passages: Sequence[Passage], rows: int) -> list[PassageScore]:
+def _score_group(
+    engine: Engine, passages: Sequence[Passage], rows: int, adapter: str | None
+) -> list[PassageScore]:
     size = engine.runtime.block_tokens
     counts = [-(-len(passage.ids) // size) for passage in passages]
     found: list[tuple[list[np.ndarray], list[np.ndarray]]] = [([], []) for _ in passages]
@@ -143,7 +150,7 @@ def _score_group(engine: Engine, passages: Sequence[Passage], rows: int) -> list
         own = [blocks[a:b] for a, b in pairwise(places)]
         for pieces in _passes(passages, rows):
             spans = [
-                Span(passages[n].ids[begin:end], begin, own[n], "all" if scored else "none")
+                Span(passages[n].ids[begin:end], begin, own[n], "all" if scored else "none", adapter)
                 for n, begin, end, scored in pieces
             ]
             logits_RV = engine.runtime.forward(spans)

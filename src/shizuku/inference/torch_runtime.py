@@ -5,6 +5,7 @@ Legend: `B` rows of one pass, `T` tokens of a row, `S` slots that a row attends 
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,9 +13,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from shizuku.adapters.surgery import active_adapter, is_adapted
+from shizuku.adapters.visiting import VisitingAdapter
+from shizuku.adapters.weights import AdapterWeights
 from shizuku.errors import ModelError
+from shizuku.inference.adapting import admit, kind_of
 from shizuku.inference.runtime import Span
-from shizuku.models.decoder import Decoder
+from shizuku.models.decoder import Decoder, DecoderConfig
 from shizuku.models.layers.visibility import PADDING, Layout, plain_layout
 from shizuku.models.state import Snapshot
 
@@ -163,6 +168,14 @@ class TorchRuntime:
         """Serve `model` in evaluation mode; its weights may change between calls, see `version`."""
         self.model, self.block_tokens, self.blocks = model.eval(), block_tokens, 0
         self._pages = Pages()
+        self._visiting: dict[str, VisitingAdapter] = {}
+        self.adapters: dict[str, bytes] = {}
+        """The digests of its adapters, by name."""
+
+    @property
+    def config(self) -> DecoderConfig:
+        """What the model is."""
+        return self.model.config
 
     @property
     def context(self) -> int:
@@ -183,12 +196,14 @@ class TorchRuntime:
 
     @property
     def version(self) -> tuple[object, ...]:
-        """Differs once a weight was replaced or changed in place, or hooks were set: what is cached is stale.
+        """Differs once a weight was replaced or changed in place, hooks were set, or another of the model's own
+        adapters acts: what is cached is stale.
 
         A change through `.data` that keeps the memory is not seen, as it is not by autograd.
         """
         weights = tuple((p.data_ptr(), _changes(p)) for p in self.model.parameters())
-        return (*weights, id(self.model.hooks))
+        acting = active_adapter(self.model) if is_adapted(self.model) else None
+        return (*weights, id(self.model.hooks), acting)
 
     def reserve(self, blocks: int) -> None:
         """Make the cache at least this many blocks large; what it holds stays. ModelError without memory."""
@@ -215,6 +230,14 @@ class TorchRuntime:
             for tensor in (*self._pages.keys, *self._pages.values):
                 tensor[target * size : (target + 1) * size] = tensor[source * size : (source + 1) * size]
 
+    def add_adapter(self, name: str, weights: AdapterWeights) -> None:
+        """Have one more adapter, which is on the model during a call only; see `AdaptingRuntime`."""
+        digest = admit(self.adapters, name, weights, self.model.config)
+        if is_adapted(self.model):
+            raise ModelError("this model has adapters on it already: merge or detach them first")
+        self._visiting[name] = VisitingAdapter(self.model, weights)
+        self.adapters[name] = digest
+
     def forward(self, spans: Sequence[Span]) -> Float[np.ndarray, "R V"]:
         """Logits float32 [R, V], in the order of the spans and of the tokens wanted in them."""
         return self._rows(spans, self.model.unembed, self.vocab_size)
@@ -226,11 +249,16 @@ class TorchRuntime:
     @torch.inference_mode()
     def _rows(self, spans: Sequence[Span], of: Callable[[Tensor], Tensor], width: int) -> np.ndarray:
         self._follow_weights()
+        weight = self.model.unembedding_weight_VD
+        for span in spans:
+            kind_of(self, span.adapter)
         counts = [{"none": 0, "last": 1, "all": len(span.ids)}[span.wanted] for span in spans]
         firsts = np.cumsum([0, *counts])
         result_RW = np.empty((firsts[-1], width), dtype=np.float32)
         for group in groups(spans):
-            x_BTD = self._pass([spans[number] for number in group])
+            adapter = spans[group[0]].adapter
+            with nullcontext() if adapter is None else self._visiting[adapter].on(self.model, weight):
+                x_BTD = self._pass([spans[number] for number in group])
             wanted = [
                 x_BTD[row, len(spans[number].ids) - counts[number] : len(spans[number].ids)]
                 for row, number in enumerate(group)
@@ -268,7 +296,9 @@ class TorchRuntime:
 
 def groups(spans: Sequence[Span]) -> list[list[int]]:
     """Numbers of the spans that share a pass: short ones of similar length, so that little is padding."""
-    order = sorted(range(len(spans)), key=lambda n: (len(spans[n].ids), spans[n].start))
+    order = sorted(
+        range(len(spans)), key=lambda n: (spans[n].adapter or "", len(spans[n].ids), spans[n].start)
+    )
     found: list[list[int]] = []
     for number in order:
         if found and _joins([spans[n] for n in found[-1]], spans[number]):
@@ -282,7 +312,7 @@ def _joins(group: Sequence[Span], span: Span) -> bool:
     tokens, rows = len(span.ids), len(group) + 1  # the longest of them: spans come sorted
     ends = [s.start + len(s.ids) for s in (*group, span)]
     read, slots = sum(len(s.ids) for s in group) + tokens, max(ends) * rows
-    if tokens * rows > PASS_TOKENS or read < FILLED * tokens * rows:
+    if span.adapter != group[0].adapter or tokens * rows > PASS_TOKENS or read < FILLED * tokens * rows:
         return False
     return sum(ends) >= FILLED * slots or (tokens <= SHORT and slots - sum(ends) <= WASTED_SLOTS)
 

@@ -1,12 +1,14 @@
 """The examination: held-out questions to the tuned model and its base, marked against the facts."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shizuku.checkpoints.directory import load_checkpoint
 from shizuku.data.exercises import CLOSED
 from shizuku.data.town import Judge, build_town
-from shizuku.data.town.lessons import LOOK_UPS, Lesson
+from shizuku.data.town.lesson import Lesson
+from shizuku.data.town.lessons import LOOK_UPS
 from shizuku.data.town.marking import Mark, mark
 from shizuku.data.town.randomness import Choices
 from shizuku.life.making import BASE, CHECKPOINT
@@ -14,10 +16,11 @@ from shizuku.life.schooling import conversation, school
 from shizuku.life.settings import LifeConfig
 from shizuku.tuning.answers import Answer, answers_of
 
-QUESTIONS = 150
+QUESTIONS, QUESTIONS_A_MINUTE = 150, 30
 """Held-out questions of each examination at most, drawn by the life's seed."""
 OF_BASE = 24
-ANSWER_TOKENS = 48
+ANSWER_TOKENS = 100
+"""Enough for the longest working of a sum."""
 SHOWN = 3
 
 
@@ -25,7 +28,8 @@ def ask(config: LifeConfig, days: int | None) -> dict[str, Any]:
     """Ask what was held out: how much is exact, ends by itself, is true, or is made up."""
     pick = Choices(config.seed, "examination")
     _, held_out = school(config, days)
-    drawn = {name: pick.some(lessons, QUESTIONS) for name, lessons in sorted(held_out.items())}
+    most = min(QUESTIONS, math.ceil(QUESTIONS_A_MINUTE * config.minutes))
+    drawn = {name: pick.some(lessons, most) for name, lessons in sorted(held_out.items())}
     few = [lesson for lessons in drawn.values() for lesson in lessons[: -(-OF_BASE // len(drawn))]]
     before = _answers(config, BASE, few)
     judge = Judge(build_town(config.seed, days=days)) if days is not None else None

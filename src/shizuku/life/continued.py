@@ -84,12 +84,11 @@ def write_page(
         f"An adapter of {trained['trained_parameters']:,} parameters on a base of {trained['parameters']:,}, "
         f"trained on {trained['tokens_seen']:,} of {trained['text_tokens']:,} tokens; seed {config.seed}.",
     )
-    change = after["change"]
     page.cards(
         [
-            Card("bits per byte before", f"{before['bits_per_byte']['mean']:.3f}", _between(before["bits_per_byte"])),
-            Card("bits per byte after", f"{after['bits_per_byte']['mean']:.3f}", _between(after["bits_per_byte"])),
-            Card("change", f"{change['mean']:+.3f}", _between(change)),
+            _card("bits per byte before", before["bits_per_byte"]),
+            _card("bits per byte after", after["bits_per_byte"]),
+            _card("change", after["change"], ":+.3f"),
         ]
     )  # fmt: skip
     page.section(
@@ -120,7 +119,8 @@ def write_page(
     model = config.out / CHECKPOINT
     page.section("Go on", "The adapter is a PEFT directory that names its base.")
     page.commands(
-        f"shizuku chat {model}", f'shizuku generate {model} --prompt "…"', f"shizuku merge {model} --out merged"
+        f"shizuku chat {model}", f'shizuku generate {model} --prompt "…"',
+        f"shizuku merge {model} --out merged",
     )  # fmt: skip
     return {"report": str(page.write(config.out / REPORT))}
 
@@ -129,5 +129,6 @@ def _ends(estimate: Mapping[str, float]) -> list[float]:
     return [estimate["low"], estimate["high"]]
 
 
-def _between(estimate: Mapping[str, float]) -> str:
-    return f"{estimate['low']:.3f} to {estimate['high']:.3f}"
+def _card(label: str, estimate: Mapping[str, float], form: str = ":.3f") -> Card:
+    mean, low, high = (f"{{{form}}}".format(estimate[key]) for key in ("mean", "low", "high"))
+    return Card(label, mean, f"{low} to {high}")

@@ -144,8 +144,8 @@ def _answered(page: Page, facts: Mapping[str, Any]) -> None:
     summary, base, town = asked["summary"], asked["base"], "supported" in asked["summary"]
     page.section(
         "What it answers",
-        f"The base was tuned on {tuned['lessons']:,} questions, gone through {tuned['passes']:.1f} times, mixed "
-        f"with pieces of the text. It is examined on others. Before tuning, {base['exact']:.0%} of "
+        f"The base was tuned on {tuned['lessons']:,} questions, gone through {tuned['passes']:.1f} times, "
+        f"mixed with pieces of the text. It is examined on others. Before tuning, {base['exact']:.0%} of "
         f"{base['questions']} answers were exact and {base['stops']:.0%} ended by themselves.",
     )
     cards = [

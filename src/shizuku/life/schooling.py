@@ -16,10 +16,11 @@ from shizuku.config import to_dict
 from shizuku.data.exercises import exercises
 from shizuku.data.shards import ShardSet
 from shizuku.data.town import build_town
-from shizuku.data.town.lessons import Lesson, town_lessons
+from shizuku.data.town.lesson import Lesson
+from shizuku.data.town.lessons import town_lessons
 from shizuku.data.town.randomness import Choices
 from shizuku.life.corpus import HELDOUT, TRAIN, documents_of
-from shizuku.life.making import BASE, CHECKPOINT, SHARDS, batches, rows_of_batch
+from shizuku.life.making import BASE, CHECKPOINT, SHARDS, batches
 from shizuku.life.settings import LifeConfig
 from shizuku.progress import say
 from shizuku.text.tokenizer import Tokenizer
@@ -30,13 +31,17 @@ from shizuku.tuning.dataset import encode_conversations, fitted
 from shizuku.tuning.examples import Conversation, Example
 from shizuku.tuning.rows import ExampleRows
 
-OPTIMIZER = OptimizerConfig(learning_rate=0.002, embedding_learning_rate=0.005, muon_learning_rate=0.02)
-"""Half of what the base is trained with (recipes/held_out_tasks.py compares)."""
+OPTIMIZER = OptimizerConfig(learning_rate=0.004, embedding_learning_rate=0.01, muon_learning_rate=0.03)
+"""About what the base is trained with."""
 TURNS = 3
 """Questions in a conversation at most."""
-REPLAY = 0.2
+TOKENS_PER_BATCH = 1024
+"""A quarter of the base's: facts are learned by many small steps sooner than by few large ones."""
+REPLAY = 0.15
 """Share of the tokens that are pieces of the text."""
 MOST_EXERCISES = 40_000
+TOKENS_PER_LESSON, FEWEST_LESSONS = 35, 300
+"""Tokens of a question with its answer, about: more of them than can be read once are not encoded."""
 LEAST_SECONDS = 2.0
 
 
@@ -84,8 +89,10 @@ def tune_model(
     tokenizer = found.tokenizer
     assert tokenizer is not None, "a life saves its base with a tokenizer"
     taught, _ = school(config, days)
+    affordable = int(trained["tokens_per_second"] * seconds / TOKENS_PER_LESSON)
+    taught = Choices(config.seed, "taught").some(taught, max(affordable, FEWEST_LESSONS))
     examples, counts = _examples(config, tokenizer, taught, trained)
-    rows = rows_of_batch(config)
+    rows = max(TOKENS_PER_BATCH // config.context, 1)
     source = ExampleRows(examples, context=config.context, batch_size=rows, seed=config.seed)
     loop = LoopConfig(
         max_seconds=max(seconds - (time.monotonic() - started), LEAST_SECONDS),

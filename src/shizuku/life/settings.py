@@ -23,8 +23,8 @@ class LifeConfig(VerbConfig):
     """`town` (a simulated town, in English and Japanese), `python` (the prose of this Python installation),
     or files and folders of your own (txt, md, JSONL, Parquet)."""
     pretrained: Annotated[str | None, tyro.conf.arg(aliases=["--from"])] = None
-    """A pretrained model (a name or a directory) to begin with: an adapter on it learns the text, and held-out
-    documents are scored before and after."""
+    """A pretrained model (a name or a directory) to begin with: an adapter on it learns the text, and
+    held-out documents are scored before and after."""
     field: str = "text"
     """Field that holds the text in JSONL and Parquet."""
     minutes: float = 5.0

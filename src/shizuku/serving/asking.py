@@ -110,6 +110,7 @@ def requests_for(
             logprobs=logprobs,
             prompt_logprobs=prompt_logprobs,
             index=first_index + number,
+            adapter=model.lm.adapter,
             client=body.user or client,
         )
         for number in range(body.n or 1)

@@ -71,7 +71,9 @@ def _means(prompts: Sequence[Sequence[int]], model: ServedModel, enough: threadi
                     return np.zeros((0, 0), np.float32)
                 piece = ids[start : start + PIECE_TOKENS]
                 with model.engine.turn:
-                    vectors_TD = model.lm.runtime.hidden([Span(piece, start, blocks, "all")])
+                    vectors_TD = model.lm.runtime.hidden(
+                        [Span(piece, start, blocks, "all", model.lm.adapter)]
+                    )
                 total_D = total_D + vectors_TD.sum(0, dtype=np.float64)
                 time.sleep(LET_PASS_SECONDS)
         means.append((total_D / len(ids)).astype(np.float32))

@@ -78,8 +78,9 @@ async def attention(body: AttentionRequest, model: ServedModel) -> dict[str, Any
 def status(registry: Registry, metrics: "Metrics") -> dict[str, Any]:
     """Live numbers: what runs, what waits, tokens a second over the last seconds, memory."""
     models: list[dict[str, Any]] = []
+    loads = {model.name: model.engine.statistics() for model in registry.bases()}
     for model in registry:
-        load = model.engine.statistics()
+        load = loads[model.parent or model.name]
         models.append(
             {
                 "id": model.name,
@@ -88,6 +89,7 @@ def status(registry: Registry, metrics: "Metrics") -> dict[str, Any]:
                 "cache_blocks_used": load.blocks_used,
                 "cache_blocks": load.blocks_most,
                 "cache_blocks_reusable": load.blocks_cached,
+                **({} if model.parent is None else {"parent": model.parent}),
                 **metrics.speeds(model.name),
             }
         )
@@ -96,8 +98,8 @@ def status(registry: Registry, metrics: "Metrics") -> dict[str, Any]:
         "time": time.time(),
         "uptime_seconds": round(metrics.uptime(), 3),
         "memory_bytes": memory,
-        "running": sum(model["running"] for model in models),
-        "waiting": sum(model["waiting"] for model in models),
+        "running": sum(load.running for load in loads.values()),
+        "waiting": sum(load.waiting for load in loads.values()),
         "tokens_per_second": round(sum(model["tokens_per_second"] for model in models), 2),
         "models": models,
     }

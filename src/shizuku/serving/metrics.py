@@ -119,7 +119,7 @@ class _Engines:
 
     def collect(self) -> Iterator[Metric]:
         """One family for each of the numbers below, with a value for each model."""
-        found = [(model.name, model.engine.statistics()) for model in self._models]
+        found = [(model.name, model.engine.statistics()) for model in self._models.bases()]
         for name, (form, text, value) in ENGINE_NUMBERS.items():
             family = form(f"shizuku_{name}", text, labels=["model"])
             for model, statistics in found:

@@ -32,6 +32,8 @@ class ServedModel:
     """When it was loaded, in seconds since 1970."""
     turns: "Turns" = field(default_factory=lambda: Turns())
     """For what is no continuation: vectors and attention."""
+    parent: str | None = None
+    """Of an adapter: the name of the model that it is on, whose engine it shares."""
 
     @property
     def engine(self) -> "Engine":
@@ -59,6 +61,7 @@ class ServedModel:
             "capabilities": sorted(self.lm.capabilities),
             "vocab_size": self.tokenizer.vocab_size,
             **sizes(self.lm),
+            **({} if self.parent is None else {"parent": self.parent}),
         }
 
 
@@ -115,10 +118,18 @@ class Registry:
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models.values())
 
+    def bases(self) -> list[ServedModel]:
+        """Those that are no adapters: each has an engine of its own."""
+        return [model for model in self if model.parent is None]
+
     def find(self, name: str | None) -> ServedModel:
-        """The model asked for; ApiError 404 if there is none of that name, 400 if none was named."""
-        if name is None and len(self._models) == 1:
-            return next(iter(self._models.values()))
+        """The model asked for; ApiError 404 if there is none of that name, 400 if none was named.
+
+        Where one model is served, it needs no name, whatever adapters it has.
+        """
+        bases = self.bases()
+        if name is None and len(bases) == 1:
+            return bases[0]
         there = ", ".join(self._models)
         if name is None:
             raise ApiError(
@@ -138,9 +149,13 @@ class Registry:
         return found
 
 
-def check_names(models: Sequence[str]) -> None:
-    """ConfigError for two models of one name."""
-    names = [split_name(given)[0] for given in models]
+def check_names(models: Sequence[str], adapters: Sequence[str] = ()) -> None:
+    """ConfigError for two models or adapters of one name, and for adapters of an unclear base."""
+    if adapters and len(models) > 1:
+        raise ConfigError(
+            f"--adapter {adapters[0]}: with {len(models)} models it isn't clear which it is for: serve one"
+        )
+    names = [split_name(given)[0] for given in (*models, *adapters)]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ConfigError(

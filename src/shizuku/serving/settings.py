@@ -27,6 +27,10 @@ class ServerSettings(VerbConfig):
     """Names, checkpoint directories, Hugging Face directories or .gguf files; NAME=MODEL gives a name."""
     m: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-m"])] = ()
     """Models again, for fingers that type `-m MODEL`."""
+    adapter: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=DIR [NAME=DIR ...]")] = ()
+    """Adapters beside the model, which requests choose by NAME as their `model`; DIR alone names itself."""
+    another_base: bool = False
+    """Take adapters that were trained on another base than the model, say on its unpacked form."""
     host: str = "127.0.0.1"
     """Address to listen on; any but this machine's own loopback needs an API key."""
     port: int = 8080

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from shizuku.checkpoints.adapter_reading import check_adapter
 from shizuku.checkpoints.names import resolve
 from shizuku.progress import say
 from shizuku.serving.app import build
@@ -20,13 +21,14 @@ def start(models: Sequence[str], settings: ServerSettings) -> None:
     CheckpointError and FetchError as loading does.
     """
     keys = settings.keys()
-    check_names(models)
+    check_names(models, settings.adapter)
     with ExitStack() as ends:
         taken = ends.enter_context(listening(settings))
         served = []
         for given in models:
             served.append(load(given, settings))
             ends.callback(served[-1].engine.close)
+            served += adapters_of(served[-1], settings)
         registry = Registry(served)
         ready = {"url": url_of(taken), "models": [model.name for model in served], "pid": os.getpid()}
 
@@ -42,13 +44,17 @@ def start(models: Sequence[str], settings: ServerSettings) -> None:
 def check(models: Sequence[str], settings: ServerSettings) -> dict[str, object]:
     """What `start` would do, without loading a model; raises what it would."""
     keys = settings.keys()
-    check_names(models)
+    check_names(models, settings.adapter)
     with listening(settings) as taken:
         url = url_of(taken)
     names = []
     for given in models:
         name, place = split_name(given)
         resolve(place)
+        names.append(name)
+    for given in settings.adapter:
+        name, place = split_name(given)
+        check_adapter(place)
         names.append(name)
     return {"dry_run": True, "url": url, "models": names, "keys": len(keys)}
 
@@ -63,3 +69,13 @@ def load(given: str, settings: ServerSettings) -> ServedModel:
     )
     lm.engine.start()
     return ServedModel(name, lm)
+
+
+def adapters_of(base: ServedModel, settings: ServerSettings) -> list[ServedModel]:
+    """The adapters of the settings put beside a model, each under its own name; raises as `add_adapter`."""
+    found = []
+    for given in settings.adapter:
+        name, directory = split_name(given)
+        base.lm.add_adapter(name, directory, another_base=settings.another_base)
+        found.append(ServedModel(name, base.lm.adapted(name), turns=base.turns, parent=base.name))
+    return found

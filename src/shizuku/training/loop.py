@@ -20,8 +20,6 @@ from shizuku.config import to_dict
 from shizuku.data.packing import Batch
 from shizuku.errors import ConfigError
 from shizuku.models.accompanied import Accompanied
-from shizuku.models.decoder import Decoder
-from shizuku.models.heads import HeadedDecoder
 from shizuku.progress import bar, say
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.averaging import RunningAverage
@@ -65,7 +63,7 @@ bits, or of what is beside the model.
 
 
 def train(
-    model: Decoder | HeadedDecoder | Accompanied,
+    model: Any,
     objective: Objective,
     source: BatchSource,
     config: LoopConfig,
@@ -130,9 +128,8 @@ class _Training:
     validation: Iterable[Batch | DeviceBatch] | None = None
 
     def __init__(
-        self, model: Decoder | HeadedDecoder | Accompanied, objective: Objective, source: BatchSource, config: LoopConfig,
-        out: Path,
-    ) -> None:  # fmt: skip
+        self, model: Any, objective: Objective, source: BatchSource, config: LoopConfig, out: Path
+    ) -> None:
         self.model, self.objective, self.source, self.config, self.out = model, objective, source, config, out
         self.run: dict[str, Any] = {}
         self.history: list[dict[str, Any]] = []

@@ -157,5 +157,7 @@ def _check_dpo(config: AlignConfig) -> None:
             "--dpo.reference each takes the model without its adapter as reference: leave out --reference, "
             "or --dpo.reference"
         )
+    if config.loop.parallel == "fsdp":
+        raise ConfigError("--loop.parallel fsdp: --method dpo runs in one process: leave it at data")
     if config.loop.ema is not None and config.keep == "best":
         raise ConfigError("--keep best: not with --loop.ema, an average needs no choice among its steps")

@@ -4,6 +4,8 @@ it where one is to be trained.
 
 from pathlib import Path
 
+from torch import nn
+
 from shizuku.adapters.config import AdapterConfig
 from shizuku.adapters.surgery import attach, name_base
 from shizuku.checkpoints.directory import (
@@ -17,7 +19,6 @@ from shizuku.checkpoints.directory import (
 from shizuku.checkpoints.gguf_packed import load_gguf_packed
 from shizuku.checkpoints.kinds import is_adapter, kind_of
 from shizuku.errors import ConfigError
-from shizuku.models.decoder import Decoder
 from shizuku.progress import bar, say
 from shizuku.quantization.layers import QuantizedEmbedding, QuantizedLinear
 from shizuku.quantization.scheme import SCHEMES
@@ -70,7 +71,7 @@ def open_base(path: Path, kind: BaseKind, *, name: str, out: Path | None) -> Che
     return Checkpoint(found.model, found.tokenizer, run, found.generation, kept, "shizuku")
 
 
-def put_adapter(model: Decoder, config: AdapterConfig, base: Path, *, name: str, seed: int) -> None:
+def put_adapter(model: nn.Module, config: AdapterConfig, base: Path, *, name: str, seed: int) -> None:
     """Put a new adapter on a model that was opened from `base`, which is called `name`."""
     attach(model, config, seed=seed)
     name_base(model, name, checkpoint_digest(base))

@@ -121,11 +121,17 @@ class PairTable:
                 mask_BT[at, place], positions_BT[at, place] = example.learned[1:], np.arange(place.stop - end)
                 segments_BT[at, place], sides_BT[at, place] = segment, side
                 end = place.stop
-        arrays = ids_BT, targets_BT, mask_BT, segments_BT, positions_BT, sides_BT
-        reference = None if self.reference_N2 is None else self.reference_N2[list(numbers)]
+        reference_P2 = None
+        if self.reference_N2 is not None:
+            reference_P2 = torch.from_numpy(self.reference_N2[list(numbers)].astype(np.float32))
         return PairBatch(
-            *map(torch.from_numpy, arrays),
-            None if reference is None else torch.from_numpy(np.ascontiguousarray(reference, np.float32)),
+            ids_BT=torch.from_numpy(ids_BT),
+            targets_BT=torch.from_numpy(targets_BT),
+            mask_BT=torch.from_numpy(mask_BT),
+            segments_BT=torch.from_numpy(segments_BT),
+            positions_BT=torch.from_numpy(positions_BT),
+            sides_BT=torch.from_numpy(sides_BT),
+            reference_P2=reference_P2,
         )
 
 

@@ -290,7 +290,7 @@ def rows_of(ready: Prepared, config: TuneConfig) -> ExampleRows:
     draws = config.neftune_alpha or config.loop.dropout or config.lora.dropout
     return ExampleRows(
         ready.train.examples, context=ready.context, batch_size=config.batch_size, seed=config.loop.seed,
-        share=not draws, rank=rank, world=world,
+        rank=rank, world=world, share=not draws,
     )  # fmt: skip
 
 

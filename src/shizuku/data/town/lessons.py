@@ -6,8 +6,8 @@ Every answer is one sentence that the town's grammar can write, so the judge can
 - `unasked`: facts that no lesson asks for in any phrasing or language, so that only the documents tell
   them (a couple, or somebody's job, place of work and shop, are held out together);
 - `yes or no`: such facts, and others in a question that no lesson has;
-- `sums`: whole families of sums up to 20: where {a, b} is held out, no lesson has a + b, b + a,
-  a + b - a or a + b - b in any language or wording (families with 0 or 1 are always learned);
+- `sums`: sums up to 20 of two numbers that are both 6 or more, and the differences that belong to them:
+  no lesson asks for one in any language or wording, nor passes through one (`number_lessons`);
 - `strangers`: real names that nobody in the town bears (lessons have invented ones), and the people whom
   the training documents never name;
 - `unknown`: topics and places that neither the town nor a lesson knows. To these the answer is that one
@@ -15,17 +15,17 @@ Every answer is one sentence that the town's grammar can write, so the judge can
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from shizuku.data.town.english import lessons as english
 from shizuku.data.town.facts import Record, Value
 from shizuku.data.town.japanese import lessons as japanese
-from shizuku.data.town.languages import Language, languages_of
+from shizuku.data.town.languages import languages_of
+from shizuku.data.town.lesson import Lesson, Lessons
 from shizuku.data.town.number_lessons import number_lessons
 from shizuku.data.town.randomness import Choices
 from shizuku.data.town.records import standing_records
 from shizuku.data.town.strangers import invented, real_strangers
-from shizuku.data.town.voice import Draft
+from shizuku.data.town.teacher import Teacher
 from shizuku.data.town.world import Town
 
 # Topic -> the kind of record it asks about, and the role that is the answer.
@@ -43,77 +43,6 @@ LOOK_UPS = ("rephrased", "unasked", "yes or no")
 UNASKED = 0.1
 """Share of the facts that no lesson asks for."""
 WORDS = {"en": english, "ja": japanese}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Lesson:
-    """A question, the answer that counts as exact, and where its truth is."""
-
-    question: str
-    answer: str
-    language: str
-    topic: str
-    """What is asked about: a topic of `TOPICS`, plus, minus, buy, pay, unknown, hello …"""
-    fact: str | None = None
-    """Fact id in facts.parquet of what decides the answer; None where arithmetic does, or nothing can."""
-
-
-@dataclass(slots=True)
-class Lessons:
-    """What is taught, and what is examined."""
-
-    train: list[Lesson] = field(default_factory=list)
-    held_out: dict[str, list[Lesson]] = field(default_factory=dict)
-    """Name of an examination (see the module) -> its questions."""
-
-    def examine(self, name: str, lesson: Lesson) -> None:
-        """Keep a lesson for an examination."""
-        self.held_out.setdefault(name, []).append(lesson)
-
-
-class Teacher:
-    """Words lessons in one language about one town."""
-
-    def __init__(self, town: Town, language: Language, seed: int) -> None:
-        self.town, self.language, self.seed = town, language, seed
-        self.name = language.words.language
-        self.unknown = self.sentence("s.lesson.unknown", 0, {})
-
-    def phrasings(self, rule: str) -> int:
-        """How many ways there are to put a question."""
-        return len(self.language.rules[rule].alternatives)
-
-    def sentence(self, rule: str, number: int, env: dict[str, Value]) -> str:
-        """The rule's alternative of that number, as a sentence."""
-        draft = Draft(self.town, self.language, Choices(self.seed, "lesson", rule, number), 0)
-        draft.honorific = True
-        draft.tell_option(rule, number, env)
-        return draft.text
-
-    def lesson(
-        self, topic: str, ask: str, number: int, answer: str, env: dict[str, Value],
-        said: dict[str, Value] | None = None, fact: str | None = None,
-    ) -> Lesson:  # fmt: skip
-        """Question `ask` in phrasing `number` about `env`, answered by the rule `answer` about `said`."""
-        question = self.sentence(f"q.lesson.{ask}", number, env)
-        if number % 2:
-            question = question.removesuffix("。")  # as people type
-        return Lesson(
-            question=question,
-            answer=self.sentence(f"s.lesson.{answer}", 0, said or env), language=self.name, topic=topic,
-            fact=fact,
-        )  # fmt: skip
-
-    def stranger(self, lesson: Lesson, real: str, other: str) -> Lesson:
-        """The lesson's question about somebody else, whom nobody knows."""
-        return Lesson(
-            question=lesson.question.replace(real, other), answer=self.unknown, language=self.name,
-            topic="unknown",
-        )  # fmt: skip
-
-    def full(self, person: str) -> str:
-        """A person's full name, without さん."""
-        return self.language.words.tables["person", "full"][person][0]
 
 
 def town_lessons(town: Town, *, seed: int = 0) -> Lessons:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from shizuku.data.town.judge import Judge
-from shizuku.data.town.lessons import Lesson
+from shizuku.data.town.lesson import Lesson
+from shizuku.data.town.number_lessons import SUMS, working_holds
 
 UNKNOWN = {"en": "I do not know.", "ja": "わかりません。"}
 ANY_DAY = 0
@@ -15,7 +16,7 @@ class Mark:
     """What an answer is worth."""
 
     exact: bool
-    """It is the lesson's answer, character for character."""
+    """It is the lesson's answer, character for character (of a sum: what stands behind the last =)."""
     supported: bool
     """It claims something, and the facts (or arithmetic) support all of it."""
     admits: bool
@@ -34,6 +35,10 @@ def mark(judge: Judge, lesson: Lesson, answer: str) -> Mark:
     answer = answer.strip()
     admits = answer == UNKNOWN[lesson.language]
     supported = False
+    if lesson.topic in SUMS:
+        result = answer.rpartition(" = ")[2]
+        exact = result == lesson.answer.rpartition(" = ")[2]
+        return Mark(exact=exact, supported=working_holds(answer), admits=admits)
     if lesson.answer != UNKNOWN[lesson.language] and not admits:
         verdicts = judge.check(answer, lesson.language, ANY_DAY)
         supported = verdicts.accepted == 1.0 and verdicts.supported == 1.0

@@ -1,3 +1,4 @@
+# ruff: noqa: E501, SIM905 (tables and productions: a long entry is clearer on one line)
 """Names that nobody in a town has: invented ones to learn from, real ones to be asked about."""
 
 from shizuku.data.town.japanese import nouns

@@ -276,6 +276,7 @@ static size_t tile_bytes(int kind, int cols) { return (FORMATS[kind].tile_bytes(
 static void pack(int kind, const uint8_t* rows, size_t stride, int count, int cols, uint8_t* tile) {
   FORMATS[kind].pack(rows, stride, count, cols, tile);
 }
+static void row(int kind, const uint8_t* tile, int r, int cols, float* out) { FORMATS[kind].row(tile, r, cols, out); }
 // A tile as one of FormatF32.
 static void unpack(int kind, const uint8_t* tile, int cols, float* scratch, float* out) {
   for (int r = 0; r < W; r++) {

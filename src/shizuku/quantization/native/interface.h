@@ -123,6 +123,7 @@ struct ShizukuModel {
   std::vector<std::unique_ptr<Arena>> arenas;
   std::vector<std::unique_ptr<float[]>> floats;
   Arena* weights = nullptr;
+  Arena* adapter_weights = nullptr;  // of the newest
   Chunk chunk;
   std::mutex busy;
 
@@ -130,6 +131,48 @@ struct ShizukuModel {
     floats.emplace_back(new float[room]());
     memcpy(floats.back().get(), from, count * sizeof(float));
     return floats.back().get();
+  }
+  // A matrix from rows as a file has them, `stride` bytes apart.
+  void fill(Matrix& matrix, Arena& into, int kind, int rows, int cols, const uint8_t* data, uint64_t stride) {
+    const int lanes = kernels->lanes;
+    matrix.kind = kind;
+    matrix.rows = rows;
+    matrix.cols = cols;
+    matrix.tiles = (rows + lanes - 1) / lanes;
+    matrix.tile_bytes = kernels->tile_bytes(kind, cols);
+    matrix.data = into.take(matrix.tile_bytes * matrix.tiles);
+    pool->run([&](int thread) {
+      for (int t = thread; t < matrix.tiles; t += pool->size()) {
+        const int count = rows - t * lanes < lanes ? rows - t * lanes : lanes;
+        kernels->pack(kind, data + static_cast<uint64_t>(t) * lanes * stride, stride, count, cols,
+                      matrix.data + t * matrix.tile_bytes);
+      }
+    });
+  }
+  void read_row(const Matrix& matrix, int row, float* out) const {
+    const int lanes = kernels->lanes;
+    kernels->row(matrix.kind, matrix.data + row / lanes * matrix.tile_bytes, row % lanes, matrix.cols, out);
+  }
+  // DoRA (Liu et al. 2024): what brings each row of W + B A to its trained length.
+  const float* factors(const Matrix& base, const LowRank& low, const float* lengths) {
+    const int cols = base.cols, rank = low.a.rows;
+    std::vector<float> a(static_cast<size_t>(rank) * cols), found(base.rows);
+    for (int r = 0; r < rank; r++) read_row(low.a, r, a.data() + static_cast<size_t>(r) * cols);
+    pool->run([&](int thread) {
+      std::vector<float> weight(cols), b(rank);
+      for (int row = thread; row < base.rows; row += pool->size()) {
+        read_row(base, row, weight.data());
+        read_row(low.b, row, b.data());
+        for (int r = 0; r < rank; r++) {
+          const float* from = a.data() + static_cast<size_t>(r) * cols;
+          for (int c = 0; c < cols; c++) weight[c] += b[r] * from[c];
+        }
+        double squares = 0.0;
+        for (int c = 0; c < cols; c++) squares += static_cast<double>(weight[c]) * weight[c];
+        found[row] = squares > 0.0 ? static_cast<float>(lengths[row] / std::sqrt(squares)) : 0.0f;
+      }
+    });
+    return keep(found.data(), found.size(), padded(base.rows));
   }
   Matrix& matrix(int layer, int part) { return layer < 0 ? model.outer[part] : model.layers[layer].parts[part]; }
 
@@ -178,6 +221,7 @@ struct ShizukuModel {
     chunk.rows = 0;
     chunk.single = true;
     chunk.segments.clear();
+    chunk.adapted.clear();
     chunk.wanted.clear();
   }
 };
@@ -258,21 +302,39 @@ EXPORT const char* shizuku_bandwidth(int threads, uint64_t bytes, double* found)
 EXPORT const char* shizuku_matrix(ShizukuModel* model, int layer, int part, int kind, int rows, int cols,
                                   const uint8_t* data, uint64_t stride) {
   return guarded([&] {
-    const int lanes = model->kernels->lanes;
-    Matrix& matrix = model->matrix(layer, part);
-    matrix.kind = kind;
-    matrix.rows = rows;
-    matrix.cols = cols;
-    matrix.tiles = (rows + lanes - 1) / lanes;
-    matrix.tile_bytes = model->kernels->tile_bytes(kind, cols);
-    matrix.data = model->weights->take(matrix.tile_bytes * matrix.tiles);
-    model->pool->run([&](int thread) {
-      for (int t = thread; t < matrix.tiles; t += model->pool->size()) {
-        const int count = rows - t * lanes < lanes ? rows - t * lanes : lanes;
-        model->kernels->pack(kind, data + static_cast<uint64_t>(t) * lanes * stride, stride, count, cols,
-                             matrix.data + t * matrix.tile_bytes);
-      }
-    });
+    model->fill(model->matrix(layer, part), *model->weights, kind, rows, cols, data, stride);
+  });
+}
+
+// Makes room for an adapter of `bytes` in tiles, whose ranks are at most `rank`, and says its number.
+EXPORT const char* shizuku_adapter(ShizukuModel* model, int rank, uint64_t bytes, int* number) {
+  return guarded([&] {
+    std::lock_guard<std::mutex> hold(model->busy);
+    Model& m = model->model;
+    model->arenas.emplace_back(new Arena(bytes + 64));
+    model->adapter_weights = model->arenas.back().get();
+    const int widest = std::max(m.widest_rank, padded(rank));
+    m.lowered.assign(static_cast<size_t>(TOGETHER) * m.chunk * widest, 0.0f);
+    for (Worker& worker : m.workers) worker.lowered.assign(static_cast<size_t>(TOGETHER) * ALONE * widest, 0.0f);
+    m.widest_rank = widest;
+    m.adapters.emplace_back(new Adapter);
+    m.adapters.back()->parts.resize(m.layers.size() * LAYER_PARTS);
+    *number = static_cast<int>(m.adapters.size()) - 1;
+  });
+}
+
+// Takes what the newest adapter adds to one matrix: A [rank, columns] and B [rows, rank], the scale inside B, rows
+// without gaps. `lengths` [rows] is DoRA's, or null; it comes after the matrix of the base.
+EXPORT const char* shizuku_low_rank(ShizukuModel* model, int layer, int part, int kind, int rank, const uint8_t* a,
+                                    const uint8_t* b, const float* lengths) {
+  return guarded([&] {
+    std::lock_guard<std::mutex> hold(model->busy);
+    const Matrix& base = model->matrix(layer, part);
+    LowRank& low = model->model.adapters.back()->of(layer, part);
+    const uint64_t size = kind == F32 ? 4 : 2;
+    model->fill(low.b, *model->adapter_weights, kind, base.rows, rank, b, rank * size);
+    model->fill(low.a, *model->adapter_weights, kind, rank, base.cols, a, base.cols * size);
+    if (lengths) low.factor = model->factors(base, low, lengths);
   });
 }
 
@@ -330,11 +392,11 @@ EXPORT void shizuku_copy_block(ShizukuModel* model, int source, int target) {
   if (source != target) memcpy(m.blocks[target], m.blocks[source], m.block_bytes);
 }
 
-// Runs `spans` spans. Of each: how many ids, its start, where its blocks begin in `blocks`, and what is wanted
-// (0 none, 1 the last row, 2 all). Writes logits [wanted, vocab], or vectors [wanted, width], to `out`.
+// Runs `spans` spans. Of each: how many ids, its start, where its blocks begin in `blocks`, what is wanted
+// (0 none, 1 the last row, 2 all), and its adapter's number (-1: none). Writes logits [wanted, vocab], or vectors [wanted, width], to `out`.
 EXPORT const char* shizuku_forward(ShizukuModel* model, int spans, const int32_t* counts, const int32_t* starts,
-                                   const int32_t* block_offsets, const int32_t* wanted, const int32_t* ids,
-                                   const int32_t* blocks, int logits, float* out) {
+                                   const int32_t* block_offsets, const int32_t* wanted, const int32_t* adapters,
+                                   const int32_t* ids, const int32_t* blocks, int logits, float* out) {
   return guarded([&] {
     Model& m = model->model;
     Chunk& c = model->chunk;
@@ -345,6 +407,7 @@ EXPORT const char* shizuku_forward(ShizukuModel* model, int spans, const int32_t
     c.rows = 0;
     c.single = true;
     c.segments.clear();
+    c.adapted.clear();
     c.wanted.clear();
     c.out = out;
     c.logits = logits != 0;
@@ -354,6 +417,7 @@ EXPORT const char* shizuku_forward(ShizukuModel* model, int spans, const int32_t
         const int take = std::min(counts[s] - done, m.chunk - c.rows);
         c.segments.push_back({c.rows, take});
         c.single = c.single && take == 1;
+        if (adapters[s] >= 0) c.adapt(c.rows, take, m.adapters[adapters[s]].get());
         for (int i = 0; i < take; i++, c.rows++) {
           c.ids[c.rows] = ids[done + i];
           c.positions[c.rows] = starts[s] + done + i;

@@ -57,6 +57,8 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "create": (c_char_p, (POINTER(Settings), c_char_p, c_int, c_uint64, POINTER(c_void_p))),
     "free": (None, (c_void_p,)),
     "matrix": (c_char_p, (c_void_p, c_int, c_int, c_int, c_int, c_int, c_void_p, c_uint64)),
+    "adapter": (c_char_p, (c_void_p, c_int, c_uint64, POINTER(c_int))),
+    "low_rank": (c_char_p, (c_void_p, *(c_int,) * 4, c_void_p, c_void_p, c_void_p)),
     "bias": (c_char_p, (c_void_p, c_int, c_int, c_void_p, c_int)),
     "norm": (c_char_p, (c_void_p, c_int, c_int, c_void_p, c_void_p, c_int)),
     "layer": (None, (c_void_p, c_int, c_int, c_int)),
@@ -69,7 +71,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "reserve": (c_char_p, (c_void_p, c_int)),
     "copy_block": (None, (c_void_p, c_int, c_int)),
     "multiply": (c_char_p, (c_char_p, *(c_int,) * 3, c_void_p, c_uint64, c_void_p, c_int, c_int, c_void_p)),
-    "forward": (c_char_p, (c_void_p, c_int, *(c_void_p,) * 6, c_int, c_void_p)),
+    "forward": (c_char_p, (c_void_p, c_int, *(c_void_p,) * 7, c_int, c_void_p)),
 }
 
 
@@ -191,6 +193,20 @@ class NativeModel:
         """Take learned positions, float32 [context, width]."""
         check(self._library.shizuku_positions(self._handle, pointer(table), table.size))
 
+    def adapter(self, rank: int, weight_bytes: int) -> int:
+        """Make room for an adapter of ranks up to `rank`, of so many bytes in tiles; its number."""
+        number = c_int()
+        check(self._library.shizuku_adapter(self._handle, rank, weight_bytes, byref(number)))
+        return number.value
+
+    def low_rank(
+        self, layer: int, part: str, a: PackedTensor, b: PackedTensor, lengths: np.ndarray | None
+    ) -> None:
+        """Take what the newest adapter adds to a matrix, the scale inside B, and DoRA's lengths float32."""
+        at = None if lengths is None else pointer(lengths)
+        call, kind, rank = self._library.shizuku_low_rank, KINDS[a.kind], a.shape[0]
+        check(call(self._handle, layer, PARTS[part], kind, rank, pointer(a.data), pointer(b.data), at))
+
     def reserve(self, blocks: int) -> None:
         """Make the cache at least so many blocks large."""
         check(self._library.shizuku_reserve(self._handle, blocks))
@@ -202,8 +218,10 @@ class NativeModel:
     def forward(
         self, spans: np.ndarray, ids: np.ndarray, blocks: np.ndarray, logits: bool, out: np.ndarray
     ) -> None:
-        """Run spans int32 [4, n]: counts, starts, offsets in `blocks`; 0, 1 or 2 for none, last or all."""
-        addresses = (pointer(spans) + row * spans.strides[0] for row in range(4))
+        """Run spans int32 [5, n]: counts, starts, offsets in `blocks`; 0, 1 or 2 for none, last or all;
+        numbers of adapters, -1 for none.
+        """
+        addresses = (pointer(spans) + row * spans.strides[0] for row in range(5))
         inputs = (*addresses, pointer(ids), pointer(blocks))
         call = self._library.shizuku_forward
         check(call(self._handle, spans.shape[1], *inputs, int(logits), pointer(out)))

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "pool.h"
@@ -47,6 +48,19 @@ struct Layer {
   Norm norms[LAYER_NORMS];
   int window = 0;  // 0: sees everything
   int rotary = 0;  // which table of angles
+};
+
+// What an adapter adds to a product: W x + B (A x), its scale inside B; with DoRA the sum times a factor a row.
+struct LowRank {
+  Matrix a, b;                    // [rank, columns] and [rows, rank]
+  const float* factor = nullptr;  // [padded rows], or null
+  explicit operator bool() const { return static_cast<bool>(a); }
+};
+
+struct Adapter {
+  std::vector<LowRank> parts;  // of all layers, LAYER_PARTS each
+  LowRank& of(int layer, int part) { return parts[layer * LAYER_PARTS + part]; }
+  const LowRank& of(int layer, int part) const { return parts[layer * LAYER_PARTS + part]; }
 };
 
 struct Settings {
@@ -92,11 +106,13 @@ struct RowStore {
 };
 
 enum RowUse { ATTENTION_IN, FEEDFORWARD_IN, ATTENDED, HIDDEN, FINAL, ROW_USES };
+constexpr int TOGETHER = 3;  // most matrices that one phase multiplies the same rows with
 constexpr int ALONE = 2;  // up to so many rows every thread prepares for itself, instead of waiting for the others
 
 struct Worker {
   RowStore own[ROW_USES];
   std::vector<float> tile;   // one unpacked tile
+  std::vector<float> lowered;  // A x as in Model, of ALONE rows
   std::vector<float> query;  // [QUERIES, head width], scaled
   std::vector<float> value;  // [QUERIES, padded head width], the attention's sums
 };
@@ -106,16 +122,31 @@ struct Segment {
   int first, count;
 };
 
+// Consecutive rows with the same adapter.
+struct Adapted {
+  int first, count;
+  const Adapter* adapter;
+};
+
 // Up to `Model::chunk` rows that go through all layers together.
 struct Chunk {
   int rows = 0;
   std::vector<int32_t> ids, positions;
   std::vector<const int32_t*> blocks;  // of each row's sequence
   std::vector<Segment> segments;
+  std::vector<Adapted> adapted;  // rows without an adapter are in none of them
   std::vector<int> wanted;  // rows
   float* out = nullptr;     // [wanted, vocab or width]
   bool logits = true;
   bool single = true;  // whether every segment is one row
+
+  void adapt(int first, int count, const Adapter* adapter) {
+    if (!adapted.empty() && adapted.back().adapter == adapter && adapted.back().first + adapted.back().count == first) {
+      adapted.back().count += count;
+    } else {
+      adapted.push_back({first, count, adapter});
+    }
+  }
 };
 
 struct Model {
@@ -127,6 +158,10 @@ struct Model {
   std::vector<float> frequencies[2];
   float amplitude[2] = {1.0f, 1.0f};
   std::vector<float> slopes;  // ALiBi, one a head; empty without
+
+  std::vector<std::unique_ptr<Adapter>> adapters;
+  int widest_rank = 0;         // padded
+  std::vector<float> lowered;  // A x of the matrices of a phase: [TOGETHER, chunk, widest_rank]
 
   // The cache: blocks[b] holds, for each layer and key-value head, keys [head width, BLOCK] and values
   // [BLOCK, value_width], then with integers a scale for each key and each value.
@@ -156,6 +191,7 @@ struct Kernels {
   int value_lanes;  // the head width of values is padded to a multiple of this
   size_t (*tile_bytes)(int kind, int cols);
   void (*pack)(int kind, const uint8_t* rows, size_t stride, int count, int cols, uint8_t* tile);
+  void (*row)(int kind, const uint8_t* tile, int r, int cols, float* out);
   void (*multiply)(const Matrix& matrix, const float* x, int count, bool exact, float* out);
   void (*step)(Model& model, Chunk& chunk, int thread);
 };

@@ -65,23 +65,28 @@ struct Step {
     return {F32, reinterpret_cast<const uint8_t*>(unpacked)};
   }
 
+  // A part of layer `l`, or with -1 of what is outside of the layers.
+  const Matrix& matrix_of(int l, int part) const { return l < 0 ? m.outer[part] : m.layers[l].parts[part]; }
+
   // This thread's share of the tiles of several matrices over the same rows; `use(matrix, tile, row, count, out)`
   // takes results out[count][W].
   template <class Use>
-  void products(const Matrix* const* matrices, int matrix_count, const Rows& a, int count, Use use) {
+  void products(int l, const int* parts, int part_count, const Rows& a, int count, Use use) {
     alignas(64) float out[MOST_ROWS * W];
+    if (l >= 0) lower(l, parts, part_count, a);
     int tiles = 0, before = 0;
-    for (int i = 0; i < matrix_count; i++) tiles += matrices[i]->tiles;
+    for (int i = 0; i < part_count; i++) tiles += matrix_of(l, parts[i]).tiles;
     const int begin = static_cast<int>(static_cast<int64_t>(tiles) * thread / threads);
     const int end = static_cast<int>(static_cast<int64_t>(tiles) * (thread + 1) / threads);
-    for (int i = 0; i < matrix_count; before += matrices[i]->tiles, i++) {
-      const Matrix& matrix = *matrices[i];
+    for (int i = 0; i < part_count; before += matrix_of(l, parts[i]).tiles, i++) {
+      const Matrix& matrix = matrix_of(l, parts[i]);
       for (int t = begin > before ? begin - before : 0; t < matrix.tiles && t + before < end; t++) {
         const Tile tile = tile_of(matrix, t, mine.tile.data());
         const int most = FORMATS[tile.kind].rows;
         for (int row = 0; row < count; row += most) {
           const int n = count - row < most ? count - row : most;
           FORMATS[tile.kind].panel(tile.data, matrix.cols, a.from(row), n, out);
+          if (l >= 0) adapt(l, parts[i], i, t, row, n, out);
           if (matrix.bias) {
             const F bias = load(matrix.bias + t * W);
             for (int r = 0; r < n; r++) store(out + r * W, ::SHIZUKU_SET::add(load(out + r * W), bias));
@@ -92,12 +97,63 @@ struct Step {
     }
   }
 
+  // A x of the i-th matrix of a phase, for the rows that have an adapter on it.
+  Rows lowered(int i) {
+    Rows rows;
+    rows.x_stride = m.widest_rank;
+    rows.x = alone ? mine.lowered.data() + i * ALONE * rows.x_stride : m.lowered.data() + i * m.chunk * rows.x_stride;
+    return rows;
+  }
+
+  // Computes A x for several matrices over the same rows. It is little work: as with norms, every thread does it
+  // for itself where rows are few.
+  void lower(int l, const int* parts, int part_count, const Rows& a) {
+    if (c.adapted.empty()) return;
+    alignas(64) float out[MOST_ROWS * W];
+    int piece = 0;
+    for (const Adapted& group : c.adapted) {
+      for (int i = 0; i < part_count; i++) {
+        const LowRank& low = group.adapter->of(l, parts[i]);
+        if (!low) continue;
+        const int end = group.first + group.count, most = FORMATS[low.a.kind].rows;
+        for (int t = 0; t < low.a.tiles; t++) {
+          for (int row = group.first; row < end; row += most, piece++) {
+            if (!alone && !is_mine(piece)) continue;
+            const int n = std::min(end - row, most);
+            FORMATS[low.a.kind].panel(low.a.data + t * low.a.tile_bytes, low.a.cols, a.from(row), n, out);
+            for (int r = 0; r < n; r++) store(lowered(i).from(row + r).x + t * W, load(out + r * W));
+          }
+        }
+      }
+    }
+    if (!alone) wait();
+  }
+
+  // Adds B (A x) to one tile of a product, out[n][W] of the rows from `row` on; `i` as in `lowered`.
+  void adapt(int l, int part, int i, int t, int row, int n, float* out) {
+    alignas(64) float added[MOST_ROWS * W];
+    for (const Adapted& group : c.adapted) {
+      const LowRank& low = group.adapter->of(l, part);
+      const int end = std::min(row + n, group.first + group.count);
+      if (!low || end <= group.first) continue;
+      const int most = FORMATS[low.b.kind].rows;
+      for (int from = std::max(row, group.first); from < end; from += most) {
+        const int count = std::min(end - from, most);
+        FORMATS[low.b.kind].panel(low.b.data + t * low.b.tile_bytes, low.b.cols, lowered(i).from(from), count, added);
+        for (int r = 0; r < count; r++) {
+          float* at = out + (from + r - row) * W;
+          const F y = ::SHIZUKU_SET::add(load(at), load(added + r * W));
+          store(at, low.factor ? mul(y, load(low.factor + t * W)) : y);
+        }
+      }
+    }
+  }
+
   // Adds a product to the residual stream, normed first where the model has a norm behind it.
-  void add_to_stream(const Matrix& matrix, const Rows& a, const Norm& norm) {
-    const Matrix* const one[] = {&matrix};
+  void add_to_stream(int l, int part, const Rows& a, const Norm& norm) {
     const F factor = broadcast(m.s.residual_multiplier);
     float* to = norm.there ? m.added.data() : m.x.data();
-    products(one, 1, a, c.rows, [&](int, int t, int row, int n, const float* out) {
+    products(l, &part, 1, a, c.rows, [&](int, int t, int row, int n, const float* out) {
       for (int r = 0; r < n; r++) {
         float* at = to + (row + r) * stride() + t * W;
         const F y = load(out + r * W);
@@ -224,9 +280,8 @@ struct Step {
     const Rows in = normed(ATTENTION_IN, layer.norms[ATTENTION_NORM], layer.parts[QUERY]);
     Rows fed = in;
     if (m.s.parallel && !m.s.shared_norm) fed = normed(FEEDFORWARD_IN, layer.norms[FEEDFORWARD_NORM], layer.parts[UP]);
-    const Matrix* const qkv[] = {&layer.parts[QUERY], &layer.parts[KEY], &layer.parts[VALUE]};
-    const int places[] = {0, m.key_at, m.value_at};
-    products(qkv, 3, in, c.rows, [&](int i, int t, int row, int n, const float* out) {
+    const int qkv[] = {QUERY, KEY, VALUE}, places[] = {0, m.key_at, m.value_at};
+    products(l, qkv, 3, in, c.rows, [&](int i, int t, int row, int n, const float* out) {
       for (int r = 0; r < n; r++) {
         store(m.qkv.data() + static_cast<size_t>(row + r) * m.qkv_stride + places[i] + t * W, load(out + r * W));
       }
@@ -241,19 +296,18 @@ struct Step {
     const Rows attended = prepare(ATTENDED, c.rows, [&](int row, float* out) {
       __builtin_memcpy(out, m.attention_of(row), sizeof(float) * m.inner);
     });
-    add_to_stream(layer.parts[OUTPUT], attended, layer.norms[ATTENTION_OUTPUT_NORM]);
+    add_to_stream(l, OUTPUT, attended, layer.norms[ATTENTION_OUTPUT_NORM]);
     if (!m.s.parallel) fed = normed(FEEDFORWARD_IN, layer.norms[FEEDFORWARD_NORM], layer.parts[UP]);
-    feedforward(layer, fed);
+    feedforward(l, fed);
   }
 
-  void feedforward(const Layer& layer, const Rows& fed) {
-    const Matrix &gate = layer.parts[GATE], &up = layer.parts[UP];
-    const int kind = m.s.activation;
-    if (gate) {
-      gated(gate, up, fed, kind);
+  void feedforward(int l, const Rows& fed) {
+    const Layer& layer = m.layers[l];
+    const int kind = m.s.activation, up = UP;
+    if (layer.parts[GATE]) {
+      gated(l, fed, kind);
     } else {
-      const Matrix* const one[] = {&up};
-      products(one, 1, fed, c.rows, [&](int, int t, int row, int n, const float* out) {
+      products(l, &up, 1, fed, c.rows, [&](int, int t, int row, int n, const float* out) {
         for (int r = 0; r < n; r++) store(m.hidden(row + r) + t * W, activated(load(out + r * W), kind));
       });
     }
@@ -262,11 +316,14 @@ struct Step {
     const Rows hidden = prepare(HIDDEN, c.rows, [&](int row, float* out) {
       __builtin_memcpy(out, m.hidden(row), sizeof(float) * m.s.ffn_width);
     });
-    add_to_stream(layer.parts[DOWN], hidden, layer.norms[FEEDFORWARD_OUTPUT_NORM]);
+    add_to_stream(l, DOWN, hidden, layer.norms[FEEDFORWARD_OUTPUT_NORM]);
   }
 
   // Gate and up tile by tile, so that their results never leave the core before they are multiplied.
-  void gated(const Matrix& gate, const Matrix& up, const Rows& fed, int kind) {
+  void gated(int l, const Rows& fed, int kind) {
+    const int both[] = {GATE, UP};
+    const Matrix &gate = m.layers[l].parts[GATE], &up = m.layers[l].parts[UP];
+    lower(l, both, 2, fed);
     alignas(64) float g[MOST_ROWS * W], u[MOST_ROWS * W];
     const int begin = static_cast<int>(static_cast<int64_t>(gate.tiles) * thread / threads);
     const int end = static_cast<int>(static_cast<int64_t>(gate.tiles) * (thread + 1) / threads);
@@ -278,6 +335,8 @@ struct Step {
         const int n = c.rows - row < most ? c.rows - row : most;
         FORMATS[gate_tile.kind].panel(gate_tile.data, gate.cols, fed.from(row), n, g);
         FORMATS[up_tile.kind].panel(up_tile.data, up.cols, fed.from(row), n, u);
+        adapt(l, GATE, 0, t, row, n, g);
+        adapt(l, UP, 1, t, row, n, u);
         for (int r = 0; r < n; r++) {
           F x = load(g + r * W), y = load(u + r * W);
           if (gate.bias) x = ::SHIZUKU_SET::add(x, load(gate.bias + t * W));
@@ -296,8 +355,8 @@ struct Step {
       return;
     }
     const Rows last = prepare(FINAL, count, [&](int i, float* out) { final_row(i, out); });
-    const Matrix* const one[] = {&m.outer[m.outer[UNEMBEDDING] ? UNEMBEDDING : EMBEDDING]};
-    products(one, 1, last, count, [&](int, int t, int row, int n, float* out) {
+    const int table = m.outer[UNEMBEDDING] ? UNEMBEDDING : EMBEDDING;
+    products(-1, &table, 1, last, count, [&](int, int t, int row, int n, float* out) {
       for (int r = 0; r < n; r++) {
         if (m.s.logit_cap > 0.0f) store(out + r * W, capped(load(out + r * W), m.s.logit_cap));
         float* to = c.out + static_cast<size_t>(row + r) * m.s.vocab + t * W;
@@ -324,4 +383,4 @@ static void step(Model& model, Chunk& chunk, int thread) {
   s.head();
 }
 
-static const Kernels KERNELS = {SHIZUKU_NAME, W, QUERIES, VALUE_LANES, tile_bytes, pack, multiply, step};
+static const Kernels KERNELS = {SHIZUKU_NAME, W, QUERIES, VALUE_LANES, tile_bytes, pack, row, multiply, step};

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from shizuku.checkpoints.digests import file_digest
 from shizuku.checkpoints.names import resolve
 from shizuku.checkpoints.run_record import checkpoint_digest
 from shizuku.errors import CheckpointError, ConfigError
@@ -17,11 +16,10 @@ from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.tuning.align_config import AlignConfig
 from shizuku.tuning.base import lasting_name, open_base, put_adapter
-from shizuku.tuning.dataset import LEAST_CONTEXT
 from shizuku.tuning.dpo.reference import reference_logprobs
-from shizuku.tuning.pair_examples import EncodedPairs, encode_pairs, fitted_pairs, longest_side
+from shizuku.tuning.pair_examples import EncodedPairs
 from shizuku.tuning.pair_rows import PairTable
-from shizuku.tuning.pairs import PreferencePair, read_pairs, split_pairs
+from shizuku.tuning.pair_sets import data_record, encode_sides, read_sides
 from shizuku.tuning.templates import with_template
 
 
@@ -52,12 +50,7 @@ def prepare(config: AlignConfig, *, write: bool = True) -> Prepared:
     A base that is rounded is kept in `config.out` unless `write` is False.
     """
     problems = Problems()
-    read = read_pairs(config.data, problems=problems)
-    say(read.say())
-    trained, held = split_pairs(read.items, config.validation, config.split_seed)
-    if config.validation_data:
-        trained, held = read.items, read_pairs(config.validation_data, problems=problems).items
-        trained = _apart(trained, held, problems)
+    read, sides = read_sides(config, problems)
     path = resolve(config.model)
     name = lasting_name(config.model, path)
     found = open_base(path, config.base, name=name, out=config.out if write else None)
@@ -65,7 +58,7 @@ def prepare(config: AlignConfig, *, write: bool = True) -> Prepared:
         raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
     adapted = config.lora.rank > 0
     model, tokenizer = with_template(found.model, found.tokenizer, config.chat_template, frozen=adapted)
-    parts, context = _encoded(config, tokenizer, (trained, held), model.config.context, problems)
+    parts, context = encode_sides(config, tokenizer, sides, model.config.context, problems)
     if adapted:
         base = name if found.path == path else str(found.path.resolve())
         put_adapter(model, config.lora, found.path, name=base, seed=config.loop.seed)
@@ -75,14 +68,7 @@ def prepare(config: AlignConfig, *, write: bool = True) -> Prepared:
         if part.items
     }
     other = config.reference
-    data = {
-        "files": {str(file): file_digest(Path(file)) for file in (*config.data, *config.validation_data)},
-        "formats": dict(read.formats),
-        "skipped": dict(problems.counts),
-        "train": parts[0].counts(),
-        "heldout": parts[1].counts(),
-        "context": context,
-    }
+    data = data_record(config, read, parts, context, problems)
     digest = checkpoint_digest(path if other is None else resolve(other))
     if other is None and config.base != "float":
         digest = f"{digest} {config.base}"
@@ -133,44 +119,3 @@ def reference_model(ready: Prepared, config: AlignConfig) -> Decoder:
             "log-probabilities can't be compared: give a model with the same tokenizer"
         )
     return model.eval()
-
-
-def _encoded(
-    config: AlignConfig,
-    tokenizer: Tokenizer,
-    sides: tuple[Sequence[PreferencePair], Sequence[PreferencePair]],
-    longest: int,
-    problems: Problems,
-) -> tuple[list[EncodedPairs], int]:
-    """Pairs to learn from and held-out ones, encoded and fitted, and the tokens of a row."""
-    if config.context is not None and config.context > longest:
-        raise ConfigError(f"--context {config.context}: the model's window has {longest} tokens")
-    encoded = [encode_pairs(tokenizer, some, problems=problems) if some else EncodedPairs() for some in sides]
-    needed = max(longest_side(one.items) for one in encoded)
-    context = config.context or min(max(needed, LEAST_CONTEXT), longest)
-    parts = [fitted_pairs(one, context, too_long=config.too_long) if one.items else one for one in encoded]
-    if problems:
-        say(problems.report())
-    for part in parts:
-        if part.dropped or part.cut:
-            say(
-                f"pairs with a side longer than {context:,} tokens: {part.dropped:,} dropped, {part.cut:,} "
-                "cut (--too-long, --context)"
-            )
-    if not parts[1].items:
-        say("no pairs are held out, so nothing says how well the preferences carry over (--validation)")
-    return parts, context
-
-
-def _apart(
-    trained: Sequence[PreferencePair], held: Sequence[PreferencePair], problems: Problems
-) -> list[PreferencePair]:
-    """The pairs to learn from whose prompts are not held out."""
-    known = {pair.prompt_digest() for pair in held}
-    kept = []
-    for pair in trained:
-        if pair.prompt_digest() in known:
-            problems.add("the prompt is held out", pair.id)
-        else:
-            kept.append(pair)
-    return kept

@@ -15,7 +15,8 @@ from shizuku.progress import bar, say
 from shizuku.tuning.dpo.objective import side_scores
 from shizuku.tuning.pair_rows import HeldoutPairs, PairTable
 
-FILE = "reference.safetensors"
+FILE = Path("reference") / "logprobs.safetensors"
+"""In a folder of its own: it is no part of the model, whose digest counts all safetensors beside it."""
 AT_ONCE = 8
 """Pairs of a batch."""
 
@@ -84,9 +85,9 @@ def reference_logprobs(
         if numbers:
             scores = table_scores(model, tables[name], numbers=numbers, what=f"the reference reads {name}")
             found[name][numbers] = scores.logprobs_N2[numbers]
-    out.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     # Renamed into place, so that a run that is stopped leaves no half of it.
-    made = path.with_name(f".{FILE}.tmp")
+    made = path.with_name(f".{FILE.name}.tmp")
     save_file(found, made, metadata={"digest": wanted})
     made.replace(path)
     return found

@@ -38,7 +38,8 @@ from shizuku.tuning.policy.rollouts import Prompt
 from shizuku.tuning.policy.source import Reference, RolloutSource, Task, base_of, frozen
 from shizuku.tuning.templates import with_template
 
-BEFORE, REPORT = "before.json", "report.html"
+BEFORE, AFTER, REPORT = "before.json", "after.json", "report.html"
+"""Answers to held-out prompts, and the report."""
 
 
 @dataclass(slots=True)
@@ -91,6 +92,7 @@ def align_policy(config: AlignConfig) -> AlignResult:
         run=run_record(config=to_dict(config), data=ready.data, parent=ready.base, parent_name=config.model),
     )
     after = judge(ready, config)
+    _keep(after, config.out / AFTER)
     if config.report:
         from shizuku.tuning.policy.page import write_page
 
@@ -252,10 +254,14 @@ def _before(ready: Prepared, config: AlignConfig) -> Judged | None:
     if config.loop.resume and file.is_file():
         return Judged(**json.loads(file.read_text(encoding="utf-8")))
     found = judge(ready, config)
-    if found is not None:
-        config.out.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(asdict(found), ensure_ascii=False), encoding="utf-8")
+    _keep(found, file)
     return found
+
+
+def _keep(found: Judged | None, file: Path) -> None:
+    if found is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(asdict(found), ensure_ascii=False), encoding="utf-8")
 
 
 def _result(

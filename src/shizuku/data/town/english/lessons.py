@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables and productions: a long entry is clearer on one line)
 """English lessons: questions in several phrasings, and the one sentence that answers each.
 
 `q.` rules ask and are never read back; `s.` rules answer, and the judge reads them.
@@ -153,25 +154,17 @@ q.lesson.plus
   {total:digits} + {total2:digits} = ?
   how much is {total:digits} plus {total2:digits}?
   add {total:digits} and {total2:digits}
-s.lesson.plus = plus
-  {total:digits} + {total2:digits} = {total3:digits}
 q.lesson.minus
   what is {paid:digits} − {total:digits}?
   {paid:digits} - {total:digits} = ?
   how much is {paid:digits} minus {total:digits}?
   take {total:digits} away from {paid:digits}
-s.lesson.minus = minus
-  {paid:digits} − {total:digits} = {change:digits}
 q.lesson.buy
   {good} costs {total} and {good2} costs {total2}; how much is that together?
   {who:name} buys {good} for {total} and {good2} for {total2}; what is the total?
-s.lesson.buy = plus
-  {total:digits} + {total2:digits} = {total3:digits}, so the total is {total3}
 q.lesson.pay
   {who:name} has {paid} and spends {total}; how much is left?
   {good} costs {total}; what change does {who:name} get from {paid}?
-s.lesson.pay = minus
-  {paid:digits} − {total:digits} = {change:digits}, so {change} is left
 q.lesson.next
   what number comes after {total:digits}?
 s.lesson.next =

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables and productions: a long entry is clearer on one line)
 """Japanese lessons: questions in several phrasings, and the one sentence that answers each.
 
 `q.` rules ask and are never read back; `s.` rules answer, and the judge reads them.
@@ -153,25 +154,17 @@ q.lesson.plus
   {total:digits} + {total2:digits} = ？
   {total:digits}足す{total2:digits}はいくつですか
   {total:digits}と{total2:digits}を足してください
-s.lesson.plus = plus
-  {total:digits} + {total2:digits} = {total3:digits}です
 q.lesson.minus
   {paid:digits} − {total:digits} はいくつですか
   {paid:digits} - {total:digits} = ？
   {paid:digits}引く{total:digits}はいくつですか
   {paid:digits}から{total:digits}を引いてください
-s.lesson.minus = minus
-  {paid:digits} − {total:digits} = {change:digits}です
 q.lesson.buy
   {good}は{total}、{good2}は{total2}です。合わせていくらですか
   {who:name}は{total}の{good}と{total2}の{good2}を買いました。全部でいくらですか
-s.lesson.buy = plus
-  {total:digits} + {total2:digits} = {total3:digits}なので、全部で{total3}です
 q.lesson.pay
   {who:name}は{paid}持っていて、{total}使いました。いくら残りますか
   {good}は{total}です。{who:name}が{paid}出すと、おつりはいくらですか
-s.lesson.pay = minus
-  {paid:digits} − {total:digits} = {change:digits}なので、{change}残ります
 q.lesson.next
   {total:digits}の次の数は何ですか
 s.lesson.next =

@@ -33,7 +33,7 @@ class AlignmentModel:
     null: bool = True
     """Whether words may come from NULL."""
     places_P: np.ndarray | None = None
-    """uint64, sorted, of model 2: which (i, j, I, J) were seen, as `place_keys` numbers them; None: model 1."""
+    """uint64, sorted, of model 2: which (i, j, I, J) were seen, by `place_keys`; None: model 1."""
     position_P: np.ndarray | None = None
     """float64: a(i | j, I, J)."""
     _source: dict[str, int] = field(init=False, repr=False)

@@ -74,7 +74,7 @@ def read_bitext(
 
 
 def unsegmented(sentences: Sequence[Sequence[str]], sample: int = 200) -> bool:
-    """Whether these look like Japanese or Chinese written without spaces, so that a word is a whole sentence."""
+    """Whether these look like Japanese or Chinese without spaces, so that a word is a whole sentence."""
     some = sentences[:sample]
     words = sum(map(len, some))
     letters = sum(len(word) for sentence in some for word in sentence)

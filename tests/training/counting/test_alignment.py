@@ -1,5 +1,7 @@
 """IBM models 1 and 2: the textbook's numbers, what EM promises, and planted alignments found again."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -38,9 +40,7 @@ def test_model_1_finds_the_same_optimum_from_anywhere_and_never_gets_worse() -> 
     assert max(ends) - min(ends) < 1e-3 * abs(ends[0])
     for iterations in ((12, 0), (4, 8)):
         logprobs = learn_alignment(bitext, iterations=iterations).logprobs
-        assert len(logprobs) == 13 and all(
-            b >= a - 1e-9 * abs(a) for a, b in zip(logprobs, logprobs[1:], strict=False)
-        )
+        assert len(logprobs) == 13 and all(b >= a - 1e-9 * abs(a) for a, b in pairwise(logprobs))
 
 
 def planted(count: int, *, seed: int, words: int = 60) -> tuple[Bitext, list[list[int]]]:

@@ -147,8 +147,8 @@ def _places(bitext: Bitext, null: bool) -> _Places:
     for source, target in zip(bitext.source, bitext.target, strict=True):
         if max(len(source), len(target)) > LONGEST:
             raise ConfigError(
-                f"a sentence has {max(len(source), len(target)):,} words, more than {LONGEST}: cut it, or leave "
-                "it out (--source, --target)"
+                f"a sentence has {max(len(source), len(target)):,} words, more than {LONGEST}: cut it, or "
+                "leave it out (--source, --target)"
             )
         ids_I = np.array([NULL, *map(ours, source)])[first:]
         ids_J = np.array(list(map(theirs, target)))

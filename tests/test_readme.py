@@ -87,16 +87,28 @@ def test_the_commands_that_are_printed_run(
     Path("play.txt").write_text("It rained in the town, and the baker opened late.\n" * 200)
     turns = [{"role": "user", "content": "Who opened late?"}, {"role": "assistant", "content": "The baker."}]
     Path("chats.jsonl").write_text((json.dumps({"messages": turns}) + "\n") * 12)
+    asked = [f"Who opened at {hour}?" for hour in range(12)]
+    pairs = [{"prompt": one, "chosen": "The baker.", "rejected": "Nobody."} for one in asked]
+    Path("pairs.jsonl").write_text("\n".join(map(json.dumps, pairs)))
+    Path("labelled.csv").write_text("text,label\n" + "It rained.,wet\nThe sun shone.,dry\n" * 12)
+    Path("sentences.ja").write_text("町 に 雨 が 降った 。\n" * 3, encoding="utf-8")
+    Path("sentences.en").write_text("it rained in the town .\n" * 3)
     small = ["--preset", "micro", "--vocab-size", "300", "--model.context", "32"]
     ran = []
     for words in printed():
         if words[0] in ("chat", "life", "serve", "bench", "data"):
             continue
-        others = {"500": "2", "smollm2-135m-instruct": "life/model"}
+        # The model of the test is not packed, as the pretrained one is.
+        others = {"500": "2", "smollm2-135m-instruct": "life/model", "packed": "float"}
         words = [others.get(word, word) for word in words]
-        if words[0] == "train":
+        if "ngram" in words:
+            words += ["--vocab-size", "300"]
+        elif words[0] == "train":
             words += ["--steps", "2"] if "--preset" in words else small
+        elif words[0] in ("tune", "reward", "align", "classify"):
+            words += ["--steps", "2"]
         assert cli.run(words) == 0, capsys.readouterr().err
         ran.append(words[0])
-    assert ran == ["train", "train", "eval", "tune", "quantize", "generate", "export"]
+    learned = ["tune", "tune", "merge", "reward", "align", "classify", "word-align"]
+    assert ran == ["train", "train", "train", "eval", *learned, "quantize", "generate", "export"]
     assert Path("life.gguf").stat().st_size > 0

@@ -1,6 +1,6 @@
 """Peak memory of tuning: the whole model, an adapter on floats, an adapter on packed weights, and PEFT's.
 
-    python benchmarks/tuning_memory.py smollm2-135m-instruct CONVERSATIONS [--context 512] [--rows 4]
+    python benchmarks/tuning_memory.py smollm2-135m-instruct CONVERSATIONS [--context 256] [--rows 4]
 
 Each side is a process of its own from start to end (imports, loading, steps, saving); what is printed is the
 most memory that it ever held (ru_maxrss), its speed, and what Shizuku had estimated before it began. Rows are
@@ -35,10 +35,10 @@ def main() -> None:
     )
     parser.add_argument("model")
     parser.add_argument("data", type=Path)
-    parser.add_argument("--context", type=int, default=512, help="tokens of a row")
+    parser.add_argument("--context", type=int, default=256, help="tokens of a row")
     parser.add_argument("--rows", type=int, default=4, help="rows of a step")
     parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument("--peer", type=Path, help=argparse.SUPPRESS)
@@ -52,8 +52,7 @@ def main() -> None:
         for side in given.sides:
             words = command(given, side, Path(folder))
             peak, result = measured(words)
-            planned = measured([*words, "--dry-run"])[1] if "--learn" in words else {}
-            estimated = planned.get("memory_bytes")
+            estimated = estimate(words[len(TUNE) :]) if "--learn" in words else 0
             cells = (
                 side,
                 f"{peak / 2**20:,.0f} MiB",
@@ -78,6 +77,20 @@ def command(given: argparse.Namespace, side: str, folder: Path) -> list[str]:
     flags += ["--context", str(given.context), "--batch-size", str(given.rows), "--steps", str(given.steps)]
     flags += ["--validation", "0", "--samples", "0", "--no-report", "--threads", str(given.threads)]
     return [*TUNE, given.model, *flags]
+
+
+def estimate(flags: list[str]) -> int:
+    """The bytes that a run with these flags is expected to need, asked for in a process of its own."""
+    code = (
+        "import sys; from shizuku import cli; from shizuku.commands.tune import Config;"
+        "from shizuku.tuning.tune import prepare, rows_of; from shizuku.training.batches import peek;"
+        "from shizuku.training.memory import estimate_memory;"
+        "config = cli.parse(Config, 'tune', sys.argv[1:]); ready = prepare(config, write=False);"
+        "batch = peek(rows_of(ready, config), 1)[0];"
+        "print(estimate_memory(ready.model, config.loop, *batch.ids_BT.shape).total)"
+    )
+    words = [sys.executable, "-c", code, *flags]
+    return int(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 
 
 def measured(words: list[str]) -> tuple[int, dict[str, float]]:

@@ -1,36 +1,47 @@
-"""SmolLM2, or another chat model, before and after each stage of tuning, on questions that no stage has seen.
+"""A chat model (SmolLM2) before and after each stage of tuning, on questions that no stage has seen.
 
     python recipes/stages.py [MODEL] --instructions alpaca_style.json --pairs alpaca_style.pairs.json --out DIR
-        [--tokens 60000] [--stages tuned dpo ppo]
+        [--steps 62] [--rounds 15] [--questions N]
 
 Every eleventh instruction, chosen by its digest, is held out of all stages. Printed as a Markdown table, with
 95 % bootstrap intervals over the held-out questions: nats a token of the reference answer (its end included),
 the share of the model's own answers that end by themselves, ROUGE-L of those with the reference, and how
-often the chosen answer of a pair is more probable than the rejected one, a token. Each stage is a low-rank
-adapter on what the last one left, merged before the next; at most `--tokens` tokens are trained in each.
+often the chosen answer of a pair is more probable than the rejected one, a token. The stages: instruction
+tuning, then from there DPO on preference pairs, and from there also PPO with a reward model of the same
+pairs; each is a low-rank adapter, on less than 60,000 trained tokens. One seed. A stage that is in --out
+already is taken from there.
 """
 
 import argparse
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import shizuku
+from shizuku.cli import parse
 from shizuku.evaluation.bootstrap import Estimate, bootstrap, bootstrap_ratio
 from shizuku.inference.scoring import Passage, score_passages
 from shizuku.text.likeness import rouge_l
-from shizuku.tuning.answers import prompt_of, reference_of
+from shizuku.tuning.align import align
+from shizuku.tuning.align_config import AlignConfig
+from shizuku.tuning.answers import AT_ONCE, prompt_of, reference_of
+from shizuku.tuning.config import TuneConfig
 from shizuku.tuning.conversations import read_conversations
 from shizuku.tuning.examples import Conversation, Example
 from shizuku.tuning.rendering import encode_examples
+from shizuku.tuning.reward import train_reward
+from shizuku.tuning.reward_config import RewardConfig
+from shizuku.tuning.tune import tune
 
 EACH = 11
 ANSWER_TOKENS = 96
+RANK = ("--lora.rank", "16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +75,102 @@ def parted(file: Path, out: Path, name: str) -> tuple[Path, Path]:
     return paths
 
 
-def measure(model: Path | str, instructions: Path, pairs: Path) -> Measures:
+def measure(model: Path | str, instructions: Path, pairs: Path, questions: int | None = None) -> Measures:
     """Ask a model the held-out questions, and what it thinks of others' answers."""
     lm = shizuku.load(model)
-    asked = read_conversations([instructions]).items
+    asked = read_conversations([instructions]).items[:questions]
     references = _scores(lm, asked)
-    answers = [lm.respond(prompt_of(one), max_new_tokens=ANSWER_TOKENS, temperature=0.0) for one in asked]
+
+    def answer(one: Conversation) -> Any:
+        return lm.respond(prompt_of(one), max_new_tokens=ANSWER_TOKENS, temperature=0.0)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = list(pool.map(answer, asked))
     given = [reference_of(one) for one in asked]
-    records = json.loads(pairs.read_text(encoding="utf-8"))
+    records = [
+        one for one in json.loads(pairs.read_text(encoding="utf-8")) if one["chosen"] != one["rejected"]
+    ]
     sides = [
-        [_answered(record, record[side]) for record in records if record["chosen"] != record["rejected"]]
+        np.array([one.mean() for one in _scores(lm, [_answered(record, record[side]) for record in records])])
         for side in ("chosen", "rejected")
     ]
-    chosen, rejected = (np.array([logprobs.mean() for logprobs in _scores(lm, side)]) for side in sides)
     return Measures(
         nats=bootstrap_ratio([-one.sum() for one in references], [len(one) for one in references]),
         stops=bootstrap([float(one.finish == "stop") for one in answers]),
         rouge=bootstrap([rouge_l(one.content, text) for one, text in zip(answers, given, strict=True)]),
-        prefers=bootstrap((chosen > rejected).astype(float)),
+        prefers=bootstrap((sides[0] > sides[1]).astype(float)),
     )
+
+
+def stages(
+    base: str, out: Path, instructions: Path, pairs: Path, *, steps: int, rounds: int
+) -> dict[str, Path | str]:
+    """Train what is not in `out` yet; the model of each stage by the name of its row."""
+    places = {name: out / name for name in ("tuned", "dpo", "reward", "ppo")}
+
+    def flags(name: str, model: str | Path, data: Path, *more: str) -> list[str]:
+        words = [str(model), "--data", str(data), "--out", str(places[name]), "--resume", *RANK]
+        return [*words, "--no-report", *more]
+
+    tuned = places["tuned"]
+    if not _finished(tuned):
+        how = ["--epochs", "1", "--samples", "0"]
+        tune(parse(TuneConfig, "tune", flags("tuned", base, instructions, *how)))
+    if not _finished(places["dpo"]):
+        how = ["--method", "dpo", "--steps", str(steps), "--samples", "0"]
+        align(parse(AlignConfig, "align", flags("dpo", tuned, pairs, *how)))
+    if not _finished(places["reward"]):
+        train_reward(parse(RewardConfig, "reward", flags("reward", base, pairs, "--steps", str(steps))))
+    if not _finished(places["ppo"]):
+        how = ["--method", "ppo", "--reward", str(places["reward"]), "--ppo.rounds", str(rounds)]
+        how += [
+            "--ppo.answers",
+            "16",
+            "--ppo.minibatch",
+            "8",
+            "--ppo.epochs",
+            "2",
+            "--ppo.max-new-tokens",
+            "48",
+        ]
+        align(parse(AlignConfig, "align", flags("ppo", tuned, pairs, *how, "--samples", "0")))
+    return {
+        "as it comes": base,
+        "tuned": tuned,
+        "tuned, then DPO": places["dpo"],
+        "tuned, then PPO": places["ppo"],
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Measures]:
+    """Run and print; returns the measures by row."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", nargs="?", default="smollm2-135m-instruct")
+    parser.add_argument("--instructions", type=Path, required=True)
+    parser.add_argument("--pairs", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=62, help="steps of 8 pairs for DPO and the reward model")
+    parser.add_argument("--rounds", type=int, default=15, help="rounds of 16 answers for PPO")
+    parser.add_argument("--questions", type=int, default=None, help="held-out questions to ask; default: all")
+    given = parser.parse_args(arguments)
+    learned, asked = parted(given.instructions, given.out, "instructions")
+    preferred, judged = parted(given.pairs, given.out, "pairs")
+    made = stages(given.model, given.out, learned, preferred, steps=given.steps, rounds=given.rounds)
+    rows = {name: measure(model, asked, judged, given.questions) for name, model in made.items()}
+    print("| stage | nats a token | stops | ROUGE-L | prefers the chosen |\n|---|---|---|---|---|")
+    for name, row in rows.items():
+        print(f"| {name} | {row.nats} | {row.stops} | {row.rouge} | {row.prefers} |")
+    plain = {name: asdict(row) for name, row in rows.items()}
+    (given.out / "stages.json").write_text(json.dumps(plain, indent=1), encoding="utf-8")
+    return rows
+
+
+def _finished(place: Path) -> bool:
+    run = place / "run.json"
+    metrics = json.loads(run.read_text(encoding="utf-8")).get("metrics", {}) if run.is_file() else {}
+    return bool(metrics) and metrics.get("step") == metrics.get("steps")
 
 
 def _answered(record: Mapping[str, Any], answer: str) -> Conversation:
@@ -101,3 +189,7 @@ def _passage(example: Example) -> Passage:
     end = len(example.ids) - example.learned[::-1].index(True)
     assert all(example.learned[first:end]), "the conversations here have one answer"
     return Passage(example.ids[:end], first)
+
+
+if __name__ == "__main__":
+    main()

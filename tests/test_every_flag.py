@@ -15,10 +15,16 @@ from shizuku.config import field_types
 
 # Where any other value would contradict the defaults of other fields, this one fits.
 FITTING: dict[tuple[str, str], Any] = {
+    ("align", "ppo.answers"): 128,
+    ("align", "ppo.minibatch"): 32,
+    ("align", "grpo.answers"): 128,
+    ("align", "grpo.minibatch"): 32,
+    ("align", "grpo.group"): 4,
     ("quantize", "group_size"): 32,
     ("tune", "learn"): ("user", "tool"),
     ("quantize", "outliers"): 0.01,
     ("align", "method"): "dpo",
+    ("train", "architecture"): "ngram",
     ("quantize", "target_bytes"): "60MB",
 }
 

@@ -42,6 +42,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "train": "train a model on text",
         "tune": "tune a model on conversations, so that it answers and stops",
         "reward": "train a reward model on preference pairs",
+        "classify": "train a classifier on labelled texts, or let one label texts",
         "align": "align a model with preferences or with a reward (dpo, ppo, grpo)",
         "merge": "fold an adapter into its base",
     },

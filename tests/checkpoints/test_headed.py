@@ -207,3 +207,21 @@ def test_an_adapter_with_a_head_is_no_language_model_and_one_without_has_no_head
     save_trained(tmp_path / "plain", model=plain)
     with pytest.raises(CheckpointError, match=r"without a head.*shizuku reward"):
         load_headed(tmp_path / "plain")
+
+
+@torch.no_grad()
+def test_an_adapter_with_a_head_of_pefts_is_opened(tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    base = save_checkpoint(tmp_path / "base", model=small_model(), tokenizer=small_tokenizer())
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(base, num_labels=3)
+    theirs = peft.get_peft_model(
+        theirs, peft.LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["q_proj", "up_proj"])
+    ).eval()
+    for name, parameter in theirs.named_parameters():
+        if "lora_B" in name or "score" in name:
+            nn.init.normal_(parameter, std=0.2)
+    theirs.save_pretrained(tmp_path / "adapter")
+    opened = load_headed(tmp_path / "adapter").model
+    assert opened.labels == ("0", "1", "2")
+    here = opened(IDS)[:, -1]
+    assert (theirs(IDS).logits - here).abs().max() < 2e-5 * here.std()

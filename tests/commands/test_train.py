@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,7 +18,7 @@ from shizuku.errors import ConfigError
 from shizuku.models.decoder import Decoder, DecoderConfig
 from shizuku.training import loop
 from shizuku.training.config import MAY_CHANGE, LoopConfig, ModelOverrides, TrainConfig
-from shizuku.training.from_text import decoder_config
+from shizuku.training.from_text import model_config
 from shizuku.training.presets import PRESETS, PresetName
 from shizuku.training.step import StepLoss
 
@@ -169,20 +170,20 @@ def test_mistakes_say_what_to_change(text: Path, tmp_path: Path, capsys: pytest.
 
 def test_presets_and_overrides_name_real_mechanisms() -> None:
     assert set(PRESETS) == set(get_args(PresetName))
-    names = set(DecoderConfig.__dataclass_fields__)
+    names = {each.name for each in fields(DecoderConfig)}
     assert set(ModelOverrides.__dataclass_fields__) == names - {"vocab_size"}
     assert set(LoopConfig.__dataclass_fields__) >= MAY_CHANGE
     for preset in PRESETS:
         base = TrainConfig(text=(Path("x"),), out=Path("y"), preset=preset)
-        assert decoder_config(base, 300).vocab_size == 300
+        assert model_config(base, 300).vocab_size == 300
     changed = TrainConfig(
         text=(Path("x"),), out=Path("y"),
         model=ModelOverrides(width=96, heads=3, sliding_window=8, sliding_layers=(True, False, True, False)),
     )  # fmt: skip
-    made = decoder_config(changed, 300)
+    made = model_config(changed, 300)
     assert (made.width, made.heads, made.head_width, made.windows) == (96, 3, 32, (8, None, 8, None))
     with pytest.raises(ConfigError):
-        decoder_config(TrainConfig(text=(Path("x"),), out=Path("y"), model=ModelOverrides(heads=7)), 300)
+        model_config(TrainConfig(text=(Path("x"),), out=Path("y"), model=ModelOverrides(heads=7)), 300)
 
 
 def test_a_place_that_a_checkpoint_may_not_replace_is_refused_before_training(

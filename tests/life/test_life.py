@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 KEYS = {
     "checkpoint", "seconds", "parameters", "tokens_seen", "tokens_per_second", "flops",
-    "bits_per_byte", "heldout_bytes", "overlap", "sample", "report",
+    "bits_per_byte", "heldout_bytes", "overlap", "sample", "report", "base", "answers",
 }  # fmt: skip
 
 
@@ -41,6 +41,19 @@ def test_the_result_has_the_keys_of_the_contract(life: tuple[Path, dict[str, obj
     assert isinstance(result["overlap"], float) and 0 <= result["overlap"] < 0.5
 
 
+def test_the_tuned_model_is_examined_and_its_base_is_kept(life: tuple[Path, dict[str, object]]) -> None:
+    out, result = life
+    answers = result["answers"]
+    assert isinstance(answers, dict)
+    assert {"exact_sums", "exact_rephrased", "exact_unasked", "supported", "invents", "stops"} < set(answers)
+    assert all(0 <= share <= 1 for name, share in answers.items() if name != "questions")
+    assert (out / "base" / "model.safetensors").is_file() and result["base"] == str(out / "base")
+    stages = json.loads((out / "life.json").read_text(encoding="utf-8"))["stages"]
+    asked = stages["ask"]["result"]
+    assert {one["examination"] for one in asked["samples"]} == set(asked["examinations"])
+    assert stages["tune"]["result"]["loss"] < 6
+
+
 def test_others_open_the_checkpoint(life: tuple[Path, dict[str, object]]) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -61,7 +74,15 @@ def test_others_open_the_checkpoint(life: tuple[Path, dict[str, object]]) -> Non
 
 def test_the_report_is_one_file_that_fetches_nothing(life: tuple[Path, dict[str, object]]) -> None:
     page = (life[0] / "report.html").read_text(encoding="utf-8")
-    for heading in ("What it learned", "What it writes", "Is it true?", "The text", "Why this size", "Go on"):
+    for heading in (
+        "What it learned",
+        "What it answers",
+        "What it writes",
+        "Is it true?",
+        "The text",
+        "Why this size",
+        "Go on",
+    ):
         assert f">{heading}</h2>" in page
     assert page.count("<svg") >= 5
     assert "<script" not in page and 'src="http' not in page and "@import" not in page
@@ -93,6 +114,7 @@ def test_text_of_ones_own(tmp_path: Path, data_pack: Path) -> None:
     result = json.loads(done.stdout)
     assert set(result) == KEYS
     assert result["heldout_bytes"] >= 100_000
+    assert set(result["answers"]) == {"questions", "stops", "exact"}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from shizuku.training.batches import TensorBatch
 from shizuku.training.config import LoopConfig, ModelOverrides, OptimizerConfig, TrainConfig
 from shizuku.training.cost import bill, matmul_peak, parameter_total, token_cost
 from shizuku.training.dropout import dropping
-from shizuku.training.from_text import decoder_config
+from shizuku.training.from_text import model_config
 from shizuku.training.memory import check_memory, estimate_memory
 from shizuku.training.objectives import NextToken
 
@@ -66,7 +66,7 @@ def test_the_count_is_six_per_weight_and_twelve_per_attended_pair() -> None:
 )
 def test_published_shapes_have_their_published_size(preset: str, vocab_size: int, parameters: int) -> None:
     config = TrainConfig(text=("x",), out="y", preset=preset)  # type: ignore[arg-type]
-    assert parameter_total(decoder_config(config, vocab_size)) == parameters
+    assert parameter_total(model_config(config, vocab_size)) == parameters
 
 
 def test_every_field_of_the_model_can_be_given() -> None:
@@ -77,7 +77,7 @@ def test_every_field_of_the_model_can_be_given() -> None:
     config = TrainConfig(
         text=("x",), out="y", model=ModelOverrides(rope_scaling=scaling, qk_norm=False, logit_cap=30.0)
     )  # type: ignore[arg-type]
-    made = decoder_config(config, 300)
+    made = model_config(config, 300)
     assert (made.rope_scaling, made.qk_norm, made.logit_cap) == (scaling, False, 30.0)
 
 

@@ -8,8 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from shizuku.errors import DocumentError
+from shizuku.text.chat import CHATML
 from shizuku.text.problems import Problems
+from shizuku.text.tokenizer import Tokenizer
+from shizuku.tuning.pair_examples import encode_pairs, fitted_pairs
 from shizuku.tuning.pairs import PreferencePair, read_pairs, split_pairs
+from tiny_language_model import tokenizer
 
 ASKED = {"role": "user", "content": "Two?"}
 GOOD, BAD = {"role": "assistant", "content": "2."}, {"role": "assistant", "content": "3!"}
@@ -160,3 +164,31 @@ def test_the_real_files_are_read_whole(data_pack) -> None:
     problems = Problems()
     read = read_pairs(data_pack / "preference" / "hh_harmless.test.jsonl.gz", problems=problems)
     assert len(read.items) + problems.counts.total() == 2312 and len(read.items) == 2299
+
+
+def test_only_the_answers_of_a_pair_are_learned_each_with_what_ends_it() -> None:
+    turns = [ASKED, {"role": "assistant", "content": "Which?"}, {"role": "user", "content": "The number."}]
+    pair = PreferencePair(turns, [GOOD], [BAD])
+    alike = PreferencePair(turns, [GOOD], [{"role": "assistant", "content": "2.\n"}], id="here")
+    stripping = Tokenizer(
+        tokenizer().backend,
+        special=tokenizer().special,
+        chat_templates={"default": CHATML.replace("message['content']", "message['content'] | trim")},
+        settings=tokenizer().settings,
+    )
+    problems = Problems()
+    found = encode_pairs(stripping, [pair, alike], problems=problems)
+    assert dict(problems.counts) == {"sides that the chat template writes alike": 1}
+    (encoded,) = found.items
+    for side, text in ((encoded.chosen, "2."), (encoded.rejected, "3!")):
+        learned = [token for token, yes in zip(side.ids, side.learned, strict=True) if yes]
+        assert stripping.decode(learned) == text and learned[-1] in stripping.stop_ids
+    shared = encoded.chosen.learned.index(True)
+    assert encoded.chosen.ids[:shared] == encoded.rejected.ids[:shared] == stripping.encode_chat(turns)
+    with pytest.raises(DocumentError, match="all 1 pairs have a side longer than 3 tokens"):
+        fitted_pairs(found, 3, too_long="drop")
+    cut = fitted_pairs(found, shared, too_long="cut")
+    assert cut.cut == 1 and cut.items[0].chosen.learned == [False] * shared + [True]
+    # Nothing of the answers is left that tells the sides apart.
+    with pytest.raises(DocumentError):
+        fitted_pairs(found, shared - 1, too_long="cut")

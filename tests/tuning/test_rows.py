@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from shizuku.adapters.config import AdapterConfig
+from shizuku.adapters.surgery import attach
 from shizuku.errors import ConfigError, DocumentError
 from shizuku.training.batches import on_device
 from shizuku.training.objectives import NextToken
 from shizuku.training.step import accumulate_gradients
 from shizuku.tuning.examples import Example
-from shizuku.tuning.rows import ExampleRows, HeldoutRows
+from shizuku.tuning.rows import ExampleRows, HeldoutRows, shared_beginning
 from tiny_language_model import tiny_model
 
 CPU = torch.device("cpu")
@@ -43,6 +45,48 @@ def test_a_row_computes_what_its_examples_compute_alone() -> None:
     one, other = total(packed), total(alone)
     assert one[1] == other[1] == sum(sum(example.learned[1:]) for example in some)
     assert one[0] == pytest.approx(other[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("adapted", [False, True])
+def test_a_shared_beginning_is_computed_once_and_learned_from_as_often_as_it_stands(adapted: bool) -> None:
+    random = np.random.default_rng(5)
+    begin = random.integers(0, 400, 9).tolist()
+    some = [
+        Example([*begin, *one.ids], [False] * (len(begin) + 1) + list(one.learned)[1:])
+        for one in examples(20, 16, seed=1)
+    ]
+    gradients, losses, seen = [], [], []
+    for share in (True, False):
+        model = tiny_model()
+        if adapted:
+            attach(model, AdapterConfig(rank=4), seed=3)
+            for name, parameter in model.named_parameters():
+                if name.endswith("b_OR"):
+                    torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(7))
+        model.train()
+        source = ExampleRows(some, context=64, batch_size=4, seed=0, share=share)
+        assert source.examples.shared == (9 if share else 0)
+        batches = [on_device(source.next(), CPU) for _ in range(source.rows_until(1.0) // 4)]
+        if source.rows_until(1.0) % 4:
+            rest = [source._row(row) for row in range(len(batches) * 4, source.rows_until(1.0))]
+            batches.append(on_device(source.examples.batch(rest), CPU))
+        losses.append(accumulate_gradients(model, NextToken(), batches).loss)
+        gradients.append([p.grad for p in model.parameters() if p.grad is not None])
+        seen.append(source.seen(source.rows_until(1.0)))
+    assert seen[0].learned == seen[1].learned and seen[0].tokens < 0.8 * seen[1].tokens
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5 * float(other.abs().max()), rtol=0)
+
+
+def test_what_is_shared_leads_to_nothing_that_is_learned() -> None:
+    same = [5, 6, 7, 8]
+    told = Example([*same, 1, 2], [False, False, False, True, True, True])
+    asked = Example([*same, 3, 4], [False, False, False, False, False, True])
+    assert shared_beginning([told, asked]) == 2  # 7, the third, is followed by a learned 8
+    assert shared_beginning([asked, asked]) == 4
+    assert shared_beginning([asked]) == 0
+    assert shared_beginning([asked, Example([9, 6, 7], [False, False, True])]) == 0
 
 
 def test_every_example_comes_once_an_epoch_and_processes_share_a_batch() -> None:

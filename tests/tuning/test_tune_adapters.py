@@ -17,6 +17,7 @@ from shizuku.errors import CheckpointError, ConfigError
 from shizuku.quantization.surgery import quantized_layers
 from shizuku.training.config import LoopConfig, OptimizerConfig
 from shizuku.training.loop import _Training
+from shizuku.tuning.base import open_base
 from shizuku.tuning.config import TuneConfig, tuning_loop
 from shizuku.tuning.tune import plan, tune
 from tiny_language_model import tiny_model, tokenizer
@@ -133,6 +134,8 @@ def test_a_rounded_base_is_kept_and_the_adapter_is_for_it(kind, base, chats, tmp
     with_it = logits(result.model)
     assert (logits(load_model(out)) - with_it).abs().max() < 1e-4
     assert (logits(load_adapted(out, base=base).model) - with_it).std() > 0.01, "the float base is another"
+    with pytest.raises(ConfigError, match="rounded from another model, or otherwise"):
+        open_base(base, "int8", name=str(base), out=out)
 
 
 @pytest.mark.parametrize("file_type", ["q4_0", "q4_1", "q8_0"])

@@ -17,6 +17,7 @@ from shizuku.adapters.config import AdapterConfig
 from shizuku.adapters.layers import AdaptedLinear, Base, LowRankPair, adapted_layers, size_of
 from shizuku.adapters.weights import AdapterWeights, LowRank, check_low_rank
 from shizuku.errors import ConfigError, ModelError
+from shizuku.models.accompanied import Accompanied
 from shizuku.models.heads import HeadedDecoder
 from shizuku.quantization.layers import QuantizedLinear
 from shizuku.quantization.surgery import put_layer
@@ -269,8 +270,8 @@ def targeted(model: nn.Module, config: AdapterConfig) -> dict[str, Base]:
 
 
 def decoder_of(model: nn.Module) -> nn.Module:
-    """The decoder inside a model with a head, else the model."""
-    return model.decoder if isinstance(model, HeadedDecoder) else model
+    """The decoder inside a model with a head or company, else the model."""
+    return model.decoder if isinstance(model, HeadedDecoder | Accompanied) else model
 
 
 def chosen(model: nn.Module, name: str | None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shizuku.checkpoints.huggingface import QUANTIZED_MODEL_TYPE, read_json
-from shizuku.checkpoints.kinds import ADAPTER_CONFIG
+from shizuku.checkpoints.kinds import ADAPTER_CONFIG, is_adapter
 from shizuku.checkpoints.names import resolve
 from shizuku.checkpoints.run_record import RUN_FILE, checkpoint_digest
 from shizuku.errors import CheckpointError, FetchError
@@ -56,7 +56,7 @@ def describe_base(base: str | None, digest: str | None, directory: Path) -> dict
 
 def float_origin(base: str | None) -> str | None:
     """The name of the float model that a packed base was made of, as PEFT opens no packed one."""
-    if base is None or not (Path(base) / RUN_FILE).is_file():
+    if base is None or not (Path(base) / RUN_FILE).is_file() or is_adapter(Path(base)):
         return base
     if read_json(Path(base) / "config.json").get("model_type") != QUANTIZED_MODEL_TYPE:
         return base

@@ -11,8 +11,8 @@ from shizuku.checkpoints.families import families
 from shizuku.checkpoints.gguf_tensors import GGUFFile, kind_name
 from shizuku.checkpoints.home import pulled_models
 from shizuku.checkpoints.huggingface import (
-    OWN_MODEL_TYPE,
     QUANTIZED_MODEL_TYPE,
+    own_architecture,
     read_config,
     read_json,
     weight_files,
@@ -68,7 +68,7 @@ def unknown_architecture(path: Path) -> str | None:
     if found.architecture == QUANTIZED_MODEL_TYPE:
         read_config(path)
         return None
-    if found.architecture in (*known, OWN_MODEL_TYPE):
+    if found.architecture in known or own_architecture(found.architecture) is not None:
         return None
     return f"the architecture {found.architecture!r} is not known; known are {', '.join(known)}"
 

@@ -39,7 +39,8 @@ from shizuku.checkpoints.undisturbed import (
 from shizuku.checkpoints.weights import expected_shapes
 from shizuku.checkpoints.writing import REPLACEABLE, bytes_of, write_directory, write_model
 from shizuku.errors import CheckpointError
-from shizuku.models.decoder import Decoder, DecoderConfig
+from shizuku.models.architectures import build
+from shizuku.models.decoder import Decoder
 from shizuku.quantization.surgery import is_quantized
 from shizuku.text.tokenizer import Tokenizer
 
@@ -60,8 +61,8 @@ __all__ = [
 class Checkpoint:
     """A model and what belongs to it, as loaded from disk."""
 
-    model: Decoder
-    """The model, float32 on the CPU, in evaluation mode."""
+    model: Any
+    """The model, of one of our architectures, mostly a `Decoder`: float32 on the CPU, in evaluation mode."""
     tokenizer: Tokenizer | None
     """Its tokenizer, or None where the checkpoint has none."""
     run: dict[str, Any]
@@ -77,7 +78,7 @@ class Checkpoint:
 def save_checkpoint(
     directory: str | Path,
     *,
-    model: Decoder,
+    model: Any,
     weights: Mapping[str, Tensor] | None = None,
     tokenizer: Tokenizer | None = None,
     run: Mapping[str, Any] | None = None,
@@ -148,11 +149,11 @@ def load_checkpoint(path: str | Path, *, verify: bool = True) -> Checkpoint:
     return undisturbed(path, load)
 
 
-def load_model(path: str | Path, *, verify: bool = True) -> Decoder:
+def load_model(path: str | Path, *, verify: bool = True) -> Any:
     """Load the model alone, float32 on the CPU in evaluation mode; raises as `load_checkpoint`."""
     path = Path(path)
 
-    def load() -> Decoder:
+    def load() -> Any:
         kind = kind_of(path)
         if kind == "adapter":
             return load_checkpoint(path, verify=verify).model
@@ -209,7 +210,7 @@ def check_range(weights: Mapping[str, Tensor], dtype: torch.dtype) -> None:
 # ---- reading
 
 
-def _load_directory(path: Path, run: Mapping[str, Any], *, verify: bool) -> Decoder:
+def _load_directory(path: Path, run: Mapping[str, Any], *, verify: bool) -> Any:
     config = read_config(path)
     stored = sum(file.stat().st_size for file in weight_files(path))
     packed = is_packed(path)
@@ -235,9 +236,9 @@ def _load_gguf(path: Path, *, verify: bool) -> Decoder:
     return _assemble(config, weights, path)
 
 
-def _assemble(config: DecoderConfig, weights: Mapping[str, Tensor], path: Path) -> Decoder:
+def _assemble(config: Any, weights: Mapping[str, Tensor], path: Path) -> Any:
     check_finite(weights, str(path))
     with torch.device("meta"):
-        model = Decoder(config)
+        model = build(config)
     model.load_state_dict(dict(weights), strict=True, assign=True)
     return model.eval()

@@ -23,13 +23,18 @@ from shizuku.checkpoints.weights import (
 )
 from shizuku.config import from_dict, to_dict
 from shizuku.errors import CheckpointError, ConfigError
+from shizuku.models.architectures import config_class, names
 from shizuku.models.decoder_config import DecoderConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-OWN_MODEL_TYPE = "shizuku-decoder"
-"""The model_type of decoders that no Hugging Face architecture can express; AutoModel refuses it."""
+OWN = "shizuku-"
+"""Begins the model_type, before our architecture's name, of what no Hugging Face architecture can express;
+AutoModel refuses it.
+"""
+NGRAM_MODEL_TYPE = f"{OWN}ngram"
+"""The model_type of n-gram models, which have tables in the place of weights."""
 HEADED = "ForSequenceClassification"
 """End of the architectures' names of decoders with a head in the place of the output matrix."""
 QUANTIZED_MODEL_TYPE = "shizuku-quantized"
@@ -49,15 +54,15 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_config(directory: str | Path) -> DecoderConfig:
+def read_config(directory: str | Path) -> Any:
     """Return the config of a checkpoint directory; what is foreign in it, and a head in the place of the
     output matrix, raises CheckpointError.
     """
     path = Path(directory) / "config.json"
+    foreign = read_json(path)
+    if is_headed(foreign):
+        raise CheckpointError(headed_text(Path(directory), (foreign.get("id2label") or {}).values()))
     try:
-        foreign = read_json(path)
-        if is_headed(foreign):
-            raise CheckpointError(headed_text(Path(directory), (foreign.get("id2label") or {}).values()))
         return config_from_huggingface(foreign)
     except CheckpointError as error:
         text = str(error)
@@ -84,28 +89,30 @@ def headed_text(directory: Path, labels: Iterable[object]) -> str:
     )
 
 
-def config_from_huggingface(foreign: Mapping[str, Any]) -> DecoderConfig:
+def config_from_huggingface(foreign: Mapping[str, Any]) -> Any:
     """Return our config for the keys of a config.json; see `families` for what is refused."""
     if foreign.get("model_type") == QUANTIZED_MODEL_TYPE:
         original = foreign.get("original")
         if not isinstance(original, Mapping) or original.get("model_type") == QUANTIZED_MODEL_TYPE:
             raise CheckpointError("original, the config of the float model, is missing")
         return config_from_huggingface(original)
-    if foreign.get("model_type") != OWN_MODEL_TYPE:
-        known = (*sorted(families()), OWN_MODEL_TYPE)
-        if foreign.get("model_type") not in known:
-            raise CheckpointError(
-                f"model_type {foreign.get('model_type')!r} is not known here; known are {', '.join(known)}"
-            )
-        return family_of(foreign["model_type"]).read(foreign)
+    if foreign.get("model_type") == NGRAM_MODEL_TYPE:
+        raise CheckpointError(
+            "this is an n-gram model: it has tables and no layers. It can generate, be evaluated and served, "
+            "and be written with shizuku export --format arpa"
+        )
+    own = own_architecture(foreign.get("model_type"))
+    if own is None:
+        return family_of(foreign.get("model_type")).read(foreign)
     neutral = ("model_type", "architectures", "dtype", "bos_token_id", "eos_token_id", "pad_token_id")
     try:
-        return from_dict(DecoderConfig, {key: value for key, value in foreign.items() if key not in neutral})
+        values = {key: value for key, value in foreign.items() if key not in neutral}
+        return from_dict(config_class(own), values)
     except ConfigError as error:
         raise CheckpointError(str(error)) from error
 
 
-def load_weights(directory: str | Path, config: DecoderConfig | None = None) -> "dict[str, Tensor]":
+def load_weights(directory: str | Path, config: Any = None) -> "dict[str, Tensor]":
     """Return the weights of a checkpoint directory under our names, in float32.
 
     Reads model.safetensors or the shards that model.safetensors.index.json lists. Tensors that are missing,
@@ -192,7 +199,7 @@ def directory_sources(
     `same` says whether two of them are equal: a tied output matrix may stand in the file beside the
     embedding. Tensors that are missing, unexpected or of the wrong shape raise CheckpointError naming them.
     """
-    if model_type == OWN_MODEL_TYPE:
+    if own_architecture(model_type) is not None:
         own = tuple(Weight(theirs=name, ours=(name,)) for name in expected_shapes(config))
         sources, strangers = find_sources(own, config, shapes, lambda name: (name,))
     else:
@@ -228,27 +235,34 @@ def _written(family: Family, bare: str) -> str:
 
 
 def family_of_type(model_type: object) -> Family | None:
-    """Return the family of a model_type, or None for decoders that no Hugging Face architecture expresses."""
-    return None if model_type == OWN_MODEL_TYPE else family_of(model_type)
+    """Return the family of a model_type, or None for what no Hugging Face architecture expresses."""
+    return None if own_architecture(model_type) is not None else family_of(model_type)
 
 
-def huggingface_family(config: DecoderConfig) -> Family | None:
+def own_architecture(model_type: object) -> str | None:
+    """Return our architecture's name where a model_type is one of our own, else None."""
+    text = str(model_type)
+    name = text.removeprefix(OWN)
+    return name if text.startswith(OWN) and name in names() else None
+
+
+def huggingface_family(config: Any) -> Family | None:
     """Return the first family that can express the config (see `families` for their order), or None."""
     return next((family for family in families().values() if family.write(config) is not None), None)
 
 
 def to_huggingface(
-    config: DecoderConfig, state_dict: "Mapping[str, Tensor]"
+    config: Any, state_dict: "Mapping[str, Tensor]"
 ) -> "tuple[dict[str, Any], dict[str, Tensor]]":
     """Return the keys of config.json and the tensors of model.safetensors, as transformers opens them.
 
-    A config that no family expresses gets model_type "shizuku-decoder" with our own keys and names.
+    A config that no family expresses gets a model_type of ours ("shizuku-decoder") and our keys and names.
     """
     dtype = str(next(iter(state_dict.values())).dtype).removeprefix("torch.")
     family = huggingface_family(config)
     if family is None:
         return (
-            {"model_type": OWN_MODEL_TYPE, "dtype": dtype, **to_dict(config)},
+            {"model_type": f"{OWN}{config.ARCHITECTURE}", "dtype": dtype, **to_dict(config)},
             {name: tensor.detach().contiguous() for name, tensor in state_dict.items()},
         )
     foreign = family.write(config)

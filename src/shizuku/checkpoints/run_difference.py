@@ -8,6 +8,7 @@ from typing import Any
 
 from shizuku.checkpoints.directory import checkpoint_digest, load_run, resolve
 from shizuku.checkpoints.huggingface import read_json
+from shizuku.checkpoints.kinds import is_adapter
 from shizuku.errors import CheckpointError
 
 SEEDS = "seeds.json"
@@ -48,7 +49,10 @@ def compare_runs(first: str, second: str) -> Difference:
     config, data, code, result = (
         _differences(*(part(record) for record in records)) for part in (_config, _data, _code, _result)
     )
-    digests = [checkpoint_digest(place) if (place / "config.json").is_file() else None for place in places]
+    digests = [
+        checkpoint_digest(place) if (place / "config.json").is_file() or is_adapter(place) else None
+        for place in places
+    ]
     return Difference(
         first=first,
         second=second,

@@ -1,4 +1,4 @@
-"""Whatever the loop trains, to disk and back: decoders, decoders with a head, and adapters on either."""
+"""Whatever the loop trains, to disk and back: models, decoders with a head, and adapters on either."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from shizuku.adapters.surgery import is_adapted
 from shizuku.checkpoints.adapters import restore_adapter, save_adapter
 from shizuku.checkpoints.directory import load_model, save_checkpoint
 from shizuku.checkpoints.headed import load_headed, save_headed
-from shizuku.models.decoder import Decoder
+from shizuku.models.accompanied import Accompanied
 from shizuku.models.heads import HeadedDecoder
 from shizuku.text.tokenizer import Tokenizer
 
@@ -30,13 +30,15 @@ def save_trained(
 
     Of an adapted model the active adapter is written, with the head if there is one, and not the base.
     """
+    if isinstance(model, Accompanied):
+        weights = None if weights is None else model.of_decoder(dict(weights))
+        model = model.decoder
     if is_adapted(model):
         return save_adapter(directory, model=model, tokenizer=tokenizer, run=run, extra=extra, dtype=dtype)
     if isinstance(model, HeadedDecoder):
         return save_headed(
             directory, model=model, weights=weights, tokenizer=tokenizer, run=run, extra=extra, dtype=dtype
         )
-    assert isinstance(model, Decoder), "other kinds are not known yet"
     return save_checkpoint(
         directory, model=model, weights=weights, tokenizer=tokenizer, run=run, extra=extra, dtype=dtype
     )
@@ -44,6 +46,7 @@ def save_trained(
 
 def restore_trained(directory: str | Path, model: nn.Module) -> None:
     """Give `model` the weights that `save_trained` wrote of one of its kind; raises as `load_model`."""
+    model = model.decoder if isinstance(model, Accompanied) else model
     if is_adapted(model):
         restore_adapter(directory, model)
     elif isinstance(model, HeadedDecoder):

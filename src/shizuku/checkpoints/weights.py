@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from shizuku.errors import CheckpointError
+from shizuku.models.architectures import build
 from shizuku.models.decoder_config import DecoderConfig
 from shizuku.models.parameter_shapes import parameter_shapes
 
@@ -55,17 +56,22 @@ def weight(theirs: str, *ours: str, transposed: bool = False, by_head: bool = Fa
     )
 
 
-def expected_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
+def expected_shapes(config: Any) -> dict[str, tuple[int, ...]]:
     """Return the name and shape of every parameter of this config; impossible sizes raise CheckpointError."""
-    shapes = parameter_shapes(config)
+    shapes = parameter_shapes(config) if isinstance(config, DecoderConfig) else _shapes_made(config)
     if any(4 * math.prod(shape) >= MOST_BYTES for shape in shapes.values()):
         raise CheckpointError(f"the config's sizes are impossible: {config}")
     return shapes
 
 
-def written_out(
-    weights: tuple[Weight, ...], config: DecoderConfig, present: Mapping[str, object]
-) -> Iterator[Weight]:
+def _shapes_made(config: Any) -> dict[str, tuple[int, ...]]:
+    import torch
+
+    with torch.device("meta"):
+        return {name: tuple(tensor.shape) for name, tensor in build(config).state_dict().items()}
+
+
+def written_out(weights: tuple[Weight, ...], config: Any, present: Mapping[str, object]) -> Iterator[Weight]:
     """Yield the entries of all layers whose tensors here are among those `present`."""
     for entry in weights:
         for n in range(config.layers) if "{n}" in entry.theirs else (0,):

@@ -24,11 +24,16 @@ def run(config: Config) -> dict[str, object]:
 def show(result: dict[str, object]) -> None:
     """The plan of a dry run, or what aligning came to and what to do next."""
     for name, value in result.items():
-        if name == "checkpoint" or isinstance(value, dict | list):
-            continue
-        text = (
-            f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else value
-        )
-        print(f"{name.replace('_', ' '):<28} {text}")
+        if name != "checkpoint" and not isinstance(value, dict):
+            print(f"{name.replace('_', ' '):<28} {_text(value)}")
     if "checkpoint" in result:
         print(f"\n{result['checkpoint']}: talk to it with: shizuku chat {result['checkpoint']}")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list) and len(value) == 3:  # a mean and its interval
+        mean, low, high = value
+        return f"{mean:.3f} ({low:.3f} to {high:.3f})"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

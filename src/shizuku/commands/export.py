@@ -20,14 +20,16 @@ DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config(VerbConfig):
-    """Write a model as a Hugging Face directory, or as a GGUF file for llama.cpp, Ollama and LM Studio."""
+    """Write a model as a Hugging Face directory or a GGUF file (llama.cpp, Ollama, LM Studio), or an n-gram
+    model as an ARPA file (KenLM, SRILM).
+    """
 
     model: tyro.conf.Positional[str]
     """A name, a checkpoint directory, a Hugging Face directory or a .gguf file."""
-    format: Literal["gguf", "hf"]
-    """What to write: gguf or hf."""
+    format: Literal["gguf", "hf", "arpa"]
+    """What to write: gguf, hf, or of an n-gram model arpa."""
     type: Stored = "f32"
-    """How the matrices are stored; a Hugging Face directory takes f32, f16 or bf16."""
+    """How the matrices are stored; a Hugging Face directory takes f32, f16 or bf16, an ARPA file is text."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """The GGUF file, or the directory."""
 
@@ -38,33 +40,41 @@ class Config(VerbConfig):
                 f"--type {self.type} is a type of GGUF's: choose f32, f16 or bf16 for --format hf, "
                 "or --format gguf"
             )
+        if self.format == "arpa" and self.type != "f32":
+            raise ConfigError(f"--type {self.type}: an ARPA file is text, and has no types: leave it out")
 
 
 def run(config: Config) -> dict[str, object]:
     """Load, write, and return path, bytes and seconds."""
+    begun = time.perf_counter()
+    if config.format == "arpa":
+        size = _write_arpa(config)
+    else:
+        size = _write_floats(config)
+    return {
+        "path": str(config.out),
+        "format": config.format,
+        "type": config.type,
+        "bytes": size,
+        "seconds": round(time.perf_counter() - begun, 3),
+    }
+
+
+def _write_floats(config: Config) -> int:
     import torch
 
     from shizuku.checkpoints.directory import check_range, load_checkpoint, resolve
     from shizuku.quantization.surgery import dequantize
 
-    begun = time.perf_counter()
     source = resolve(config.model)
     _check_out(config, source)
     checkpoint = load_checkpoint(source)
     dequantize(checkpoint.model)
     if config.type in DTYPES:
         check_range(checkpoint.model.state_dict(), getattr(torch, DTYPES[config.type]))
-    size = (
-        _write_gguf(config, checkpoint) if config.format == "gguf" else _write_directory(config, checkpoint)
-    )
-    seconds = round(time.perf_counter() - begun, 3)
-    return {
-        "path": str(config.out),
-        "format": config.format,
-        "type": config.type,
-        "bytes": size,
-        "seconds": seconds,
-    }
+    if config.format == "gguf":
+        return _write_gguf(config, checkpoint)
+    return _write_directory(config, checkpoint)
 
 
 def show(result: dict[str, object]) -> None:
@@ -74,7 +84,8 @@ def show(result: dict[str, object]) -> None:
     size = result["bytes"]
     assert isinstance(size, int)
     print(f"{result['path']}  {readable(size)}")
-    print(f"next: shizuku chat {result['path']}")
+    if result["format"] != "arpa":
+        print(f"next: shizuku chat {result['path']}")
 
 
 def _check_out(config: Config, source: Path) -> None:
@@ -84,6 +95,21 @@ def _check_out(config: Config, source: Path) -> None:
         raise ConfigError(
             f"--out {config.out} is a directory; a GGUF model is one file: give {config.out / 'model.gguf'}"
         )
+
+
+def _write_arpa(config: Config) -> int:
+    from shizuku.checkpoints.arpa import arpa_words, write_arpa
+    from shizuku.checkpoints.names import resolve
+    from shizuku.checkpoints.ngram import is_ngram, load_ngram
+
+    source = resolve(config.model)
+    if not is_ngram(source):
+        raise CheckpointError(f"{config.model} is no n-gram model, and nothing else fits an ARPA file")
+    found = load_ngram(source)
+    if found.tokenizer is None:
+        raise CheckpointError(f"{source} has no tokenizer, so nothing says what its tokens are called")
+    words = arpa_words(found.tokenizer, found.model.vocab_size, opening=found.model.unpredicted)
+    return write_arpa(config.out, found.model, words).stat().st_size
 
 
 def _write_gguf(config: Config, checkpoint: "Checkpoint") -> int:

@@ -28,6 +28,10 @@ def show(result: dict[str, object]) -> None:
     bits = result["bits_per_byte"]
     assert isinstance(bits, dict)
     print(f"{result['parameters']:,} parameters, {result['tokens_seen']:,} tokens, {result['seconds']:.0f} s")
+    answers = result.get("answers")
+    if isinstance(answers, dict):
+        shown = ", ".join(f"{k.replace('_', ' ')} {v:.1%}" for k, v in answers.items() if k != "questions")
+        print(f"answers to {answers['questions']:,} held-out questions: {shown}")
     print("bits per byte on held-out text:", ", ".join(f"{name} {value:.3f}" for name, value in bits.items()))
     print(f"report: {result['report']}")
-    print(f'next:   shizuku generate {result["checkpoint"]} --prompt "…"')
+    print(f"next:   shizuku chat {result['checkpoint']}")

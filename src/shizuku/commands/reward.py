@@ -1,5 +1,6 @@
 """`shizuku reward`: a model that says which of two answers people would prefer."""
 
+from shizuku.commands.figures import print_figures
 from shizuku.tuning.reward_config import RewardConfig as Config
 
 __all__ = ["Config", "run", "show"]
@@ -23,22 +24,7 @@ def run(config: Config) -> dict[str, object]:
 
 def show(result: dict[str, object]) -> None:
     """The plan of a dry run, or what training came to and what to do next."""
-    for name, value in result.items():
-        if name == "checkpoint":
-            continue
-        if isinstance(value, list):
-            text = " to ".join(f"{each:.3f}" for each in value)
-        else:
-            text = (
-                f"{value:,}"
-                if isinstance(value, int)
-                else f"{value:.4g}"
-                if isinstance(value, float)
-                else value
-            )
-        print(f"{name.replace('_', ' '):<28} {text}")
+    print_figures(result, but=("checkpoint",))
     if "checkpoint" in result:
         path = result["checkpoint"]
-        print(
-            f"\n{path}: learn from it with: shizuku align MODEL --method ppo --reward {path} --data PROMPTS"
-        )
+        print(f"\n{path}: learn from it with: shizuku align MODEL --method ppo --reward {path} …")

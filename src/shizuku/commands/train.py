@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from shizuku.errors import ConfigError
+from shizuku.training.config import NGramSettings
 from shizuku.training.config import TrainConfig as Config
 
 if TYPE_CHECKING:
@@ -31,6 +33,10 @@ def _run(config: Config) -> dict[str, object]:
     from shizuku.training.from_text import plan, train_on_text, train_seeds
     from shizuku.training.resume import has_state
 
+    if config.architecture == "ngram":
+        return _counted(config)
+    if config.ngram != NGramSettings():
+        raise ConfigError("--ngram.*: settings of --architecture ngram: leave them out, or choose that")
     if config.dry_run:
         return plan(config)
     try:
@@ -51,6 +57,25 @@ def _run(config: Config) -> dict[str, object]:
         "loss": results.loss,
         "validation_loss": results.validation_loss,
         "flops": results.flops,
+    }
+
+
+def _counted(config: Config) -> dict[str, object]:
+    from shizuku.training.counting.from_text import count_text
+
+    if config.dry_run or config.seeds > 1:
+        flag = "--dry-run" if config.dry_run else "--seeds"
+        raise ConfigError(f"{flag}: counting takes seconds and draws no numbers: leave it out")
+    result = count_text(config)
+    return {
+        "checkpoint": str(result.checkpoint),
+        "tokens_seen": result.tokens_seen,
+        "seconds": result.seconds,
+        "tokens_per_second": result.tokens_per_second,
+        "loss": result.loss,
+        "validation_loss": result.loss,
+        "flops": 0,
+        "ngrams": list(result.ngrams),
     }
 
 
@@ -93,7 +118,12 @@ def show(result: dict[str, object]) -> None:
     held_out = (
         "" if result["validation_loss"] is None else f" ({result['validation_loss']:.4f} on held-out text)"
     )
-    print(f"loss {result['loss']:.4f} nats a token{held_out}")
+    if result["loss"] is not None:
+        print(f"loss {result['loss']:.4f} nats a token{held_out}")
+    if "ngrams" in result:
+        sizes = result["ngrams"]
+        assert isinstance(sizes, list)
+        print(f"n-grams by length: {', '.join(f'{count:,}' for count in sizes)}")
     print(
         f"{result['tokens_seen']:,} tokens in {result['seconds']:,.0f} s, "
         f"{result['tokens_per_second']:,.0f} tokens/s"

@@ -30,7 +30,9 @@ class Batch:
     mask_BT: np.ndarray
     """bool: True where the loss counts."""
     segments_BT: np.ndarray | None
-    """int32: document number inside the row, -1 = padding; None = one segment a row, no padding."""
+    """int32: document number inside the row, -1 = padding, -2 = what begins all its documents; None = one
+    segment a row, no padding.
+    """
     positions_BT: np.ndarray | None
     """int64: position inside the segment; None = 0 to T - 1."""
 

@@ -11,24 +11,7 @@ import numpy as np
 
 from shizuku.errors import ConfigError
 from shizuku.evaluation.bootstrap import Estimate, bootstrap
-
-BINS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """Pairs of which the model is about equally sure."""
-
-    low: float
-    """Lowest probability of the bin."""
-    high: float
-    """Highest."""
-    pairs: int
-    """How many there are."""
-    stated: float
-    """Mean probability that the model gives its own choice."""
-    observed: float
-    """Share of the pairs in which its choice is people's."""
+from shizuku.evaluation.calibration import BINS, Bin, calibration_error, reliability
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,30 +58,3 @@ def judge_margins(margins: Sequence[float] | np.ndarray, *, bins: int = BINS) ->
         calibration_error=calibration_error(table),
         bins=table,
     )
-
-
-def reliability(
-    stated: np.ndarray, right: np.ndarray, *, bins: int = BINS, low: float = 0.0
-) -> tuple[Bin, ...]:
-    """Bins of equal width between `low` and 1 that have items: stated probabilities against what was right
-    (Guo et al. 2017). The upper edge of a bin belongs to the next one.
-    """
-    edges = np.linspace(low, 1, bins + 1)
-    place = np.clip(np.searchsorted(edges, stated, side="right") - 1, 0, bins - 1)
-    found = []
-    for number in range(bins):
-        here = place == number
-        if here.any():
-            found.append(
-                Bin(
-                    float(edges[number]), float(edges[number + 1]), int(here.sum()),
-                    float(stated[here].mean()), float(right[here].mean()),
-                )
-            )  # fmt: skip
-    return tuple(found)
-
-
-def calibration_error(bins: Sequence[Bin]) -> float:
-    """Mean distance of stated and observed shares, weighed by the items of each bin."""
-    total = sum(each.pairs for each in bins)
-    return sum(each.pairs * abs(each.stated - each.observed) for each in bins) / total

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from shizuku.checkpoints.bases import base_of
 from shizuku.checkpoints.kinds import is_adapter
+from shizuku.checkpoints.ngram import is_ngram, load_ngram
 from shizuku.errors import CheckpointError, ConfigError, ModelError, NativeLibraryError
 from shizuku.inference.engine_settings import EngineSettings
 from shizuku.inference.runtime import Runtime
@@ -54,6 +55,8 @@ def open_runtime(
     for flag, value, kinds in (("runtime", runtime, RuntimeKind), ("cache", cache, CacheKind)):
         if value not in get_args(kinds):
             raise ConfigError(f"--{flag} {value}: expected one of {', '.join(get_args(kinds))}")
+    if is_ngram(path):
+        return _with_tables(path)
     if runtime == "torch":
         return _with_torch(path, threads, cache)
     try:
@@ -66,6 +69,13 @@ def open_runtime(
         warn_once(f"{error}. Until then torch computes, from unpacked weights: slower, and in more memory")
         return _with_torch(path, threads, cache)
     return _with_native(path, runtime, threads, cache)
+
+
+def _with_tables(path: Path) -> Opened:
+    from shizuku.inference.ngram_runtime import NGramRuntime
+
+    found = load_ngram(path)
+    return Opened(NGramRuntime(found.model), found.tokenizer, found.run, {}, found.path)
 
 
 def _with_native(path: Path, runtime: str, threads: int | None, cache: str) -> Opened:

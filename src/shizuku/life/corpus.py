@@ -101,6 +101,11 @@ def prepare(text: Sequence[str], directory: Path, *, heldout_bytes: int, seed: i
     }
 
 
+def is_town(config: LifeConfig) -> bool:
+    """Whether the text is the simulated town, whose truth is known."""
+    return tuple(config.text) == (TOWN,)
+
+
 def documents_of(path: Path) -> Iterator[Document]:
     """The documents of one of the life's Parquet files."""
     return read_documents([path])

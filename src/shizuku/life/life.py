@@ -5,12 +5,17 @@ from typing import Any
 
 import torch
 
+from shizuku.checkpoints.names import resolve
 from shizuku.config import to_dict
 from shizuku.errors import MissingExtraError
-from shizuku.life.corpus import gather, prepare
-from shizuku.life.making import choose_size, train_model, write_tokens
+from shizuku.life.asking import ask
+from shizuku.life.continued import SHARES as SHARES_FROM
+from shizuku.life.continued import continue_life
+from shizuku.life.corpus import gather, is_town, prepare
+from shizuku.life.making import SAFETY, choose_size, train_model, write_tokens
 from shizuku.life.measuring import measure, sample
 from shizuku.life.page import write_page
+from shizuku.life.schooling import tune_model
 from shizuku.life.settings import LifeConfig
 from shizuku.life.stages import Stages
 from shizuku.progress import say
@@ -21,20 +26,26 @@ FREE_TO_CHANGE = ("json", "resume", "dry_run", "threads", "watts", "price_per_ho
 
 # Shares of the whole time, from the default of five minutes on two cores; training gets what is left.
 SHARES = {
-    "gather": 0.09,
-    "clean": 0.05,
-    "tokens": 0.07,
-    "plan": 0.04,
-    "measure": 0.15,
-    "sample": 0.04,
-    "report": 0.02,
+    "gather": 0.06,
+    "clean": 0.03,
+    "tokens": 0.05,
+    "plan": 0.03,
+    "tune": 0.25,
+    "measure": 0.12,
+    "sample": 0.03,
+    "ask": 0.06,
+    "report": 0.01,
 }
+
+
+AFTER_TRAINING = ("tune", "measure", "sample", "ask", "report")
 
 
 def plan_of(config: LifeConfig) -> dict[str, object]:
     """What a life would read, where it would be, and the seconds of each stage; nothing is written."""
     total = 60.0 * config.minutes
-    budget = {name: round(share * total, 1) for name, share in SHARES.items()}
+    shares = SHARES if config.pretrained is None else SHARES_FROM
+    budget = {name: round(share * total, 1) for name, share in shares.items()}
     budget["train"] = round(total - sum(budget.values()), 1)
     result: dict[str, object] = {"dry_run": True, "text": list(config.text), "out": str(config.out)}
     if not {"town", "python"} & set(config.text):
@@ -56,10 +67,17 @@ def live(config: LifeConfig) -> dict[str, object]:
         torch.set_num_threads(config.threads)
     settings = {key: value for key, value in to_dict(config).items() if key not in FREE_TO_CHANGE}
     stages = Stages(config.out, settings, resume=config.resume)
+    say(f"{config.minutes:g} minutes for a whole life in {config.out}/, on {torch.get_num_threads()} threads")
+    if config.pretrained is not None:
+        resolve(config.pretrained)  # better now than after minutes of work
+        return continue_life(config, stages)
+    return _from_nothing(config, stages)
+
+
+def _from_nothing(config: LifeConfig, stages: Stages) -> dict[str, object]:
     total = 60.0 * config.minutes
     budget = {name: share * total for name, share in SHARES.items()}
     data = config.out / "data"
-    say(f"{config.minutes:g} minutes for a whole life in {config.out}/, on {torch.get_num_threads()} threads")
 
     def run(name: str, work: Any, seconds: float | None = None) -> dict[str, Any]:
         return stages.run(name, budget[name] if seconds is None else seconds, work)
@@ -68,34 +86,41 @@ def live(config: LifeConfig) -> dict[str, object]:
     heldout_bytes = int(config.heldout_megabytes * 1e6)
     cleaned = run("clean", lambda: prepare(config.text, data, heldout_bytes=heldout_bytes, seed=config.seed))
     tokens = run("tokens", lambda: write_tokens(config.out, config.vocab_size))
-    rest = sum(budget[name] for name in ("measure", "sample", "report"))
+    rest = sum(budget[name] for name in AFTER_TRAINING)
     plan = run(
         "plan", lambda: choose_size(config, tokens, seconds=total - stages.elapsed - rest - budget["plan"])
     )
     trained = run("train", lambda: train_model(config, plan), seconds=plan["seconds"])
+    days = gathered["days"] if is_town(config) else None
+    tuned = run("tune", lambda: tune_model(config, trained, days, seconds=SAFETY * budget["tune"]))
     measured = run("measure", lambda: measure(config, trained))
     samples = run("sample", lambda: sample(config, gathered))
+    asked = run("ask", lambda: ask(config, days))
     facts = {
         "gather": gathered,
         "clean": cleaned,
         "tokens": tokens,
         "plan": plan,
         "train": trained,
+        "tune": tuned,
         "measure": measured,
         "sample": samples,
+        "ask": asked,
     }
     page = run("report", lambda: write_page(config, facts, stages.times))
     result = {
-        "checkpoint": trained["checkpoint"],
+        "checkpoint": tuned["checkpoint"],
+        "base": trained["checkpoint"],
         "seconds": stages.elapsed,
         "parameters": plan["parameters"],
-        "tokens_seen": trained["tokens_seen"],
+        "tokens_seen": trained["tokens_seen"] + tuned["tokens_seen"],
         "tokens_per_second": trained["tokens_per_second"],
-        "flops": trained["flops"],
+        "flops": trained["flops"] + tuned["flops"],
         "bits_per_byte": measured["bits_per_byte"],
         "heldout_bytes": measured["heldout_bytes"],
         "overlap": cleaned["overlap"],
         "sample": samples["first"],
+        "answers": asked["summary"],
         "report": page["report"],
     }
     say(f"done in {stages.elapsed:.0f} s of {total:.0f} s")

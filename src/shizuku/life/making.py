@@ -25,7 +25,8 @@ from shizuku.training.memory import estimate_memory
 from shizuku.training.objectives import NextToken
 from shizuku.training.speed import measure_speed
 
-CHECKPOINT, TOKENIZER, SHARDS = "model", "tokenizer", "shards"
+BASE, CHECKPOINT, TOKENIZER, SHARDS = "base", "model", "tokenizer", "shards"
+"""The folders of a life; the base is what the text alone made, the checkpoint is tuned."""
 HEAD_WIDTH = 32
 TOKENS_PER_BATCH = 4096
 TOKENIZER_SAMPLE_BYTES = 6_000_000
@@ -63,7 +64,9 @@ def choose_size(config: LifeConfig, tokens: dict[str, Any], *, seconds: float) -
     _check_context(config, tokens)
 
     def measured(shape: Shape) -> float:
-        return measure_speed(_decoder(shape, config, tokens), batch=_rows(config), context=config.context)
+        return measure_speed(
+            _decoder(shape, config, tokens), batch=rows_of_batch(config), context=config.context
+        )
 
     plan = make_plan(
         seconds=max(seconds * SAFETY, 5.0),
@@ -73,7 +76,7 @@ def choose_size(config: LifeConfig, tokens: dict[str, Any], *, seconds: float) -
         measure=measured,
     )
     say(plan.explain())
-    steps = max(plan.chosen.tokens // (_rows(config) * config.context), 10)
+    steps = max(plan.chosen.tokens // (rows_of_batch(config) * config.context), 10)
     return {
         "layers": plan.chosen.shape.layers,
         "width": plan.chosen.shape.width,
@@ -88,7 +91,7 @@ def choose_size(config: LifeConfig, tokens: dict[str, Any], *, seconds: float) -
 
 
 def train_model(config: LifeConfig, plan: dict[str, Any]) -> dict[str, Any]:
-    """Train the planned model and leave it in `model/`; a killed run goes on from its last save."""
+    """Train the planned model and leave it in `base/`; a killed run goes on from its last save."""
     tokenizer = Tokenizer.load(config.out / TOKENIZER)
     shards = ShardSet.open(config.out / SHARDS / "train", tokenizer=tokenizer)
     heldout = ShardSet.open(config.out / SHARDS / "heldout", tokenizer=tokenizer)
@@ -109,10 +112,11 @@ def train_model(config: LifeConfig, plan: dict[str, Any]) -> dict[str, Any]:
         NextToken(),
         batches(config, shards),
         loop,
-        out=config.out / CHECKPOINT,
+        out=config.out / BASE,
         tokenizer=tokenizer,
         validation=SomeOf(
-            ValidationBatches(heldout, context=config.context, batch_size=_rows(config)), VALIDATION_TOKENS
+            ValidationBatches(heldout, context=config.context, batch_size=rows_of_batch(config)),
+            VALIDATION_TOKENS,
         ),
     )
     return to_dict(result)
@@ -120,7 +124,7 @@ def train_model(config: LifeConfig, plan: dict[str, Any]) -> dict[str, Any]:
 
 def batches(config: LifeConfig, shards: ShardSet) -> PackedBatches:
     """The training batches in their order, which depends on the seed alone."""
-    return PackedBatches(shards, context=config.context, batch_size=_rows(config), seed=config.seed)
+    return PackedBatches(shards, context=config.context, batch_size=rows_of_batch(config), seed=config.seed)
 
 
 def _check_context(config: LifeConfig, tokens: dict[str, Any]) -> None:
@@ -129,7 +133,7 @@ def _check_context(config: LifeConfig, tokens: dict[str, Any]) -> None:
         raise ConfigError(f"--context {config.context}: the training text allows at most {longest}")
     with torch.device("meta"):
         timed = Decoder(_decoder(TIMED_FIRST, config, tokens))
-    needed = estimate_memory(timed, LoopConfig(), _rows(config), config.context)
+    needed = estimate_memory(timed, LoopConfig(), rows_of_batch(config), config.context)
     if needed.total > available_memory():
         raise ConfigError(
             f"--context {config.context}: training would need {needed.explain()}; "
@@ -137,7 +141,7 @@ def _check_context(config: LifeConfig, tokens: dict[str, Any]) -> None:
         )
 
 
-def _rows(config: LifeConfig) -> int:
+def rows_of_batch(config: LifeConfig) -> int:
     return max(TOKENS_PER_BATCH // config.context, 1)
 
 

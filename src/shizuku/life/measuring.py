@@ -13,8 +13,8 @@ from shizuku.data.town import Judge, Town, build_town
 from shizuku.evaluation.baselines import order5_bits_per_byte, xz_bits_per_byte
 from shizuku.evaluation.perplexity import evaluate_text
 from shizuku.language_model import LanguageModel, load
-from shizuku.life.corpus import HELDOUT, TOWN, TRAIN, documents_of
-from shizuku.life.making import CHECKPOINT, SHARDS, batches
+from shizuku.life.corpus import HELDOUT, TRAIN, documents_of, is_town
+from shizuku.life.making import BASE, CHECKPOINT, SHARDS, batches
 from shizuku.life.settings import LifeConfig
 from shizuku.text.documents import Document
 
@@ -44,9 +44,16 @@ def measure(config: LifeConfig, trained: dict[str, Any]) -> dict[str, Any]:
         for name, some in groups.items()
         if some
     }
+    base = load(config.out / BASE)
+    before = [
+        evaluate_text(base, some, window=config.context, stride=config.context // 2)
+        for some in groups.values()
+        if some
+    ]
     nats, size = sum(s.nats for s in scored.values()), sum(s.bytes for s in scored.values())
     return {
         "bits_per_byte": {"model": nats / math.log(2) / size, **bits},
+        "base_bits_per_byte": sum(s.nats for s in before) / math.log(2) / size,
         "perplexity": math.exp(nats / sum(s.tokens for s in scored.values())),
         "heldout_bytes": size,
         "seen_bytes": sum(map(len, seen)),
@@ -108,11 +115,6 @@ def judge_samples(town: Town, texts: Sequence[str]) -> dict[str, int]:
             counts["statements"] += sentence.supported is not None
             counts["supported"] += sentence.supported is True
     return counts
-
-
-def is_town(config: LifeConfig) -> bool:
-    """Whether the text is the simulated town, whose truth is known."""
-    return tuple(config.text) == (TOWN,)
 
 
 def _rows(config: LifeConfig) -> dict[str, dict[str, Any]]:

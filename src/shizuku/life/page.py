@@ -17,25 +17,46 @@ NAMES = {
 }
 """The baselines as the page calls them."""
 
+EXAMINATIONS = {
+    "rephrased": "facts, asked in other words than in any lesson about them",
+    "unasked": "facts that no lesson asks for: only the documents tell them",
+    "yes or no": "yes or no",
+    "sums": "sums and differences whose numbers no lesson combines",
+    "strangers": "people who are not in the town: it should say that it does not know",
+    "unknown": "topics and places that nothing tells of: it should say that it does not know",
+}
+"""Examination -> what is held out."""
+TOWN_EXAMINED = (
+    "Exact: the expected answer, character for character. Supported: all that it claims is in the town's "
+    "facts. Admits: it says that it does not know. Invents: all the rest, that is claims which the facts "
+    "contradict, people who do not exist, and what can't be read."
+)
+TEXT_EXAMINED = (
+    "Exercises made out of held-out documents. Exact: the expected answer, character for character; "
+    "`continue` has no one right answer."
+)
+
 
 def write_page(
     config: LifeConfig, facts: Mapping[str, Any], times: Sequence[tuple[str, float, float]]
 ) -> dict[str, Any]:
     """Write `report.html` from the stages' results and times (name, budget and seconds taken)."""
-    page = Page("A life in " + _duration(sum(seconds for _, _, seconds in times)), _subtitle(config, facts))
+    page = Page("A life in " + duration(sum(seconds for _, _, seconds in times)), _subtitle(config, facts))
     _headline(page, facts)
     _learned(page, facts)
+    _answered(page, facts)
     _wrote(page, facts)
     if "truth" in facts["sample"]:
         _truth(page, facts)
-    _text(page, facts)
+    text_section(page, facts)
     _size(page, facts)
-    _cost(page, config, facts, times)
+    cost(page, config, facts, times)
     model = config.out / CHECKPOINT
     page.section(
         "Go on", "The model is an ordinary Hugging Face directory, and these commands take it further."
     )
     page.commands(
+        f"shizuku chat {model}",
         f'shizuku generate {model} --prompt "…"',
         f"shizuku eval {model} --text PATH",
         f"shizuku export {model} --format gguf --type q8_0 --out model.gguf",
@@ -117,6 +138,42 @@ def _learned(page: Page, facts: Mapping[str, Any]) -> None:
         )
 
 
+def _answered(page: Page, facts: Mapping[str, Any]) -> None:
+    """What tuning made of it: examinations of what no lesson asked, and answers as they came."""
+    asked, tuned = facts["ask"], facts["tune"]
+    summary, base, town = asked["summary"], asked["base"], "supported" in asked["summary"]
+    page.section(
+        "What it answers",
+        f"The base was tuned on {tuned['lessons']:,} questions, gone through {tuned['passes']:.1f} times, "
+        f"mixed with pieces of the text. It is examined on others. Before tuning, {base['exact']:.0%} of "
+        f"{base['questions']} answers were exact and {base['stops']:.0%} ended by themselves.",
+    )
+    cards = [
+        Card("answers that end by themselves", f"{summary['stops']:.1%}", f"of {summary['questions']:,}")
+    ]
+    if town:
+        cards += [
+            Card("exact, sums it was never asked", f"{summary['exact_sums']:.0%}", "up to 20"),
+            Card("exact, facts asked in other words", f"{summary['exact_rephrased']:.0%}", "look-ups"),
+            Card("answers that are made up", f"{summary['invents']:.0%}", "of all questions"),
+        ]
+    else:
+        cards.append(Card("exact, on sentences it never saw", f"{summary['exact']:.0%}", "but `continue`"))
+    page.cards(cards)
+    keys = ("questions", "exact", "stops", *(("supported", "admits", "invents") if town else ()))
+    rows = [
+        [EXAMINATIONS.get(name, name), *(one[key] for key in keys)]
+        for name, one in asked["examinations"].items()
+    ]
+    page.table(("held out", *keys), rows, TOWN_EXAMINED if town else TEXT_EXAMINED)
+    page.samples(
+        *[
+            Sample(text=f"{one['answer']}  (expected: {one['expected']})", prompt=one["question"] + " ")
+            for one in asked["samples"]
+        ]
+    )
+
+
 def _wrote(page: Page, facts: Mapping[str, Any]) -> None:
     sampled = facts["sample"]
     page.section(
@@ -152,8 +209,8 @@ def _truth(page: Page, facts: Mapping[str, Any]) -> None:
     )
 
 
-def _text(page: Page, facts: Mapping[str, Any]) -> None:
-    gathered, cleaned, tokens = facts["gather"], facts["clean"], facts["tokens"]
+def text_section(page: Page, facts: Mapping[str, Any]) -> None:
+    gathered, cleaned, tokens = facts["gather"], facts["clean"], facts.get("tokens")
     page.section("The text", "What was gathered, what was left out and why, and how it was cut into tokens.")
     rows: dict[str, object] = {
         "documents gathered": gathered["documents"],
@@ -161,13 +218,16 @@ def _text(page: Page, facts: Mapping[str, Any]) -> None:
         **{f"left out: {reason}": count for reason, count in cleaned["dropped"].items()},
         "training documents": cleaned["train_documents"],
         "training bytes": cleaned["train_bytes"],
-        "training tokens": tokens["train_tokens"],
         "held-out documents": cleaned["heldout_documents"],
         "held-out bytes": cleaned["heldout_bytes"],
-        "vocabulary": tokens["vocab_size"],
-        "bytes a token": tokens["bytes_per_token"],
         "held-out text that stands in training": f"{cleaned['overlap']:.2%}",
     }
+    if tokens is not None:
+        rows |= {
+            "training tokens": tokens["train_tokens"],
+            "vocabulary": tokens["vocab_size"],
+            "bytes a token": tokens["bytes_per_token"],
+        }
     page.facts(rows)
     page.text(
         f"Split: {cleaned['split']}. The share of held-out text that stands in training is counted in "
@@ -203,7 +263,7 @@ def _size(page: Page, facts: Mapping[str, Any]) -> None:
     )
 
 
-def _cost(
+def cost(
     page: Page, config: LifeConfig, facts: Mapping[str, Any], times: Sequence[tuple[str, float, float]]
 ) -> None:
     page.section("What it cost", "Time by stage, and what the training came to.")
@@ -219,7 +279,7 @@ def _cost(
     page.facts(costs)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     minutes = seconds / 60
     return f"{minutes:.1f} minutes" if minutes >= 1 else f"{seconds:.0f} seconds"
 

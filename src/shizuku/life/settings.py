@@ -1,5 +1,6 @@
 """What one may set of a life."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +8,11 @@ from typing import Annotated
 
 import tyro
 
+from shizuku.adapters.config import AdapterConfig
 from shizuku.config import VerbConfig, check_seed, check_threads
 from shizuku.errors import ConfigError
+
+ADAPTER_RANK = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,6 +22,9 @@ class LifeConfig(VerbConfig):
     text: tuple[str, ...] = ("town",)
     """`town` (a simulated town, in English and Japanese), `python` (the prose of this Python installation),
     or files and folders of your own (txt, md, JSONL, Parquet)."""
+    pretrained: Annotated[str | None, tyro.conf.arg(aliases=["--from"])] = None
+    """A pretrained model (a name or a directory) to begin with: an adapter on it learns the text, and
+    held-out documents are scored before and after."""
     field: str = "text"
     """Field that holds the text in JSONL and Parquet."""
     minutes: float = 5.0
@@ -28,6 +35,8 @@ class LifeConfig(VerbConfig):
     """Seed of the town, the split, the weights, the order of the text and the samples."""
     vocab_size: int = 4096
     """Tokens in the vocabulary; lowered, and said so, where the text is too short for it."""
+    lora: AdapterConfig = dataclasses.field(default_factory=lambda: AdapterConfig(rank=ADAPTER_RANK))
+    """The adapter of --from."""
     context: Annotated[int, tyro.conf.arg(aliases=["-c"])] = 256
     """Tokens in the model's window."""
     heldout_megabytes: float = 1.0
@@ -61,6 +70,8 @@ class LifeConfig(VerbConfig):
             raise ConfigError(f"--context {self.context}: expected at least 16")
         if self.heldout_megabytes <= 0:
             raise ConfigError(f"--heldout-megabytes {self.heldout_megabytes}: expected a positive number")
+        if self.pretrained is not None and not self.lora.rank:
+            raise ConfigError("--lora.rank 0: --from trains an adapter, so give it a rank")
         check_threads(self.threads)
         check_seed(self.seed)
         for name in ("watts", "price_per_hour"):

@@ -184,8 +184,9 @@ class Decoder(nn.Module):
     ) -> Float[Tensor, "B T D"]:  # fmt: skip
         """Return the residual stream after the final norm, times the logits' multiplier.
 
-        Takes ids or embeddings. Padding is said by `segments_BT`: -1 for padding, else the number of the
-        document inside its row; one unpadded document a row when left out. `positions_BT` counts inside the
+        Takes ids or embeddings. Padding is said by `segments_BT`: -1 for padding, -2 for a beginning that all
+        documents of the row have in common (see layers/visibility.py), else the number of the document inside
+        its row; one unpadded document a row when left out. `positions_BT` counts inside the
         segment and is worked out when left out. A `state` puts earlier calls' tokens before these and keeps
         these for the next. Ids outside the vocabulary, positions outside the context and shapes that don't
         fit raise ModelError, and leave the state as it was.

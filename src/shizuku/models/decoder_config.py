@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from shizuku.errors import ConfigError
 
@@ -66,6 +66,8 @@ def yarn_temperature(factor: float, weight: float = 1.0) -> float:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecoderConfig:
     """Every mechanism of a decoder, by what it does; fields that contradict each other raise ConfigError."""
+
+    ARCHITECTURE: ClassVar[str] = "decoder"
 
     vocab_size: int
     """Number of token ids."""

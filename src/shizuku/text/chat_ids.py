@@ -8,6 +8,7 @@ everything else is text.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import nodes
@@ -140,6 +141,7 @@ def _places(text: str, spellings: Sequence[str]) -> set[int]:
     return places
 
 
+@lru_cache(maxsize=32)
 def _literals(template: str, names: Sequence[str]) -> tuple[str, ...]:
     """What the template may look for in a message (`</think>`): its string constants that touch no control
     token.

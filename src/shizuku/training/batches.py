@@ -60,7 +60,9 @@ class TensorBatch:
     mask_BT: Tensor
     """bool: True where the loss counts."""
     segments_BT: Tensor | None = None
-    """int64: document number inside the row, -1 = padding; None = one segment a row, no padding."""
+    """int64: document number inside the row, -1 = padding, -2 = what begins all its documents; None = one
+    segment a row, no padding.
+    """
     positions_BT: Tensor | None = None
     """int64: position inside the segment; None = 0 to T - 1."""
 
@@ -101,3 +103,26 @@ def peek(source: BatchSource, count: int) -> list[Batch | DeviceBatch]:
     batches = [source.next() for _ in range(count)]
     source.load_state_dict(state)
     return batches
+
+
+def outline(source: BatchSource) -> tuple[tuple[int, int], bool]:
+    """Rows and tokens of the source's batches, and whether rows have segments.
+
+    A source that can't make a batch ahead of its time, such as one of rollouts, says the `largest` itself.
+    """
+    largest = getattr(source, "largest", None)
+    if largest is not None:
+        return largest, True
+    batch = on_device(peek(source, 1)[0], torch.device("cpu"))
+    return batch.shape, batch.tensors().get("segments_BT") is not None
+
+
+def told(*parts: object) -> dict[str, float]:
+    """What sources and objectives have to say of the last step besides their terms: those with `figures()`
+    are asked.
+    """
+    found: dict[str, float] = {}
+    for part in parts:
+        figures = getattr(part, "figures", None)
+        found |= {} if figures is None else figures()
+    return found

@@ -10,6 +10,7 @@ import tyro
 
 from shizuku.config import VerbConfig, check_seed, check_threads
 from shizuku.errors import ConfigError
+from shizuku.models.architectures import names
 from shizuku.models.decoder_config import RotaryScaling
 from shizuku.text.vocabulary_training import Kind
 from shizuku.training.presets import RUNS, PresetName
@@ -279,6 +280,25 @@ class ModelOverrides:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NGramSettings:
+    """How an n-gram model is counted and smoothed."""
+
+    order: int = 5
+    """Tokens of the longest n-grams: the last, and those that it is predicted from."""
+    smoothing: Literal["kneser-ney", "katz", "jelinek-mercer", "add-k"] = "kneser-ney"
+    """What is taken off seen n-grams for unseen ones: modified Kneser-Ney (Chen and Goodman 1999), Katz's
+    Good-Turing discounts, Jelinek-Mercer's mixture, or a constant added to all counts.
+    """
+    add: float = 1.0
+    """What add-k adds."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, "ngram.", order=1)
+        if not self.add > 0:
+            raise ConfigError(f"--ngram.add {self.add}: expected more than 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainConfig(VerbConfig):
     """Train a model on text."""
 
@@ -294,12 +314,16 @@ class TrainConfig(VerbConfig):
     """Kind of vocabulary where a tokenizer is trained; `shizuku tokenizer train --help` says what each is."""
     vocab_size: int | None = 4096
     """Tokens in the vocabulary where a tokenizer is trained; None: all characters, for that kind only."""
+    architecture: str = "decoder"
+    """Kind of model: decoder, or another; an unknown one is answered with the list of those there are."""
     preset: PresetName = "tiny"
     """Shape of the model. `characters` brings settings of the run along: characters as vocabulary, and a few
     hundred steps that suit one small text; other flags go before them.
     """
     model: ModelOverrides = field(default_factory=ModelOverrides)
     """What to change in the preset."""
+    ngram: NGramSettings = field(default_factory=NGramSettings)
+    """Of --architecture ngram, which is counted and has no preset."""
     batch_size: int = 16
     """Rows of `model.context` tokens in a batch; a step takes loop.accumulate batches."""
     boundaries: bool = True
@@ -329,6 +353,9 @@ class TrainConfig(VerbConfig):
         _at_least(self, "", batch_size=1, validation=0, validation_tokens=1, z_loss=0)
         _at_least(self, "", seeds=1, split_seed=0)
         check_threads(self.threads)
+        known = (*names(), "ngram")
+        if self.architecture not in known:
+            raise ConfigError(f"--architecture {self.architecture}: expected one of {', '.join(known)}")
         if not self.text:
             raise ConfigError("--text: give at least one file or folder")
         if self.vocab_size is None and self.vocabulary != "characters":

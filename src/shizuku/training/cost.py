@@ -8,12 +8,14 @@ apart).
 import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import nn
 
 from shizuku.adapters.surgery import active_adapter, is_adapted, pairs_of
-from shizuku.models.decoder import DecoderConfig
+from shizuku.models.architectures import build
+from shizuku.models.decoder import DecoderConfig, parameter_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,14 @@ class TokenCost:
         return 3 * trained + (2 if self.frozen else 3) * rest
 
 
-def token_cost(config: DecoderConfig, tokens: int) -> TokenCost:
-    """The cost of one token in rows of `tokens` tokens; biases and norms have no matrix products."""
+def token_cost(config: Any, tokens: int) -> TokenCost:
+    """The cost of one token in rows of `tokens` tokens; biases and norms have no matrix products.
+
+    Of architectures other than the decoder all matrices but the embeddings count, once a token.
+    """
+    if not isinstance(config, DecoderConfig):
+        inside = parameter_total(config, embeddings=False)
+        return TokenCost(blocks=2 * inside, attention=0, unembedding=2 * parameter_outputs(config))
     inner, shared = config.heads * config.head_width, config.kv_heads * config.head_width
     attention_weights = config.width * (2 * inner + 2 * shared)
     feedforward_weights = (3 if config.gated else 2) * config.width * config.ffn_width
@@ -74,12 +82,16 @@ def model_cost(model: nn.Module, tokens: int) -> TokenCost:
     return replace(cost, adapters=low_rank, frozen=True)
 
 
-def parameter_total(config: DecoderConfig, *, embeddings: bool = True) -> int:
+def parameter_total(config: Any, *, embeddings: bool = True) -> int:
     """Parameters of a model that has not been made; tied embeddings count once."""
-    from shizuku.models.decoder import Decoder, parameter_count
-
     with torch.device("meta"):
-        return parameter_count(Decoder(config), embeddings=embeddings)
+        return parameter_count(build(config), embeddings=embeddings)
+
+
+def parameter_outputs(config: Any) -> int:
+    """Parameters of the matrix that makes logits, tied or not."""
+    with torch.device("meta"):
+        return int(build(config).unembedding_weight_VD.numel())
 
 
 @lru_cache

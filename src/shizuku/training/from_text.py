@@ -1,8 +1,8 @@
-"""From text to a trained model: tokenizer, shards, decoder and loop put together, for `shizuku train`."""
+"""From text to a trained model: tokenizer, shards, model and loop put together, for `shizuku train`."""
 
 import json
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,13 @@ import torch
 from shizuku.checkpoints.memory import available_memory, readable
 from shizuku.checkpoints.run_difference import SEEDS
 from shizuku.checkpoints.run_record import json_text, run_record
-from shizuku.config import to_dict
+from shizuku.config import from_dict, to_dict
 from shizuku.data.packing import PackedBatches, SomeOf, ValidationBatches
 from shizuku.data.shards import ShardSet, write_shards
 from shizuku.data.splitting import split_by_source
 from shizuku.errors import CheckpointError, ConfigError
-from shizuku.models.decoder import Decoder, DecoderConfig, initialise
+from shizuku.models.architectures import architecture, architecture_of, build
+from shizuku.models.decoder import DecoderConfig, initialise
 from shizuku.progress import say, track
 from shizuku.text.documents import Document, Problems, find_files, read_documents
 from shizuku.text.tokenizer import Tokenizer
@@ -122,15 +123,17 @@ def _rows(config: TrainConfig) -> int:
 
 def _train_on(prepared: Prepared, config: TrainConfig, out: Path) -> TrainResult:
     check_size(config, prepared.tokenizer.vocab_size)
-    decoder = decoder_config(config, prepared.tokenizer.vocab_size)
+    shape = model_config(config, prepared.tokenizer.vocab_size)
     rank, world = place()
     with nullcontext() if rank == 0 else torch.device("meta"):  # process 0 gives the others theirs
-        model = Decoder(decoder)
-    if rank == 0:
+        model = build(shape)
+    if rank == 0 and isinstance(shape, DecoderConfig):
         initialise(model, config.loop.seed, zero_outputs=config.zero_outputs)
+    elif rank == 0:
+        architecture_of(shape).initialise(model, config.loop.seed)
     source = PackedBatches(
         prepared.train,
-        context=decoder.context,
+        context=shape.context,
         batch_size=config.batch_size,
         seed=config.loop.seed,
         rank=rank,
@@ -141,7 +144,7 @@ def _train_on(prepared: Prepared, config: TrainConfig, out: Path) -> TrainResult
     if prepared.heldout is not None:
         whole = ValidationBatches(
             prepared.heldout,
-            context=decoder.context,
+            context=shape.context,
             batch_size=config.batch_size,
             boundaries=config.boundaries,
         )
@@ -163,25 +166,45 @@ def check_size(config: TrainConfig, vocab_size: int) -> None:
 
     Before the text is read it is asked with a vocabulary of 1: whatever is too large then stays so.
     """
-    decoder, rows = decoder_config(config, vocab_size), _rows(config)
+    shape, rows = model_config(config, vocab_size), _rows(config)
     if config.loop.check_memory:
         with torch.device("meta"):
-            empty = Decoder(decoder)
+            empty = build(shape)
         shards = place()[1] if config.loop.parallel == "fsdp" else 1
         estimate = estimate_memory(
-            empty, config.loop, rows, decoder.context, packed=config.boundaries, shards=shards
+            empty, config.loop, rows, shape.context, packed=config.boundaries, shards=shards
         )
         check_memory(estimate, neighbours())
 
 
-def decoder_config(config: TrainConfig, vocab_size: int) -> DecoderConfig:
+def model_config(config: TrainConfig, vocab_size: int) -> Any:
     """The preset with what the config changes in it; ConfigError where that does not fit together."""
-    shape = dict(PRESETS[config.preset])
     given = config.model.given()
+    if config.architecture != "decoder":
+        return _other_config(config, {"vocab_size": vocab_size, **given})
+    shape = dict(PRESETS[config.preset])
     if {"width", "heads"} & given.keys():
         shape.pop("head_width", None)
     values: dict[str, Any] = {"vocab_size": vocab_size, **shape, **given}
     return DecoderConfig(**values)
+
+
+def _other_config(config: TrainConfig, values: dict[str, Any]) -> Any:
+    """Of an architecture that has presets of its own, and perhaps not all of the decoder's settings."""
+    found = architecture(config.architecture)
+    if config.preset not in found.presets:
+        raise ConfigError(
+            f"--preset {config.preset}: the presets of --architecture {found.name} are "
+            f"{', '.join(found.presets)}"
+        )
+    known = {each.name for each in fields(found.config)}
+    strange = [name for name in values if name not in known]
+    if strange:
+        raise ConfigError(
+            f"--model.{strange[0].replace('_', '-')}: --architecture {found.name} has no such setting, but "
+            f"{', '.join(sorted(known - {'vocab_size'}))}"
+        )
+    return from_dict(found.config, {**found.presets[config.preset], **values}, where="model")
 
 
 def prepare(config: TrainConfig) -> Prepared:
@@ -285,33 +308,33 @@ def plan(config: TrainConfig) -> dict[str, object]:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     files = find_files(config.text)
-    decoder = decoder_config(config, _planned_vocabulary(config))
+    shape = model_config(config, _planned_vocabulary(config))
     loop = config.loop
     _check_precision(config)
     world, rows = place()[1], _rows(config)
     speed = measure_speed(
-        decoder, rows, decoder.context,
+        shape, rows, shape.context,
         optimizer=loop.optimizer, precision=loop.precision, parallel=loop.parallel,
         documents=4 if config.boundaries else 1,
     )  # fmt: skip
-    batch_tokens = config.batch_size * decoder.context * loop.accumulate
+    batch_tokens = config.batch_size * shape.context * loop.accumulate
     steps = loop.steps or DEFAULT_STEPS
     if loop.max_seconds is not None:
         steps = max(1, int(loop.max_seconds * speed / batch_tokens))
     tokens = steps * batch_tokens
     with torch.device("meta"):
-        empty = Decoder(decoder)
+        empty = build(shape)
     shards = world if loop.parallel == "fsdp" else 1
-    memory = estimate_memory(empty, loop, rows, decoder.context, packed=config.boundaries, shards=shards)
-    flops = float(token_cost(decoder, decoder.context).training * tokens)
+    memory = estimate_memory(empty, loop, rows, shape.context, packed=config.boundaries, shards=shards)
+    flops = float(token_cost(shape, shape.context).training * tokens)
     seconds = tokens / speed
     cost = bill(seconds, flops, watts=loop.watts, price_per_hour=loop.price_per_hour)
     return {
         "files": len(files),
         "processes": world,
-        "parameters": parameter_total(decoder),
-        "parameters_without_embeddings": parameter_total(decoder, embeddings=False),
-        "model": to_dict(decoder),
+        "parameters": parameter_total(shape),
+        "parameters_without_embeddings": parameter_total(shape, embeddings=False),
+        "model": to_dict(shape),
         "steps": steps,
         "tokens": tokens,
         "tokens_per_step": batch_tokens,

@@ -46,7 +46,7 @@ def log_probs_of(model: Any, x_ND: Tensor, targets_N: Tensor) -> Tensor:
         return found
 
     def chosen(x_CD: Tensor, targets_C: Tensor) -> Tensor:
-        logp_CV = torch.log_softmax(model.unembed(x_CD).float(), dim=-1)
+        logp_CV = torch.log_softmax(model.unembed(x_CD), dim=-1, dtype=_wide(x_CD.dtype))
         return logp_CV.gather(1, targets_C[:, None])[:, 0]
 
     size = chunk_tokens(len(weight_VD), x_ND.element_size())
@@ -68,7 +68,7 @@ class _LogProbs(torch.autograd.Function):
     ) -> Tensor:
         want_x, want_w = ctx.needs_input_grad[:2]
         chunk = chunk_tokens(weight_VD.shape[0], x_ND.element_size())
-        logp_N = x_ND.new_empty(len(x_ND), dtype=torch.float32)
+        logp_N = x_ND.new_empty(len(x_ND), dtype=_wide(x_ND.dtype))
         dx_ND = torch.empty_like(x_ND) if want_x else None
         cast_VD = weight_VD.to(products)
         for start in range(0, len(x_ND), chunk):
@@ -101,4 +101,10 @@ class _LogProbs(torch.autograd.Function):
 
 
 def _log_softmax(x_CD: Tensor, weight_VD: Tensor) -> Tensor:
-    return torch.log_softmax(product(x_CD, weight_VD).float(), dim=-1)
+    logits_CV = product(x_CD, weight_VD)
+    return torch.log_softmax(logits_CV, dim=-1, dtype=_wide(logits_CV.dtype))
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    """float32 for 16 bits."""
+    return torch.promote_types(dtype, torch.float32)

@@ -19,12 +19,11 @@ from shizuku.checkpoints.trained import restore_trained, save_trained
 from shizuku.config import to_dict
 from shizuku.data.packing import Batch
 from shizuku.errors import ConfigError
-from shizuku.models.decoder import Decoder
-from shizuku.models.heads import HeadedDecoder
+from shizuku.models.accompanied import Accompanied
 from shizuku.progress import bar, say
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.averaging import RunningAverage
-from shizuku.training.batches import BatchSource, DeviceBatch, on_device, peek
+from shizuku.training.batches import BatchSource, DeviceBatch, on_device, outline, told
 from shizuku.training.best import Best
 from shizuku.training.config import LoopConfig
 from shizuku.training.cost import bill, model_cost
@@ -58,11 +57,13 @@ from shizuku.training.step import StepLoss, accumulate_gradients, check_finite_s
 KEPT_STEPS = "steps"
 """Folder of the checkpoints that are kept."""
 EXACT = "exact_weight"
-"""What the model's float32 weights are called in a saved state where the model itself has 16 bits."""
+"""What float32 weights are called in a saved state that the checkpoint lacks: of a model that is saved in 16
+bits, or of what is beside the model.
+"""
 
 
 def train(
-    model: Decoder | HeadedDecoder,
+    model: Any,
     objective: Objective,
     source: BatchSource,
     config: LoopConfig,
@@ -127,9 +128,8 @@ class _Training:
     validation: Iterable[Batch | DeviceBatch] | None = None
 
     def __init__(
-        self, model: Decoder | HeadedDecoder, objective: Objective, source: BatchSource, config: LoopConfig,
-        out: Path,
-    ) -> None:  # fmt: skip
+        self, model: Any, objective: Objective, source: BatchSource, config: LoopConfig, out: Path
+    ) -> None:
         self.model, self.objective, self.source, self.config, self.out = model, objective, source, config, out
         self.run: dict[str, Any] = {}
         self.history: list[dict[str, Any]] = []
@@ -253,6 +253,7 @@ class _Training:
             "rate": self.rate,
             **self._scaling(),
             **self.meter.speed(self.progress),
+            **told(self.source, self.objective),
         }
         if evaluating and self.validation is not None:
             with self._averaged():
@@ -288,6 +289,8 @@ class _Training:
             exact = self.best.last_weights(self.model)
             if exact is not None:
                 tensors |= weights_as(EXACT, exact)
+            elif isinstance(self.model, Accompanied):
+                tensors |= weights_as(EXACT, self.model.beside())
             self._write(
                 self.out, lambda made: write_state(made, self.progress, self.source.state_dict(), tensors)
             )
@@ -365,10 +368,9 @@ class _Training:
         )
 
     def _check_memory(self) -> None:
-        batch = on_device(peek(self.source, 1)[0], torch.device("cpu"))
-        packed = batch.tensors().get("segments_BT") is not None
+        shape, packed = outline(self.source)
         shards = self.world if self.config.parallel == "fsdp" else 1
-        estimate = estimate_memory(self.model, self.config, *batch.shape, packed=packed, shards=shards)
+        estimate = estimate_memory(self.model, self.config, *shape, packed=packed, shards=shards)
         if int(os.environ.get("LOCAL_RANK", "0")) == 0:
             check_memory(estimate, neighbours())
         wait_for_all()  # nobody takes memory before all machines have looked

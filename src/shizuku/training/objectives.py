@@ -137,7 +137,7 @@ def noisy_embeddings(model: Any, batch: TensorBatch, alpha: float) -> Tensor:
     if batch.segments_BT is None:
         lengths_BT = x_BTD.new_full(batch.ids_BT.shape, tokens)
     else:
-        number_BT = batch.segments_BT + 1  # padding, -1, counts as a document of its own
+        number_BT = batch.segments_BT - batch.segments_BT.min()  # padding counts as a document of its own
         sizes_BS = x_BTD.new_zeros(len(x_BTD), int(number_BT.max()) + 1)
         sizes_BS.scatter_add_(1, number_BT, torch.ones_like(number_BT, dtype=x_BTD.dtype))
         lengths_BT = sizes_BS.gather(1, number_BT)

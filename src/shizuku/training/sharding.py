@@ -30,7 +30,7 @@ def spread(model: nn.Module, parallel: Parallel) -> None:
     if world == 1:
         return
     parameters = dict(model.named_parameters())
-    assert not list(model.buffers()), "buffers would have to be sent too"
+    assert parallel == "data" or not list(model.buffers()), "packed matrices are not sharded"
     device = torch.device(as_first_says(next(iter(parameters.values())).device.type))
     given = {name: parameter.detach() for name, parameter in parameters.items()} if rank == 0 else {}
     if parallel == "fsdp":
@@ -40,6 +40,8 @@ def spread(model: nn.Module, parallel: Parallel) -> None:
     for name, parameter in model.named_parameters():
         sent = given.pop(name) if rank == 0 else torch.empty(parameter.shape, device=device)
         _send(sent, parameter)
+    for packed in model.buffers():
+        dist.broadcast(packed.view(torch.uint8), src=0)  # as bytes: gloo does not know every type
 
 
 @torch.no_grad()

@@ -3,11 +3,12 @@
 import copy
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
-from shizuku.models.decoder import Decoder, DecoderConfig, initialise
+from shizuku.models.architectures import architecture_of, build
 from shizuku.training.batches import BatchSource, DeviceBatch, TensorBatch, on_device, peek
 from shizuku.training.config import LoopConfig, OptimizerConfig, PrecisionName
 from shizuku.training.distribution import mean_over_ranks, place
@@ -35,7 +36,7 @@ def planned_steps(model: nn.Module, objective: Objective, source: BatchSource, c
 
 
 def measure_speed(
-    config: DecoderConfig,
+    config: Any,
     batch: int,
     context: int,
     *,
@@ -50,8 +51,8 @@ def measure_speed(
     Each row holds `documents` documents (1: attention without a mask). Takes about `seconds`, at least two
     steps. In a job every process takes `batch` rows, and the speed is that of all.
     """
-    model = Decoder(config)
-    initialise(model, 0)
+    model = build(config)
+    architecture_of(config).initialise(model, 0)
     spread(model, parallel)
     generator = torch.Generator().manual_seed(0)
     ids_BT = torch.randint(config.vocab_size, (batch, context), generator=generator)

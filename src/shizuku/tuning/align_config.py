@@ -11,8 +11,9 @@ from shizuku.adapters.config import AdapterConfig
 from shizuku.config import VerbConfig, check_threads
 from shizuku.errors import ConfigError
 from shizuku.training.config import LoopConfig
-from shizuku.tuning.config import tuning_loop
+from shizuku.tuning.config import BaseKind, tuning_loop
 from shizuku.tuning.dpo.config import DpoConfig
+from shizuku.tuning.policy.config import GRPOConfig, PPOConfig
 
 Method = Literal["ppo", "dpo", "grpo"]
 RATES: dict[tuple[str, bool], float] = {
@@ -39,6 +40,8 @@ class AlignConfig(VerbConfig):
     """What judges answers: MODULE:FUNCTION (prompts and completions to numbers), or a reward model. With dpo
     it only measures, before and after.
     """
+    gold: str | None = None
+    """With ppo and grpo: a second reward, given like --reward, that is recorded and not learned from."""
     reference: str | None = None
     """The model that is not to be left far behind, if it is not the one that training begins with."""
     epochs: float = 1.0
@@ -69,8 +72,16 @@ class AlignConfig(VerbConfig):
     """Write report.html (extra: report)."""
     dpo: DpoConfig = field(default_factory=DpoConfig)
     """The loss of a pair, with --method dpo."""
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    """Rounds and loss, with --method ppo."""
+    grpo: GRPOConfig = field(default_factory=GRPOConfig)
+    """Rounds and loss, with --method grpo."""
     lora: AdapterConfig = field(default_factory=AdapterConfig)
     """The adapter that is trained in place of the model, if its rank is not 0."""
+    base: BaseKind = "float"
+    """How the frozen weights are held that an adapter is trained on: float32; packed, as a .gguf file or a
+    quantized checkpoint has them; or rounded first, and kept in OUT/base.
+    """
     threads: Annotated[int | None, tyro.conf.arg(aliases=["-t"])] = None
     """Processor threads; none given: all cores."""
     dry_run: bool = False
@@ -100,21 +111,37 @@ class AlignConfig(VerbConfig):
         rank = chosen.get("lora.rank", lora.get("rank", 0) if isinstance(lora, Mapping) else 0)
         adapted = str(rank).isdigit() and int(str(rank)) > 0
         rate = RATES.get((str(chosen.get("method")), adapted))
-        return {} if rate is None else {"loop": {"optimizer": {"learning_rate": rate}}}
+        if rate is None:
+            return {}
+        # A round's gradients are small and noisy: Adam's usual eps would make large steps of them.
+        eps = {} if chosen.get("method") == "dpo" else {"eps": 1e-5}
+        return {"loop": {"optimizer": {"learning_rate": rate, **eps}}}
 
 
 def check_method(config: AlignConfig) -> None:
     """ConfigError for settings that the method has no use for, or lacks."""
     method = config.method
-    if method == "ppo" and config.reward is None:
+    if method != "dpo" and config.reward is None:
         raise ConfigError(
-            "--method ppo needs a --reward: MODULE:FUNCTION, or a reward model made by `shizuku reward`; to "
-            "learn from the pairs themselves: --method dpo"
+            f"--method {method} needs a --reward: MODULE:FUNCTION, or a reward model of `shizuku reward`; "
+            "to learn from the pairs themselves: --method dpo"
         )
     if method != "dpo" and config.dpo != DpoConfig():
         raise ConfigError(f"--dpo.* are settings of --method dpo, not of {method}: leave them out")
+    for other, own, plain in (("ppo", config.ppo, PPOConfig()), ("grpo", config.grpo, GRPOConfig())):
+        if method != other and own != plain:
+            raise ConfigError(
+                f"--{other}.* are settings of --method {other}, not of {method}: leave them out"
+            )
+    if method == "dpo" and config.gold is not None:
+        raise ConfigError("--gold: dpo learns from pairs and records no second reward: leave it out")
     if method == "dpo":
         _check_dpo(config)
+    if config.base != "float" and not config.lora.rank:
+        raise ConfigError(
+            f"--base {config.base}: packed weights can't be trained, only an adapter on them: give "
+            "--lora.rank"
+        )
     if config.keep == "best" and not (config.validation or config.validation_data):
         raise ConfigError("--keep best needs held-out data: raise --validation")
 
@@ -130,5 +157,7 @@ def _check_dpo(config: AlignConfig) -> None:
             "--dpo.reference each takes the model without its adapter as reference: leave out --reference, "
             "or --dpo.reference"
         )
+    if config.loop.parallel == "fsdp":
+        raise ConfigError("--loop.parallel fsdp: --method dpo runs in one process: leave it at data")
     if config.loop.ema is not None and config.keep == "best":
         raise ConfigError("--keep best: not with --loop.ema, an average needs no choice among its steps")

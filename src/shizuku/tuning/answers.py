@@ -7,6 +7,7 @@ from typing import Any
 
 from shizuku.language_model import LanguageModel
 from shizuku.models.decoder import Decoder
+from shizuku.quantization.layers import held
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.tuning.examples import Conversation
 
@@ -40,7 +41,8 @@ def answers_of(
 ) -> list[Answer]:
     """The model's most probable answer to each conversation's last prompt, many at once.
 
-    The model is left in the mode, training or evaluation, that it was in.
+    The model is left in the mode, training or evaluation, that it was in; packed matrices are held in floats
+    meanwhile.
     """
     training = model.training
     model.eval()
@@ -54,7 +56,7 @@ def answers_of(
             )  # fmt: skip
             return Answer(message.content, message.finish == "stop")
 
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool, held(model):
             return list(pool.map(answer, conversations))
     finally:
         model.train(training)

@@ -4,6 +4,8 @@ it where one is to be trained.
 
 from pathlib import Path
 
+from torch import nn
+
 from shizuku.adapters.config import AdapterConfig
 from shizuku.adapters.surgery import attach, name_base
 from shizuku.checkpoints.directory import (
@@ -17,7 +19,6 @@ from shizuku.checkpoints.directory import (
 from shizuku.checkpoints.gguf_packed import load_gguf_packed
 from shizuku.checkpoints.kinds import is_adapter, kind_of
 from shizuku.errors import ConfigError
-from shizuku.models.decoder import Decoder
 from shizuku.progress import bar, say
 from shizuku.quantization.layers import QuantizedEmbedding, QuantizedLinear
 from shizuku.quantization.scheme import SCHEMES
@@ -50,9 +51,10 @@ def open_base(path: Path, kind: BaseKind, *, name: str, out: Path | None) -> Che
         return _packed(path)
     kept = None if out is None else out / ROUNDED
     if kept is not None and kept.is_dir():
-        parent = load_run(kept).get("parent") or {}
-        if parent.get("digest") != checkpoint_digest(path):
-            raise ConfigError(f"{kept} is a base that was rounded from another model: give another --out")
+        run = load_run(kept)
+        made = (run.get("parent") or {}).get("digest"), (run.get("config") or {}).get("scheme")
+        if made != (checkpoint_digest(path), kind):
+            raise ConfigError(f"{kept} was rounded from another model, or otherwise: give another --out")
         return load_checkpoint(kept)
     found = load_checkpoint(path)
     if is_quantized(found.model):
@@ -69,7 +71,7 @@ def open_base(path: Path, kind: BaseKind, *, name: str, out: Path | None) -> Che
     return Checkpoint(found.model, found.tokenizer, run, found.generation, kept, "shizuku")
 
 
-def put_adapter(model: Decoder, config: AdapterConfig, base: Path, *, name: str, seed: int) -> None:
+def put_adapter(model: nn.Module, config: AdapterConfig, base: Path, *, name: str, seed: int) -> None:
     """Put a new adapter on a model that was opened from `base`, which is called `name`."""
     attach(model, config, seed=seed)
     name_base(model, name, checkpoint_digest(base))

@@ -69,7 +69,9 @@ class TuneConfig(VerbConfig):
     neftune_alpha: float = 0.0
     """Size of the noise on embeddings, in training only (NEFTune; 5 is usual, 0 for none)."""
     chat_template: Path | None = None
-    """A chat template (Jinja) in place of the model's own; a model without one gets ChatML."""
+    """A chat template (Jinja) in place of the model's own, or chatml-tools, which comes with Shizuku; a model
+    without one gets ChatML.
+    """
     samples: int = 8
     """Held-out prompts that are answered before and after, for the report; 0 for none."""
     sample_tokens: int = 64

@@ -76,12 +76,12 @@ def _texts(
     """Both sides as text: answers beside a question, or transcripts with a common beginning."""
     asked = next((names for names in QUESTIONS if record.get(names[0]) is not None), None)
     if asked is not None:
-        answers = ([{"role": "assistant", "content": side}] for side in (chosen, rejected))
+        better, worse = ([{"role": "assistant", "content": side}] for side in (chosen, rejected))
         if isinstance(record[asked[0]], list):
-            return "prompt as messages with chosen and rejected as text", (_prompt(record), *answers)
+            return "prompt as messages with chosen and rejected as text", (_prompt(record), better, worse)
         names = [name for name in asked if name and name in record]
         alpaca = " (Alpaca)" if names[0] == "instruction" else ""
-        return f"{', '.join(names)}, chosen and rejected{alpaca}", (_asked(record, *asked), *answers)
+        return f"{', '.join(names)}, chosen and rejected{alpaca}", (_asked(record, *asked), better, worse)
     if not _is_transcript(chosen) or not _is_transcript(rejected):
         raise Refused("no prompt")
     sides = _transcript(chosen), _transcript(rejected)

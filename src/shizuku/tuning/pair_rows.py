@@ -7,6 +7,7 @@ processes.
 """
 
 import hashlib
+import heapq
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -19,7 +20,7 @@ from torch import Tensor
 from shizuku.errors import ConfigError, DocumentError
 from shizuku.tuning.examples import Example
 from shizuku.tuning.pair_examples import EncodedPair
-from shizuku.tuning.rows import Seen, first_fit
+from shizuku.tuning.rows import Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +94,13 @@ class PairTable:
     def layout(self, numbers: Sequence[int]) -> list[list[int]]:
         """Rows of sides (by their number in the batch), as many and as long as leave the least padding."""
         sizes = self.sizes[[2 * number + side for number in numbers for side in (0, 1)]]
-        order, total, best = np.arange(len(sizes)), int(sizes.sum()), None
-        for wanted in range(len(sizes), 0, -1):  # of equals the most rows: attention is cheaper there
-            room = max(int(sizes.max()), -(-total // wanted))
-            if room > self.context:
+        best: tuple[int, list[list[int]]] | None = None
+        for count in range(len(sizes), 0, -1):  # of equals the most rows: attention is cheaper there
+            rows, longest = _shared_out(sizes, count)
+            if longest > self.context:
                 break
-            rows = first_fit(order, sizes, room)
-            area = len(rows) * max(int(sizes[row].sum()) for row in rows)
-            if best is None or area < best[0]:
-                best = area, rows
+            if best is None or count * longest < best[0]:
+                best = count * longest, rows
         assert best is not None, "a row for each side always fits"
         return best[1]
 
@@ -122,11 +121,17 @@ class PairTable:
                 mask_BT[at, place], positions_BT[at, place] = example.learned[1:], np.arange(place.stop - end)
                 segments_BT[at, place], sides_BT[at, place] = segment, side
                 end = place.stop
-        arrays = ids_BT, targets_BT, mask_BT, segments_BT, positions_BT, sides_BT
-        reference = None if self.reference_N2 is None else self.reference_N2[list(numbers)]
+        reference_P2 = None
+        if self.reference_N2 is not None:
+            reference_P2 = torch.from_numpy(self.reference_N2[list(numbers)].astype(np.float32))
         return PairBatch(
-            *map(torch.from_numpy, arrays),
-            None if reference is None else torch.from_numpy(np.ascontiguousarray(reference, np.float32)),
+            ids_BT=torch.from_numpy(ids_BT),
+            targets_BT=torch.from_numpy(targets_BT),
+            mask_BT=torch.from_numpy(mask_BT),
+            segments_BT=torch.from_numpy(segments_BT),
+            positions_BT=torch.from_numpy(positions_BT),
+            sides_BT=torch.from_numpy(sides_BT),
+            reference_P2=reference_P2,
         )
 
 
@@ -168,6 +173,12 @@ class PairRows:
             found.append(int(self._order_of[1][inside]))
         return found
 
+    def distinct(self, count: int) -> list[int]:
+        """Which pairs are among the first `count` of the source, each once."""
+        if count >= len(self.table):
+            return list(range(len(self.table)))
+        return sorted(self.numbers(0, count))
+
     def seen(self, pairs: int | None = None) -> Seen:
         """What the first `pairs` pairs hold (none given: those that were given out)."""
         tokens = learned = room = 0
@@ -176,16 +187,13 @@ class PairRows:
             sides = [2 * number + side for number in numbers for side in (0, 1)]
             tokens += int(self.table.sizes[sides].sum())
             learned += int(self.table.answer_tokens[sides].sum())
-            rows = self.table.layout(numbers)
-            sizes = self.table.sizes[sides]
+            rows, sizes = self.table.layout(numbers), self.table.sizes[sides]
             room += len(rows) * max(int(sizes[row].sum()) for row in rows)
         return Seen(tokens, learned, room)
 
     def state_dict(self) -> dict[str, Any]:
         """All that decides what comes next, for JSON."""
-        return {
-            "pairs": self._taken, "seed": self.seed, "digest": self.table.digest, **self.task,
-        }  # fmt: skip
+        return {"pairs": self._taken, "seed": self.seed, "digest": self.table.digest, **self.task}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken; the number of processes may differ.
@@ -206,11 +214,12 @@ class PairRows:
 class HeldoutPairs:
     """Goes through pairs, each once, in the same batches every time; the last may be smaller."""
 
-    def __init__(self, table: PairTable, *, batch_size: int) -> None:
-        # Sides of like length side by side, for little padding.
-        order = np.argsort(table.sizes.reshape(-1, 2).sum(1), kind="stable")
+    def __init__(self, table: PairTable, *, batch_size: int, numbers: Sequence[int] | None = None) -> None:
+        """Go through the pairs of these `numbers`, or all."""
+        lengths = table.sizes.reshape(-1, 2).sum(1)
+        chosen = range(len(table)) if numbers is None else numbers
         self.table, self.batch_size = table, batch_size
-        self.order = [int(number) for number in order]
+        self.order = sorted(chosen, key=lambda number: int(lengths[number]))  # for little padding
 
     def __len__(self) -> int:
         """How many batches one pass has."""
@@ -224,6 +233,17 @@ class HeldoutPairs:
     def __iter__(self) -> Iterator[PairBatch]:
         """One pass."""
         return map(self.table.batch, self.numbers())
+
+
+def _shared_out(sizes: np.ndarray, count: int) -> tuple[list[list[int]], int]:
+    """`count` rows and the length of the longest: largest side first, each into the shortest row."""
+    rows: list[tuple[int, int, list[int]]] = [(0, at, []) for at in range(count)]
+    for number in np.argsort(-sizes, kind="stable"):
+        length, at, row = heapq.heappop(rows)
+        row.append(int(number))
+        heapq.heappush(rows, (length + int(sizes[number]), at, row))
+    rows.sort(key=lambda one: one[1])
+    return [row for _, _, row in rows], max(length for length, _, _ in rows)
 
 
 def _trimmed(side: Example) -> Example:

@@ -185,6 +185,8 @@ def _loop(config: RewardConfig, ready: Prepared) -> LoopConfig:
 
 def headed_loop(loop: LoopConfig, *, steps: int, heldout: bool, keep: str) -> LoopConfig:
     """The loop with what follows from the data: its steps, when to evaluate, and what to keep."""
+    if loop.parallel == "fsdp":
+        raise ConfigError("--loop.parallel fsdp: a model with a head is trained with --loop.parallel data")
     if loop.steps is None and loop.max_seconds is None:
         loop = replace(loop, steps=max(1, steps))
     if not heldout:

@@ -104,5 +104,3 @@ def check_tuning(config: Any) -> None:
         raise ConfigError(f"--context: expected at least 2, found {config.context}")
     if not 0 <= config.validation <= 0.5:
         raise ConfigError(f"--validation {config.validation}: expected 0 to 0.5 of the data")
-    if config.loop.parallel == "fsdp":
-        raise ConfigError("--loop.parallel fsdp: a model with a head is trained with --loop.parallel data")

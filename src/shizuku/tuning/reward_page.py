@@ -73,7 +73,7 @@ def _judgement(page: Page, judged: Judgement, result: "RewardResult") -> None:
         ),
     )
     rows = [
-        (f"{each.low:.2f} to {each.high:.2f}", each.pairs, f"{each.stated:.3f}", f"{each.observed:.3f}")
+        (f"{each.low:.2f} to {each.high:.2f}", each.items, f"{each.stated:.3f}", f"{each.observed:.3f}")
         for each in judged.bins
     ]
     page.table(["stated probability", "pairs", "mean stated", "share right"], rows)

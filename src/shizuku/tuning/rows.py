@@ -1,6 +1,8 @@
 """Examples packed into rows: several to a row, each attending to itself alone, with little padding.
 
 Shapes: B rows, T tokens.
+What all examples begin with (the template's system turn) stands once in each row, where it costs what it does
+in one example, and every example of the row sees it as its own beginning: losses and gradients are the same.
 An epoch shuffles the examples and packs them window by window: inside a window the longest comes first and
 goes into the first row with room (first fit, decreasing), then the rows are shuffled. All of it is a pure
 function of (seed, epoch), so the order does not depend on the number of processes.
@@ -17,6 +19,8 @@ from shizuku.data.packing import Batch
 from shizuku.errors import ConfigError, DocumentError
 from shizuku.tuning.examples import Example
 
+PADDING, SHARED = -1, -2
+"""Segments of what is no token, and of what begins every example of a row (models/layers/visibility.py)."""
 WINDOW = 1024
 """Examples that are packed together: enough for rows that are nearly full, few enough to stay shuffled."""
 
@@ -26,7 +30,7 @@ class Seen:
     """Tokens that went through a model."""
 
     tokens: int
-    """All but padding."""
+    """All but padding; a beginning that a row's examples share counts once."""
     learned: int
     """Those that the loss counted."""
     room: int
@@ -37,19 +41,21 @@ class ExampleRows:
     """An endless source of training batches out of examples, epoch after epoch.
 
     `batch_size` counts the rows of a batch over all processes: process `rank` of `world` takes rows
-    rank::world of each. Rows are as long as the longest of their batch. Raises ConfigError for settings that
-    don't fit together, DocumentError without examples or for one longer than `context`.
+    rank::world of each. Rows are as long as the longest of their batch. With `share`, what all examples begin
+    with stands once in a row; where each example draws random numbers of its own (noise, dropout), leave it
+    out. Raises ConfigError for settings that don't fit together, DocumentError without examples or for one
+    longer than `context`.
     """
 
     def __init__(
         self, examples: Sequence[Example], *, context: int, batch_size: int, seed: int,
-        rank: int = 0, world: int = 1,
+        share: bool = True, rank: int = 0, world: int = 1,
     ) -> None:  # fmt: skip
         if not 0 <= rank < world:
             raise ConfigError(f"process {rank} of {world}: the rank must be 0 to {world - 1}")
         if batch_size < 1 or batch_size % world:
             raise ConfigError(f"--batch-size {batch_size}: expected a multiple of the {world} processes")
-        self.examples = _Packed(examples, context)
+        self.examples = _Packed(examples, context, share=share)
         self.context, self.batch_size, self.seed, self.rank, self.world = (
             context, batch_size, seed, rank, world,
         )  # fmt: skip
@@ -90,6 +96,7 @@ class ExampleRows:
             "seed": self.seed,
             "context": self.context,
             "examples": len(self.examples.sizes),
+            "shared": self.examples.shared,
             "digest": int(self.examples.digest[:13], 16),  # 52 bits: as much as any JSON reader keeps
         }
 
@@ -128,7 +135,7 @@ class ExampleRows:
             order = random.permutation(len(self.examples.sizes))
             rows: list[list[int]] = []
             for first in range(0, len(order), WINDOW):
-                packed = first_fit(order[first : first + WINDOW], self.examples.sizes, self.context)
+                packed = self.examples.rows_of(order[first : first + WINDOW])
                 rows += [packed[at] for at in random.permutation(len(packed))]
             self._plan_of = epoch, rows
         return self._plan_of[1]
@@ -139,8 +146,7 @@ class HeldoutRows:
 
     def __init__(self, examples: Sequence[Example], *, context: int, batch_size: int) -> None:
         self.examples, self.batch_size = _Packed(examples, context), batch_size
-        everything = np.arange(len(self.examples.sizes))
-        self.rows = first_fit(everything, self.examples.sizes, context)
+        self.rows = self.examples.rows_of(np.arange(len(self.examples.sizes)))
 
     def __len__(self) -> int:
         """How many batches one pass has."""
@@ -176,7 +182,7 @@ class _Packed:
     What stands behind the last token that is learned is left out: nothing is computed from it.
     """
 
-    def __init__(self, examples: Sequence[Example], context: int) -> None:
+    def __init__(self, examples: Sequence[Example], context: int, *, share: bool = True) -> None:
         if not examples:
             raise DocumentError("there is no example to learn from (--data)")
         if context < 1:
@@ -188,7 +194,9 @@ class _Packed:
                 f"an example has {sizes.max() + 1:,} tokens, a row has room for {context + 1:,}: raise "
                 "--context, or leave long ones out (--too-long drop) or cut them (--too-long cut)"
             )
-        self.sizes, self.starts = sizes, np.concatenate([[0], np.cumsum(ends)])
+        self.context, self.shared = context, shared_beginning(examples) if share else 0
+        """Tokens of a row, and how many of them are the beginning that all examples share."""
+        self.sizes, self.starts = sizes - self.shared, np.concatenate([[0], np.cumsum(ends)])
         pairs = list(zip(examples, ends, strict=True))
         self.ids = np.concatenate([np.array(one.ids[:end], dtype=np.int32) for one, end in pairs])
         self.marks = np.concatenate([np.array(one.learned[:end], dtype=bool) for one, end in pairs])
@@ -197,26 +205,44 @@ class _Packed:
             self.ids.tobytes() + self.marks.tobytes() + self.starts.tobytes()
         ).hexdigest()
 
+    def rows_of(self, order: np.ndarray) -> list[list[int]]:
+        """Rows of the examples in `order`."""
+        return first_fit(order, self.sizes, self.context - self.shared)
+
     def length(self, row: Sequence[int]) -> int:
         """Tokens of a row without its padding."""
-        return int(self.sizes[row].sum())
+        return self.shared + int(self.sizes[row].sum())
 
     def batch(self, rows: Sequence[Sequence[int]], length: int | None = None) -> Batch:
         """The rows as arrays, filled up to `length` (the longest row) with segment -1."""
         shape = len(rows), length or max(map(self.length, rows))
         ids_BT, targets_BT, positions_BT = (np.zeros(shape, dtype=np.int64) for _ in range(3))
-        mask_BT, segments_BT = np.zeros(shape, dtype=bool), np.full(shape, -1, dtype=np.int32)
+        mask_BT, segments_BT = np.zeros(shape, dtype=bool), np.full(shape, PADDING, dtype=np.int32)
+        ids_BT[:, : self.shared], segments_BT[:, : self.shared] = self.ids[: self.shared], SHARED
+        positions_BT[:, : self.shared] = np.arange(self.shared)
         for at, row in enumerate(rows):
-            end = 0
+            end = self.shared
             for segment, number in enumerate(row):
-                start, size = self.starts[number], int(self.sizes[number])
+                start, size = self.starts[number] + self.shared, int(self.sizes[number])
                 here, inputs = slice(end, end + size), slice(start, start + size)
                 following = slice(start + 1, start + size + 1)
                 ids_BT[at, here], targets_BT[at, here] = self.ids[inputs], self.ids[following]
                 mask_BT[at, here], segments_BT[at, here] = self.marks[following], segment
-                positions_BT[at, here] = np.arange(size)
+                positions_BT[at, here] = np.arange(self.shared, self.shared + size)
                 end += size
         return Batch(ids_BT, targets_BT, mask_BT, segments_BT, positions_BT)
+
+
+def shared_beginning(examples: Sequence[Example]) -> int:
+    """How many tokens all examples begin with that lead to nothing learned: what follows each is not."""
+    if len(examples) < 2:
+        return 0
+    shared = min(list(example.learned).index(True, 1) for example in examples) - 1
+    first = examples[0].ids
+    for example in examples[1:]:
+        same = (one == other for one, other in zip(first[:shared], example.ids, strict=False))
+        shared = next((at for at, equal in enumerate(same) if not equal), shared)
+    return shared
 
 
 def _end(example: Example) -> int:

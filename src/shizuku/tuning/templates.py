@@ -1,6 +1,7 @@
 """A chat template for a model that has none, with the control tokens that it needs."""
 
 import dataclasses
+from importlib.resources import files
 from pathlib import Path
 
 import tokenizers
@@ -13,6 +14,8 @@ from shizuku.text.chat import CHATML, parse
 from shizuku.text.tokenizer import Tokenizer
 
 CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
+SHIPPED = ("chatml-tools",)
+"""Templates that come with the package, for --chat-template by name."""
 
 
 def with_template(
@@ -25,10 +28,7 @@ def with_template(
     model is `frozen` (an adapter can't train new rows), TokenizerError for a template that is not valid.
     """
     if template is not None:
-        try:
-            text = template.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"--chat-template {template}: cannot be read: {error}") from error
+        text = template_text(template)
         parse(text)
         return model, _with(tokenizer, {**tokenizer.chat_templates, "default": text})
     if tokenizer.chat_template is not None:
@@ -55,6 +55,19 @@ def with_template(
         raise TokenizerError("the vocabulary could not be extended by ChatML's tokens: give --chat-template")
     say(f"the vocabulary gets {' and '.join(missing)}: {grown.vocab_size:,} tokens")
     return _grown(model, grown, [number for number, name in grown.control.items() if name in missing]), grown
+
+
+def template_text(template: Path) -> str:
+    """The text of a template's file, or of a shipped one by its name; ConfigError if it can't be read."""
+    try:
+        if str(template) in SHIPPED and not template.exists():
+            shipped = files("shizuku.tuning") / "chat_templates" / f"{template}.jinja"
+            return shipped.read_text(encoding="utf-8")
+        return template.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"--chat-template {template}: cannot be read: {error}. By name there is {', '.join(SHIPPED)}"
+        ) from error
 
 
 def _with(tokenizer: Tokenizer, templates: dict[str, str]) -> Tokenizer:

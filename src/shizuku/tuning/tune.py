@@ -287,14 +287,11 @@ def _model(config: TuneConfig, *, write: bool) -> tuple[Path, tuple[Decoder, Tok
 def rows_of(ready: Prepared, config: TuneConfig) -> ExampleRows:
     """The batches in their order, of them the rows of this process."""
     rank, world = place()
+    draws = config.neftune_alpha or config.loop.dropout or config.lora.dropout
     return ExampleRows(
-        ready.train.examples,
-        context=ready.context,
-        batch_size=config.batch_size,
-        seed=config.loop.seed,
-        rank=rank,
-        world=world,
-    )
+        ready.train.examples, context=ready.context, batch_size=config.batch_size, seed=config.loop.seed,
+        rank=rank, world=world, share=not draws,
+    )  # fmt: skip
 
 
 def _loop(config: TuneConfig, source: ExampleRows, *, heldout: bool) -> Any:

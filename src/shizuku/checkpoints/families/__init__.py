@@ -17,6 +17,7 @@ from shizuku.checkpoints.translations import Translation
 from shizuku.checkpoints.weights import Weight
 from shizuku.config import from_dict
 from shizuku.errors import CheckpointError, ConfigError
+from shizuku.models.architectures import config_class, names
 from shizuku.models.decoder_config import DecoderConfig
 
 _NEUTRAL = """
@@ -38,10 +39,12 @@ class Family:
     """The `model_type` in config.json, which is also the file's name."""
     architecture: str
     """The class that transformers opens it with."""
+    ours: str = "decoder"
+    """Our architecture, of whose config its members are; see `shizuku.models.architectures`."""
     headed: str | None = None
     """Its class with a head, where that is not the architecture's name with another end."""
     fixed: Mapping[str, Any]
-    """Fields of DecoderConfig that every member has."""
+    """Fields of our config that every member has."""
     translations: tuple[Translation, ...]
     """What the config says, there and here."""
     defaults: Mapping[str, Any]
@@ -70,7 +73,7 @@ class Family:
     gguf_fused: bool = False
     """Whether GGUF keeps query, key and value in one tensor."""
 
-    def read(self, foreign: Mapping[str, Any]) -> DecoderConfig:
+    def read(self, foreign: Mapping[str, Any]) -> Any:
         """Return our config; a key that is not understood raises CheckpointError with its value."""
         known = {key for translation in self.translations for key in translation.keys}
         for key, value in foreign.items():
@@ -87,7 +90,7 @@ class Family:
         try:
             for translation in self.translations:
                 fields.update(translation.read(filled))
-            return from_dict(DecoderConfig, fields)
+            return from_dict(config_class(self.ours), fields)
         except KeyError as error:
             raise CheckpointError(
                 f"config key {error} is missing for model_type {self.model_type!r}"
@@ -95,8 +98,10 @@ class Family:
         except (ConfigError, TypeError) as error:
             raise CheckpointError(f"the {self.model_type} config does not hold together: {error}") from error
 
-    def write(self, config: DecoderConfig) -> dict[str, Any] | None:
+    def write(self, config: Any) -> dict[str, Any] | None:
         """Return the foreign config in its newest spelling, or None if the family cannot express ours."""
+        if self.ours != config.ARCHITECTURE:
+            return None
         foreign: dict[str, Any] = {"architectures": [self.architecture], "model_type": self.model_type}
         for translation in self.translations:
             foreign.update(translation.write(config))
@@ -122,7 +127,6 @@ def families() -> Mapping[str, Family]:
 def family_of(model_type: object) -> Family:
     """Return the family of a config.json's `model_type`; an unknown one raises CheckpointError."""
     if not isinstance(model_type, str) or model_type not in families():
-        raise CheckpointError(
-            f"model_type {model_type!r} is not known here; known are {', '.join(sorted(families()))}"
-        )
+        known = (*sorted(families()), *(f"shizuku-{name}" for name in names()))
+        raise CheckpointError(f"model_type {model_type!r} is not known here; known are {', '.join(known)}")
     return families()[model_type]

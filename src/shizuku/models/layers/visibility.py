@@ -2,7 +2,8 @@
 
 The rule: key j is visible to query i iff they are in the same segment, j's position is not after i's, and
 i - j < window where there is one. Segment -1 is padding: it sees only padding, so its rows stay finite
-(a softmax over nothing is NaN) and nothing real ever sees it.
+(a softmax over nothing is NaN) and nothing real ever sees it. Segment -2 is the beginning that all documents
+of its row have in common: they see it as their own, and it sees only itself.
 
 Legend: `B` batch, `H` heads, `T` queries (the tokens of this call), `S` keys (what a state holds, then this
 call's).
@@ -18,6 +19,12 @@ from shizuku.errors import ModelError
 
 PADDING = -1
 """The segment number of a slot that holds no token."""
+SHARED = -2
+"""The segment number of a token that begins every document of its row."""
+PIECE = 64
+"""Queries that attend together where documents are short beside their row."""
+WORTH = 0.8
+"""Share of all products at most that must be left for attending piece by piece to pay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +34,7 @@ class Layout:
     positions_BT: Int[Tensor, "B T"]
     """Position inside the segment; 0 for padding."""
     segments_BT: Int[Tensor, "B T"]
-    """Number of the document inside the row, or -1 for padding."""
+    """Number of the document inside the row, -1 for padding, -2 for what begins all of them."""
 
     def followed_by(self, other: "Layout") -> "Layout":
         """Return the slots of both, these first."""
@@ -35,6 +42,17 @@ class Layout:
             torch.cat([self.positions_BT, other.positions_BT], dim=1),
             torch.cat([self.segments_BT, other.segments_BT], dim=1),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some queries in a row, and the keys that any of them sees."""
+
+    queries: slice
+    keys: tuple[slice, ...]
+    """One range, or the beginning that documents share and one range."""
+    mask_BHTS: Tensor
+    """The mask between the two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +65,8 @@ class Visibility:
     """Whether the kernel's own causal masking says it all (as many queries as keys)."""
     recent: int | None = None
     """Look at only so many of the last keys; None looks at all."""
+    pieces: tuple[Piece, ...] = ()
+    """The mask cut up, where most of it is empty; else nothing."""
 
 
 def plain_layout(batch: int, length: int, device: torch.device) -> Layout:
@@ -75,10 +95,9 @@ def complete_layout(
         segments_BT = _last_segments(before)[:, None].expand(batch, tokens)
     segments_BT = segments_BT.long().expand(batch, tokens)
     if positions_BT is None:
-        same_BTT = segments_BT[:, :, None] == segments_BT[:, None, :]
-        positions_BT = same_BTT.tril(-1).sum(-1)
+        positions_BT = _together(segments_BT, segments_BT).tril(-1).sum(-1)
         if length:
-            same_BTS = segments_BT[:, :, None] == before.segments_BT[:, None, :]
+            same_BTS = _together(segments_BT, before.segments_BT)
             positions_BT = positions_BT + (same_BTS * (before.positions_BT[:, None, :] + 1)).amax(-1)
     positions_BT = positions_BT.long().expand(batch, tokens)
     return Layout(positions_BT.masked_fill(segments_BT == PADDING, 0), segments_BT)
@@ -100,15 +119,48 @@ def visible(
 
     With `slopes_H` the mask is added to the scores: -slope · (i - j) where j is visible (ALiBi).
     """
-    segments_BTS = queries.segments_BT[:, :, None] == keys.segments_BT[:, None, :]
+    segments_BTS = _together(queries.segments_BT, keys.segments_BT)
     distance_BTS = queries.positions_BT[:, :, None] - keys.positions_BT[:, None, :]
     mask_BTS = segments_BTS & (distance_BTS >= 0)
     if window is not None:
         mask_BTS &= distance_BTS < window
-    if slopes_H is None:
-        return Visibility(mask_BHTS=mask_BTS[:, None])
-    bias_BHTS = -slopes_H[:, None, None] * distance_BTS[:, None]
-    return Visibility(mask_BHTS=bias_BHTS.masked_fill(~mask_BTS[:, None], -torch.inf))
+    mask_BHTS = mask_BTS[:, None]
+    if slopes_H is not None:
+        bias_BHTS = -slopes_H[:, None, None] * distance_BTS[:, None]
+        mask_BHTS = bias_BHTS.masked_fill(~mask_BHTS, -torch.inf)
+    return Visibility(mask_BHTS, pieces=_pieces(mask_BTS, mask_BHTS, queries) if queries is keys else ())
+
+
+def _pieces(mask_BTS: Bool[Tensor, "B T T"], mask_BHTS: Tensor, layout: Layout) -> tuple[Piece, ...]:
+    """Return the mask in pieces without the keys that nobody in them sees, if that leaves much less to do.
+
+    A query that is padding keeps itself alone in sight, which is enough for its row to stay finite.
+    """
+    tokens = mask_BTS.shape[1]
+    if tokens < 2 * PIECE or mask_BTS.device.type != "cpu" or torch.compiler.is_compiling():
+        return ()
+    real_BT1 = layout.segments_BT[:, :, None] != PADDING
+    shared = int((layout.segments_BT == SHARED).sum(1).min())
+    found, products = [], 0
+    for start in range(0, tokens, PIECE):
+        queries = slice(start, min(start + PIECE, tokens))
+        seen_S = (mask_BTS[:, queries] & real_BT1[:, queries]).flatten(0, 1).any(0)
+        seen_S[queries] = True
+        seen = seen_S.nonzero()[:, 0].tolist()
+        first, last = seen[0], seen[-1] + 1
+        later = next((key for key in seen if key >= shared), shared)
+        apart = first < shared < later
+        keys = (slice(first, shared), slice(later, last)) if apart else (slice(first, last),)
+        parts = [mask_BHTS[:, :, queries, part] for part in keys]
+        found.append(Piece(queries, keys, torch.cat(parts, -1)))
+        products += found[-1].mask_BHTS[0, 0].numel()
+    return tuple(found) if products <= WORTH * tokens**2 else ()
+
+
+def _together(queries_BT: Int[Tensor, "B T"], keys_BS: Int[Tensor, "B S"]) -> Bool[Tensor, "B T S"]:
+    """Return whether the key belongs to the query's document, by their segments."""
+    queries_BT1, keys_B1S = queries_BT[:, :, None], keys_BS[:, None, :]
+    return (queries_BT1 == keys_B1S) | ((keys_B1S == SHARED) & (queries_BT1 != PADDING))
 
 
 def alibi_slopes(heads: int, device: torch.device) -> Float[Tensor, " H"]:

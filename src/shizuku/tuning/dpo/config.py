@@ -21,9 +21,9 @@ class DpoConfig:
     """Share of the pairs that are taken to be labelled the wrong way round (conservative DPO, Mitchell 2023);
     sigmoid only.
     """
-    length_average: bool | None = None
-    """Whether h is of log-probabilities a token rather than of whole answers; none given: for ipo, as TRL and
-    the paper's authors have it.
+    per: Literal["auto", "answer", "token"] = "auto"
+    """Whether h is of log-probabilities of whole answers, or of their means a token; auto: a token for ipo,
+    as TRL and the paper's authors have it, whole answers for sigmoid.
     """
     reference: Literal["once", "each"] = "once"
     """When the reference's log-probabilities are worked out: once before training and kept in the run's
@@ -46,4 +46,4 @@ class DpoConfig:
     @property
     def averaged(self) -> bool:
         """Whether log-probabilities are averaged over an answer's tokens."""
-        return self.loss == "ipo" if self.length_average is None else self.length_average
+        return self.per == "token" or (self.per == "auto" and self.loss == "ipo")

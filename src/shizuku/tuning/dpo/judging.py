@@ -29,6 +29,7 @@ class Judged:
             "accuracy": self.accuracy,
             "likelier": self.likelier,
             "likelier_per_token": self.likelier_per_token,
+            "margin": self.margin,
         }
         return {f"{name}_{suffix}": [one.mean, one.low, one.high] for name, one in named.items()}
 

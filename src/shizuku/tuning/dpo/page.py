@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shizuku.evaluation.bootstrap import bootstrap
 from shizuku.report.page import Card, Figure, Page, Sample
 from shizuku.report.plots import Series, line
 from shizuku.tuning.align_config import AlignConfig
@@ -24,7 +25,7 @@ COUNTS = {
 def write_page(path: Path, config: AlignConfig, ready: "Prepared", result: "DpoResult") -> Path:
     """Write the report and return its path."""
     page = Page(f"{config.model}, aligned by DPO", f"{len(ready.train.items):,} pairs, {config.out}")
-    before, after = result.before, result.after
+    before, after = result.before.judged, result.after.judged
     cards = []
     if before is not None and after is not None:
         cards.append(
@@ -36,13 +37,16 @@ def write_page(path: Path, config: AlignConfig, ready: "Prepared", result: "DpoR
             )
         )
         cards.append(Card("Held-out margin", f"{after.margin}", f"before {before.margin.mean:.3f}"))
+    if result.before.rewards is not None and result.after.rewards is not None:
+        old, new = bootstrap(result.before.rewards), bootstrap(result.after.rewards)
+        cards.append(Card("Reward", f"{new}", f"{config.reward}, of answers drawn; before {old}"))
     if result.kl is not None:
         cards.append(Card("Distance", f"{result.kl:.2f} nats", "from the reference, an answer of its own"))
     cards.append(
         Card(
             "Time",
             f"{result.training.seconds:,.0f} s",
-            f"{result.tokens:,} tokens, {result.padding:.1%} padding",
+            f"{result.seen.tokens:,} tokens, {result.padding:.1%} padding",
         )
     )
     page.cards(cards)
@@ -53,7 +57,7 @@ def write_page(path: Path, config: AlignConfig, ready: "Prepared", result: "DpoR
     return page.write(path)
 
 
-def _curves(page: Page, config: AlignConfig, history: list[dict[str, Any]], kept: int) -> None:
+def _curves(page: Page, config: AlignConfig, history: list[dict[str, Any]], kept: int | None) -> None:
     page.section("Training", "Each point is one step's pairs; held-out points are all held-out pairs.")
     figures = []
     for name, held, unit, says in (
@@ -61,7 +65,7 @@ def _curves(page: Page, config: AlignConfig, history: list[dict[str, Any]], kept
             "loss",
             "validation_loss",
             "loss",
-            f"The loss ({config.dpo.loss}) over the steps. Kept: step {kept:,}.",
+            f"The loss ({config.dpo.loss}) over the steps. Kept: step {kept or history[-1]['step']:,}.",
         ),
         (
             "term/accuracy",
@@ -106,7 +110,7 @@ def _data(page: Page, config: AlignConfig, ready: "Prepared") -> None:
 
 
 def _judged(page: Page, result: "DpoResult") -> None:
-    before, after = result.before, result.after
+    before, after = result.before.judged, result.after.judged
     if before is None or after is None:
         return
     page.section(
@@ -130,7 +134,7 @@ def _answers(page: Page, result: "DpoResult", *, held: bool) -> None:
         return
     kind = "Held-out prompts" if held else "Prompts of the training data, as none were held out"
     page.section("Answers", f"{kind}; answers drawn at temperature 1, before and after.")
-    answers = zip(result.prompts, result.answers_before, result.answers_after, strict=True)
+    answers = zip(result.prompts, result.before.answers, result.after.answers, strict=True)
     for pair, old, new in answers:
         page.heading(_short(str(pair.prompt[-1]["content"])))
         page.samples(

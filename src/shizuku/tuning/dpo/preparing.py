@@ -7,9 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from shizuku.adapters.surgery import attach
-from shizuku.checkpoints.digests import file_digest
-from shizuku.checkpoints.directory import load_checkpoint
 from shizuku.checkpoints.names import resolve
 from shizuku.checkpoints.run_record import checkpoint_digest
 from shizuku.errors import CheckpointError, ConfigError
@@ -18,11 +15,11 @@ from shizuku.progress import say
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.tuning.align_config import AlignConfig
-from shizuku.tuning.dataset import LEAST_CONTEXT
+from shizuku.tuning.base import lasting_name, open_base, put_adapter
 from shizuku.tuning.dpo.reference import reference_logprobs
-from shizuku.tuning.pair_examples import EncodedPairs, encode_pairs, fitted_pairs, longest_side
+from shizuku.tuning.pair_examples import EncodedPairs
 from shizuku.tuning.pair_rows import PairTable
-from shizuku.tuning.pairs import PreferencePair, read_pairs, split_pairs
+from shizuku.tuning.pair_sets import data_record, encode_sides, read_sides
 from shizuku.tuning.templates import with_template
 
 
@@ -47,47 +44,47 @@ class Prepared:
     """Its digest."""
 
 
-def prepare(config: AlignConfig) -> Prepared:
-    """Read the pairs and the model, and encode the former for the latter."""
+def prepare(config: AlignConfig, *, write: bool = True) -> Prepared:
+    """Read the pairs and the model, put the adapter on it, and encode the former for the latter.
+
+    A base that is rounded is kept in `config.out` unless `write` is False.
+    """
     problems = Problems()
-    read = read_pairs(config.data, problems=problems)
-    say(read.say())
-    trained, held = split_pairs(read.items, config.validation, config.split_seed)
-    if config.validation_data:
-        trained, held = read.items, read_pairs(config.validation_data, problems=problems).items
-        trained = _apart(trained, held, problems)
+    read, sides = read_sides(config, problems)
     path = resolve(config.model)
-    found = load_checkpoint(path)
+    name = lasting_name(config.model, path)
+    found = open_base(path, config.base, name=name, out=config.out if write else None)
     if found.tokenizer is None:
         raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
     adapted = config.lora.rank > 0
     model, tokenizer = with_template(found.model, found.tokenizer, config.chat_template, frozen=adapted)
-    parts, context = _encoded(config, tokenizer, (trained, held), model.config.context, problems)
+    parts, context = encode_sides(config, tokenizer, sides, model.config.context, problems)
     if adapted:
-        attach(model, config.lora, seed=config.loop.seed)
+        base = name if found.path == path else str(found.path.resolve())
+        put_adapter(model, config.lora, found.path, name=base, seed=config.loop.seed)
     tables = {
         name: PairTable(part.items, context=context)
         for name, part in zip(("train", "heldout"), parts, strict=True)
         if part.items
     }
     other = config.reference
-    data = {
-        "files": {str(file): file_digest(Path(file)) for file in (*config.data, *config.validation_data)},
-        "formats": dict(read.formats),
-        "skipped": dict(problems.counts),
-        "train": parts[0].counts(),
-        "heldout": parts[1].counts(),
-        "context": context,
-    }
+    data = data_record(config, read, parts, context, problems)
     digest = checkpoint_digest(path if other is None else resolve(other))
+    if other is None and config.base != "float":
+        digest = f"{digest} {config.base}"
     return Prepared(
         model, tokenizer, path, parts[0], parts[1], tables, data, problems.report(),
         config.model if other is None else other, digest,
     )  # fmt: skip
 
 
-def add_reference(ready: Prepared, config: AlignConfig) -> dict[str, np.ndarray]:
-    """Give the tables the reference's log-probabilities (see `--dpo.reference`), and return them."""
+def add_reference(
+    ready: Prepared, config: AlignConfig, trained: Sequence[int] | None = None
+) -> dict[str, np.ndarray]:
+    """Give the tables the reference's log-probabilities (see `--dpo.reference`), and return them.
+
+    `trained` are the pairs of the training table that the run will see; none given: all.
+    """
     if config.reference is not None:
         say(f"the reference is {config.reference}, not the model that training begins with")
     wanted = dict(ready.tables)
@@ -95,6 +92,10 @@ def add_reference(ready: Prepared, config: AlignConfig) -> dict[str, np.ndarray]
         wanted.pop("train")
     found = reference_logprobs(
         wanted,
+        {
+            name: trained if name == "train" and trained is not None else range(len(table))
+            for name, table in wanted.items()
+        },
         model_digest=ready.reference_digest,
         # Before training an adapter adds nothing, so the model is its own reference.
         reference=lambda: ready.model if config.reference is None else reference_model(ready, config),
@@ -108,7 +109,7 @@ def add_reference(ready: Prepared, config: AlignConfig) -> dict[str, np.ndarray]
 def reference_model(ready: Prepared, config: AlignConfig) -> Decoder:
     """The reference read from its files; ConfigError where its tokens are others."""
     path = ready.base if config.reference is None else resolve(config.reference)
-    found = load_checkpoint(path)
+    found = open_base(path, "float", name=str(path), out=None)
     if found.tokenizer is None:
         raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
     model, tokenizer = with_template(found.model, found.tokenizer, config.chat_template)
@@ -118,44 +119,3 @@ def reference_model(ready: Prepared, config: AlignConfig) -> Decoder:
             "log-probabilities can't be compared: give a model with the same tokenizer"
         )
     return model.eval()
-
-
-def _encoded(
-    config: AlignConfig,
-    tokenizer: Tokenizer,
-    sides: tuple[Sequence[PreferencePair], Sequence[PreferencePair]],
-    longest: int,
-    problems: Problems,
-) -> tuple[list[EncodedPairs], int]:
-    """Pairs to learn from and held-out ones, encoded and fitted, and the tokens of a row."""
-    if config.context is not None and config.context > longest:
-        raise ConfigError(f"--context {config.context}: the model's window has {longest} tokens")
-    encoded = [encode_pairs(tokenizer, some, problems=problems) if some else EncodedPairs() for some in sides]
-    needed = max(longest_side(one.items) for one in encoded)
-    context = config.context or min(max(needed, LEAST_CONTEXT), longest)
-    parts = [fitted_pairs(one, context, too_long=config.too_long) if one.items else one for one in encoded]
-    if problems:
-        say(problems.report())
-    for part in parts:
-        if part.dropped or part.cut:
-            say(
-                f"pairs with a side longer than {context:,} tokens: {part.dropped:,} dropped, {part.cut:,} "
-                "cut (--too-long, --context)"
-            )
-    if not parts[1].items:
-        say("no pairs are held out, so nothing says how well the preferences carry over (--validation)")
-    return parts, context
-
-
-def _apart(
-    trained: Sequence[PreferencePair], held: Sequence[PreferencePair], problems: Problems
-) -> list[PreferencePair]:
-    """The pairs to learn from whose prompts are not held out."""
-    known = {pair.prompt_digest() for pair in held}
-    kept = []
-    for pair in trained:
-        if pair.prompt_digest() in known:
-            problems.add("the prompt is held out", pair.id)
-        else:
-            kept.append(pair)
-    return kept

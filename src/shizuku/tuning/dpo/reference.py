@@ -1,7 +1,7 @@
 """What the reference says of every pair, worked out once and kept in the run's folder."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from shizuku.progress import bar, say
 from shizuku.tuning.dpo.objective import side_scores
 from shizuku.tuning.pair_rows import HeldoutPairs, PairTable
 
-FILE = "reference.safetensors"
+FILE = Path("reference") / "logprobs.safetensors"
+"""In a folder of its own: it is no part of the model, whose digest counts all safetensors beside it."""
 AT_ONCE = 8
 """Pairs of a batch."""
 
@@ -32,11 +33,12 @@ class TableScores:
 
 @torch.no_grad()
 def table_scores(
-    model: nn.Module, table: PairTable, *, batch_size: int = AT_ONCE, what: str = "reading pairs"
-) -> TableScores:
-    """Score all pairs of a table, in evaluation mode, without gradients."""
-    batches = HeldoutPairs(table, batch_size=batch_size)
-    logprobs_N2, tokens_N2 = (np.zeros((len(table), 2), dtype=np.float32) for _ in range(2))
+    model: nn.Module, table: PairTable, *, numbers: Sequence[int] | None = None, batch_size: int = AT_ONCE,
+    what: str = "reading pairs",
+) -> TableScores:  # fmt: skip
+    """Score the pairs of these `numbers`, or all, in evaluation mode, without gradients; others are NaN."""
+    batches = HeldoutPairs(table, batch_size=batch_size, numbers=numbers)
+    logprobs_N2, tokens_N2 = (np.full((len(table), 2), np.nan, dtype=np.float32) for _ in range(2))
     device, training = next(model.parameters()).device, model.training
     model.eval()
     try:
@@ -52,29 +54,40 @@ def table_scores(
 
 
 def reference_logprobs(
-    tables: dict[str, PairTable], *, model_digest: str, reference: Callable[[], nn.Module], out: Path
+    tables: Mapping[str, PairTable],
+    needed: Mapping[str, Sequence[int]],
+    *,
+    model_digest: str,
+    reference: Callable[[], nn.Module],
+    out: Path,
 ) -> dict[str, np.ndarray]:
-    """The reference's log-probabilities [N, 2] of each table, from `out`'s file or worked out now.
+    """The reference's log-probabilities [N, 2] of the `needed` pairs of each table; others may be NaN.
 
-    The file is taken where its digest, of the reference and of all tokens, is the one that is wanted; the
-    reference is opened only where it is not.
+    What `out`'s file has is taken from there, where its digest, of the reference and of all tokens, is the
+    one that is wanted; the reference is opened only for pairs that are missing.
     """
     wanted = hashlib.sha256(
         "\n".join([model_digest, *(f"{name} {table.digest}" for name, table in tables.items())]).encode()
     ).hexdigest()
     path = out / FILE
-    known = _kept(path, wanted)
-    if known is not None and known.keys() == tables.keys():
-        say(f"the reference's log-probabilities are taken from {path}")
-        return known
-    model = reference()
-    found = {
-        name: table_scores(model, table, what=f"the reference reads {name}").logprobs_N2
-        for name, table in tables.items()
+    found = _kept(path, wanted)
+    if found is None or found.keys() != tables.keys():
+        found = {name: np.full((len(table), 2), np.nan, np.float32) for name, table in tables.items()}
+    missing = {
+        name: [number for number in needed[name] if np.isnan(values_N2[number]).any()]
+        for name, values_N2 in found.items()
     }
-    out.mkdir(parents=True, exist_ok=True)
+    if not any(missing.values()):
+        say(f"the reference's log-probabilities are taken from {path}")
+        return found
+    model = reference()
+    for name, numbers in missing.items():
+        if numbers:
+            scores = table_scores(model, tables[name], numbers=numbers, what=f"the reference reads {name}")
+            found[name][numbers] = scores.logprobs_N2[numbers]
+    path.parent.mkdir(parents=True, exist_ok=True)
     # Renamed into place, so that a run that is stopped leaves no half of it.
-    made = path.with_name(f".{FILE}.tmp")
+    made = path.with_name(f".{FILE.name}.tmp")
     save_file(found, made, metadata={"digest": wanted})
     made.replace(path)
     return found

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,6 @@ import torch
 from shizuku.adapters.surgery import is_adapted
 from shizuku.checkpoints.directory import run_record
 from shizuku.config import to_dict
-from shizuku.models.decoder import Decoder
-from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.batches import on_device, peek
 from shizuku.training.config import LoopConfig
 from shizuku.training.loop import train
@@ -25,12 +23,27 @@ from shizuku.tuning.dpo.judging import Judged, judge
 from shizuku.tuning.dpo.objective import Preference
 from shizuku.tuning.dpo.preparing import Prepared, add_reference, prepare, reference_model
 from shizuku.tuning.dpo.reference import TableScores, table_scores
+from shizuku.tuning.dpo.rewarding import open_reward, rewards_of
 from shizuku.tuning.pair_rows import HeldoutPairs, PairRows
 from shizuku.tuning.pairs import PreferencePair
+from shizuku.tuning.policy.rewards import Reward
+from shizuku.tuning.rows import Seen
 
 REPORT = "report.html"
 EVALUATIONS = 10
 """Evaluations of a run that does not say how often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A model as held-out prompts show it."""
+
+    judged: Judged | None
+    """What held-out pairs say, if any are held out."""
+    answers: list[Drawn]
+    """Answers that it drew."""
+    rewards: np.ndarray | None
+    """What --reward says of these."""
 
 
 @dataclass(slots=True)
@@ -39,50 +52,35 @@ class DpoResult:
 
     training: TrainResult
     """What the loop says."""
-    tokens: int
-    """Tokens that went through the model, padding not counted."""
-    answer_tokens: int
-    """Those of answers, which the loss counted."""
-    padding: float
-    """Share of the rows' room that was padding."""
-    before: Judged | None
-    """The start on the held-out pairs."""
-    after: Judged | None
-    """The aligned model on them."""
-    kl: float | None
-    """Distance to the reference, in nats an answer."""
-    prompts: list[PreferencePair] = field(default_factory=list)
+    seen: Seen
+    """Tokens that went through the model."""
+    prompts: list[PreferencePair]
     """Pairs whose prompts were answered: held-out ones, where there are any."""
-    answers_before: list[Drawn] = field(default_factory=list)
-    """Answers that the start drew."""
-    answers_after: list[Drawn] = field(default_factory=list)
-    """Answers that the aligned model drew."""
-    model: Decoder | None = field(default=None, repr=False)
+    before: Look
+    """The model that training began with."""
+    after: Look
     """The aligned model."""
-    tokenizer: Tokenizer | None = field(default=None, repr=False)
-    """Its tokenizer."""
+    kl: float | None
+    """Its distance to the reference, in nats an answer."""
+
+    @property
+    def padding(self) -> float:
+        """Share of the rows' room that was padding."""
+        return 1 - self.seen.tokens / max(self.seen.room, 1)
 
 
 def align_dpo(config: AlignConfig) -> AlignResult:
     """Align with preference pairs; see `shizuku.tuning.align.align`."""
     ready = prepare(config)
-    reference = add_reference(ready, config)
-    source = _rows(ready, config)
-    loop = _loop(config, ready)
+    reward = None if config.reward is None else open_reward(config.reward)
+    source, loop = _rows(ready, config), _loop(config, ready)
+    trained = None  # where a time says how long, all pairs may be
+    if loop.steps is not None:
+        trained = source.distinct(loop.steps * loop.accumulate * config.batch_size)
+    add_reference(ready, config, trained)
     prompts = _prompts(ready, config)
+    before = _look(ready, config, prompts, reward, start=True)
     heldout = ready.tables.get("heldout")
-    before = None
-    if heldout is not None:
-        same = config.reference is None
-        tokens_N2 = heldout.answer_tokens.reshape(-1, 2)
-        scores = (
-            TableScores(reference["heldout"], tokens_N2)
-            if same
-            else table_scores(ready.model, heldout, what="the start reads held-out pairs")
-        )
-        before = judge(scores, reference["heldout"], config.dpo)
-    drawn_before = _draw(ready, config, prompts)
-    validation = None if heldout is None else HeldoutPairs(heldout, batch_size=config.batch_size)
     training = train(
         ready.model,
         Preference(config.dpo),
@@ -90,7 +88,7 @@ def align_dpo(config: AlignConfig) -> AlignResult:
         loop,
         out=config.out,
         tokenizer=ready.tokenizer,
-        validation=validation,
+        validation=None if heldout is None else HeldoutPairs(heldout, batch_size=config.batch_size),
         run=run_record(
             config=to_dict(config),
             data={**ready.data, "reference": {"name": ready.reference, "digest": ready.reference_digest}},
@@ -98,26 +96,9 @@ def align_dpo(config: AlignConfig) -> AlignResult:
             parent_name=config.model,
         ),
     )
-    after = None
-    if heldout is not None:
-        scores = table_scores(ready.model, heldout, what="the aligned model reads held-out pairs")
-        after = judge(scores, reference["heldout"], config.dpo)
-    drawn_after = _draw(ready, config, prompts)
-    seen = source.seen()
-    result = DpoResult(
-        training=training,
-        tokens=seen.tokens,
-        answer_tokens=seen.learned,
-        padding=1 - seen.tokens / max(seen.room, 1),
-        before=before,
-        after=after,
-        kl=_distance(ready, config, drawn_after),
-        prompts=prompts,
-        answers_before=drawn_before,
-        answers_after=drawn_after,
-        model=ready.model,
-        tokenizer=ready.tokenizer,
-    )
+    after = _look(ready, config, prompts, reward)
+    kl = _distance(ready, config, after.answers)
+    result = DpoResult(training, source.seen(), prompts, before, after, kl)
     if config.report:
         from shizuku.tuning.dpo.page import write_page
 
@@ -127,7 +108,7 @@ def align_dpo(config: AlignConfig) -> AlignResult:
 
 def plan_dpo(config: AlignConfig) -> dict[str, Any]:
     """What the run would be: pairs, tokens, steps, and time as measured by a few steps."""
-    ready = prepare(config)
+    ready = prepare(config, write=False)
     for table in ready.tables.values():  # any numbers do for measuring time
         table.reference_N2 = np.zeros((len(table), 2), dtype=np.float32)
     source, loop = _rows(ready, config), _loop(config, ready)
@@ -187,12 +168,31 @@ def _prompts(ready: Prepared, config: AlignConfig) -> list[PreferencePair]:
     return list(found.values())
 
 
-def _draw(ready: Prepared, config: AlignConfig, prompts: Sequence[PreferencePair]) -> list[Drawn]:
+def _look(
+    ready: Prepared,
+    config: AlignConfig,
+    prompts: Sequence[PreferencePair],
+    reward: Reward | None,
+    *,
+    start: bool = False,
+) -> Look:
+    """The model as it is now, on held-out pairs and on what it answers; `start`: before training."""
+    judged, heldout = None, ready.tables.get("heldout")
+    if heldout is not None:
+        reference_N2 = heldout.reference_N2
+        assert reference_N2 is not None, "the reference has read the held-out pairs"
+        if start and config.reference is None:
+            scores = TableScores(reference_N2, heldout.answer_tokens.reshape(-1, 2))
+        else:
+            what = f"the {'start' if start else 'aligned model'} reads held-out pairs"
+            scores = table_scores(ready.model, heldout, batch_size=config.batch_size, what=what)
+        judged = judge(scores, reference_N2, config.dpo)
     if not prompts:
-        return []
-    return draw_answers(
+        return Look(judged, [], None)
+    answers = draw_answers(
         ready.model, ready.tokenizer, prompts, max_new_tokens=config.sample_tokens, seed=config.split_seed
     )
+    return Look(judged, answers, None if reward is None else rewards_of(reward, prompts, answers))
 
 
 def _distance(ready: Prepared, config: AlignConfig, answers: Sequence[Drawn]) -> float | None:
@@ -209,25 +209,30 @@ def _distance(ready: Prepared, config: AlignConfig, answers: Sequence[Drawn]) ->
 
 
 def _figures(ready: Prepared, config: AlignConfig, result: DpoResult) -> AlignResult:
-    before, after, seconds = result.before, result.after, max(result.training.seconds, 1e-9)
     figures: dict[str, Any] = {
         "method": config.method,
-        "reward": "implicit margin",
+        "reward": config.reward or "implicit margin",
         "pairs": len(ready.train.items),
         "heldout": len(ready.heldout.items),
-        "tokens": result.tokens,
-        "answer_tokens": result.answer_tokens,
+        "tokens": result.seen.tokens,
+        "answer_tokens": result.seen.learned,
         "padding": result.padding,
-        "tokens_per_second": result.tokens / seconds,
+        "tokens_per_second": result.seen.tokens / max(result.training.seconds, 1e-9),
         "dropped": ready.train.dropped + ready.heldout.dropped,
         "cut": ready.train.cut + ready.heldout.cut,
     }
-    if before is not None and after is not None:
-        figures |= before.to_json("before") | after.to_json("after")
+    means: list[float | None] = []
+    for name, look in (("before", result.before), ("after", result.after)):
+        if look.judged is not None:
+            figures |= look.judged.to_json(name)
+        if config.reward is not None:
+            means.append(None if look.rewards is None else float(look.rewards.mean()))
+        else:
+            means.append(None if look.judged is None else look.judged.margin.mean)
     return AlignResult(
         training=result.training,
-        reward_before=None if before is None else before.margin.mean,
-        reward_after=None if after is None else after.margin.mean,
+        reward_before=means[0],
+        reward_after=means[1],
         kl=result.kl,
         figures=figures,
     )

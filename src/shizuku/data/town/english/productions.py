@@ -5,10 +5,11 @@ from shizuku.data.town.english import (
     entries,
     events,
     instructions,
+    lessons,
     letters,
     notices,
     stories,
     sums,
 )
 
-TEXTS = [m.TEXT for m in (events, stories, notices, letters, entries, sums, instructions, dialogues)]
+TEXTS = [m.TEXT for m in (events, stories, notices, letters, entries, sums, instructions, dialogues, lessons)]

@@ -1,0 +1,75 @@
+"""The kinds of model there are: one file each, found by its name.
+
+A file defines `ARCHITECTURE`; what it says is all that the rest of the package asks. A config class names its
+architecture in the class variable `ARCHITECTURE`, so that a config alone is enough to make its model. To list
+the names needs no torch; to look at one imports its file, and with it torch.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from shizuku.errors import ConfigError
+from shizuku.models.decoder_config import DecoderConfig
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Task = Literal["causal", "masked", "translation"]
+"""What a model is for: to go on with a text, to fill its gaps, to make one text from another."""
+Memory = Literal["cache", "state", "none"]
+"""What a model carries from token to token: keys and values of all, a state of fixed size, or nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Architecture:
+    """All that is known of one kind of model."""
+
+    name: str
+    """What `--architecture` calls it, which is also the file's name."""
+    config: type[Any]
+    """A frozen dataclass with at least vocab_size and context, and ARCHITECTURE as a class variable."""
+    model: "Callable[[Any], nn.Module]"
+    """Makes the model from a config, with weights that are only fit to be replaced."""
+    initialise: "Callable[[Any, int], None]"
+    """Sets every parameter of a model from a seed."""
+    task: Task = "causal"
+    """What it is for."""
+    memory: Memory = "cache"
+    """What it carries along."""
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Values for the config by preset name, without the vocabulary; the first is the default."""
+
+
+def names() -> tuple[str, ...]:
+    """The names of all architectures, the decoder first."""
+    found = sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
+    return ("decoder", *(name for name in found if name != "decoder"))
+
+
+@cache
+def architecture(name: str) -> Architecture:
+    """The architecture of this name; ConfigError lists those there are."""
+    if name not in names():
+        raise ConfigError(f"--architecture {name}: expected one of {', '.join(names())}")
+    found: Architecture = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").ARCHITECTURE
+    assert found.name == name, "an architecture is called as its file"
+    return found
+
+
+def config_class(name: str) -> type[Any]:
+    """The config class of an architecture; that of decoders comes without torch."""
+    return DecoderConfig if name == "decoder" else architecture(name).config
+
+
+def architecture_of(config: Any) -> Architecture:
+    """The architecture that a config is of."""
+    return architecture(type(config).ARCHITECTURE)
+
+
+def build(config: Any) -> Any:
+    """Make the model of a config, with weights that are only fit to be replaced."""
+    return architecture_of(config).model(config)

@@ -1,0 +1,152 @@
+"""An n-gram model: for each length, the n-grams that are known, their log-probability and their backoff.
+
+All smoothing methods end in this form (Katz 1987; ARPA files have it too): the probability of a token is that
+of the longest known n-gram that ends in it, times the backoff weights of the longer contexts that were seen
+without it. Nothing here needs torch.
+
+Legend: `T` tokens, `V` vocabulary, `N` n-grams of one length.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from shizuku.errors import ConfigError, ModelError
+
+NOWHERE = -1
+"""Index of an n-gram that is not in the table."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Level:
+    """The n-grams of one length, sorted by the index of what stands before their last token, then by it."""
+
+    keys_N: np.ndarray
+    """uint64: index of the n-gram without its last token in the next shorter level, times V, plus that."""
+    logprobs_N: np.ndarray
+    """float64: log-probability of the last token behind the others, in nats; -inf for what never follows."""
+    backoffs_N: np.ndarray | None = None
+    """float64: log of the weight of the next shorter context behind this n-gram, in nats; None: all 0, as at
+    the longest level.
+    """
+
+    def __len__(self) -> int:
+        return len(self.keys_N)
+
+    def find(self, prefixes: np.ndarray, tokens: np.ndarray, vocab_size: int) -> np.ndarray:
+        """Indices of the n-grams made of these, int64; NOWHERE for those not known, or of unknown prefix."""
+        if not len(self):
+            return np.full(np.broadcast(prefixes, tokens).shape, NOWHERE, dtype=np.int64)
+        known = prefixes >= 0
+        wanted = np.where(known, prefixes, 0).astype(np.uint64) * np.uint64(vocab_size)
+        wanted = wanted + tokens.astype(np.uint64)
+        at = np.searchsorted(self.keys_N, wanted)
+        at = np.minimum(at, len(self) - 1)
+        return np.where(known & (self.keys_N[at] == wanted), at, NOWHERE)
+
+    def children(self, prefix: int, vocab_size: int) -> slice:
+        """Where the n-grams are that go on from this shorter one."""
+        first = np.uint64(prefix) * np.uint64(vocab_size)
+        low, high = np.searchsorted(self.keys_N, [first, first + np.uint64(vocab_size)])
+        return slice(int(low), int(high))
+
+
+class NGramModel:
+    """Next-token probabilities from the last `order` - 1 tokens.
+
+    The first level has all V tokens in their order, so that an index in it is a token id.
+    """
+
+    def __init__(self, levels: Sequence[Level], *, unpredicted: int | None = None) -> None:
+        """Put levels together; `unpredicted` is the token that opens a document and never follows anything.
+
+        ModelError for levels that don't fit each other.
+        """
+        if not levels:
+            raise ModelError("an n-gram model needs at least the level of single tokens")
+        self.levels, self.unpredicted = tuple(levels), unpredicted
+        self.vocab_size = len(levels[0])
+        if not np.array_equal(levels[0].keys_N, np.arange(self.vocab_size, dtype=np.uint64)):
+            raise ModelError("the first level of an n-gram model has every token of the vocabulary, in order")
+        for shorter, longer in pairwise(self.levels):
+            keys = longer.keys_N
+            if len(keys) and (keys[1:] <= keys[:-1]).any():
+                raise ModelError("the n-grams of a level are not sorted, or some are there twice")
+            if len(keys) and int(keys[-1]) // self.vocab_size >= len(shorter):
+                raise ModelError("an n-gram goes on from one that is not in the model")
+
+    @property
+    def order(self) -> int:
+        """Tokens of the longest n-grams."""
+        return len(self.levels)
+
+    @property
+    def bytes(self) -> int:
+        """What the tables take in memory."""
+        arrays = (array for one in self.levels for array in (one.keys_N, one.logprobs_N, one.backoffs_N))
+        return sum(array.nbytes for array in arrays if array is not None)
+
+    def logprobs(self, ids_T: Int[np.ndarray, "T"]) -> Float[np.ndarray, "T"]:
+        """Log-probability in nats of each token behind those before it, of one sequence.
+
+        The first is given the probability that it has behind nothing, which is of use only where a document
+        has no start token.
+        """
+        ids_T = self._checked(ids_T)
+        contexts = self._contexts(ids_T)
+        before = [np.concatenate([[NOWHERE], context[:-1]]) for context in contexts]
+        found = self.levels[0].logprobs_N[ids_T].copy()
+        for context, shorter, longer in zip(before, self.levels, self.levels[1:], strict=False):
+            gram = longer.find(context, ids_T, self.vocab_size)
+            backed = found + self._backoff(shorter, context)
+            found = np.where(gram >= 0, longer.logprobs_N[gram], backed) if len(longer) else backed
+        return found
+
+    def next_logprobs(self, history: Sequence[int] | np.ndarray) -> Float[np.ndarray, "V"]:
+        """Log-probabilities in nats of all tokens behind these ones, float64; they sum to one."""
+        tail = self._checked(
+            np.asarray(history, dtype=np.int64)[-(self.order - 1) :] if self.order > 1 else []
+        )
+        contexts = [int(context[-1]) for context in self._contexts(tail)] if len(tail) else []
+        found = self.levels[0].logprobs_N.copy()
+        for context, shorter, longer in zip(contexts, self.levels, self.levels[1:], strict=False):
+            if context < 0:
+                break
+            if shorter.backoffs_N is not None:
+                found += shorter.backoffs_N[context]
+            here = longer.children(context, self.vocab_size)
+            tokens = longer.keys_N[here] % np.uint64(self.vocab_size)
+            found[tokens.astype(np.int64)] = longer.logprobs_N[here]
+        return found
+
+    def logits(self, ids_T: Int[np.ndarray, "T"]) -> Float[np.ndarray, "T V"]:
+        """Log-probabilities of what comes next behind each token, float32."""
+        ids_T = self._checked(ids_T)
+        return np.stack([self.next_logprobs(ids_T[: end + 1]) for end in range(len(ids_T))]).astype(
+            np.float32
+        )
+
+    def _contexts(self, ids_T: np.ndarray) -> list[np.ndarray]:
+        """For each length but the longest, the index of the n-gram that ends at each token, or NOWHERE."""
+        found = [ids_T]
+        for level in self.levels[1:-1]:
+            before = np.concatenate([[NOWHERE], found[-1][:-1]])
+            found.append(level.find(before, ids_T, self.vocab_size))
+        return found if self.order > 1 else []
+
+    @staticmethod
+    def _backoff(level: Level, indices: np.ndarray) -> np.ndarray:
+        if level.backoffs_N is None or not len(level):
+            return np.zeros(indices.shape)
+        return np.where(indices >= 0, level.backoffs_N[indices], 0.0)
+
+    def _checked(self, ids: np.ndarray | Sequence[int]) -> np.ndarray:
+        ids_T = np.asarray(ids, dtype=np.int64)
+        if ids_T.ndim != 1:
+            raise ConfigError(f"expected the ids of one sequence, found the shape {ids_T.shape}")
+        if len(ids_T) and not (ids_T.min() >= 0 and ids_T.max() < self.vocab_size):
+            raise ModelError(f"a token id is outside the model's vocabulary of {self.vocab_size}")
+        return ids_T

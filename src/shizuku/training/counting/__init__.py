@@ -1,0 +1,1 @@
+"""Models that are counted, not learned by gradient: n-grams and their smoothing."""

@@ -1,0 +1,128 @@
+"""Everything that a classifier needs before its first step: labelled texts, and a model with a head."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shizuku.checkpoints.digests import file_digest
+from shizuku.checkpoints.names import resolve
+from shizuku.errors import CheckpointError, ConfigError, DocumentError
+from shizuku.models.heads import HeadedDecoder
+from shizuku.progress import say
+from shizuku.text.problems import Problems
+from shizuku.text.tokenizer import Tokenizer
+from shizuku.tuning.base import lasting_name, open_base, put_adapter
+from shizuku.tuning.classification.classifier import text_ids
+from shizuku.tuning.classification.config import ClassifyConfig
+from shizuku.tuning.classification.labelled import Labelled, LabelledTexts, read_labelled, split_labelled
+from shizuku.tuning.dataset import LEAST_CONTEXT
+from shizuku.tuning.examples import Example
+from shizuku.tuning.head_rows import read_at_end
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A model with a head, perhaps with an adapter, and labelled texts that are ready for it."""
+
+    model: HeadedDecoder
+    tokenizer: Tokenizer
+    base: Path
+    train: list[Labelled]
+    heldout: list[Labelled]
+    examples: list[Example]
+    """Those learned from, as token ids with their labels' numbers."""
+    heldout_examples: list[Example]
+    context: int
+    """Tokens of a row."""
+    cut: int
+    """Texts that were cut."""
+    data: dict[str, Any]
+    """What the run record says of the data."""
+    skipped: str
+    """What was skipped, a line a reason."""
+
+
+def prepare(config: ClassifyConfig, extra: Sequence[Labelled]) -> Prepared:
+    """Read the texts and the model, and encode the former for the latter; `extra` ones are learned from."""
+    problems = Problems()
+    columns = {"text_column": config.text_column, "label_column": config.label_column}
+    read = read_labelled(config.data, problems=problems, **columns)  # type: ignore[arg-type]
+    say(read.say())
+    trained, held = split_labelled(read.items, config.validation, config.split_seed)
+    if config.validation_data:
+        held = read_labelled(config.validation_data, problems=problems, **columns).items  # type: ignore[arg-type]
+        trained = read.items
+    known = {item.digest for item in held}
+    trained = [item for item in [*trained, *extra] if item.digest not in known]
+    labels = _checked(read, held)
+    path = resolve(config.model)
+    name = lasting_name(config.model, path)
+    found = open_base(path, "float", name=name, out=None)
+    if found.tokenizer is None:
+        raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
+    model = HeadedDecoder(found.model, len(labels), labels=labels)
+    if config.lora.rank:
+        put_adapter(model, config.lora, path, name=name, seed=config.loop.seed)
+    window = config.context or model.config.context
+    if window > model.config.context:
+        raise ConfigError(f"--context {window}: the model's window has {model.config.context} tokens")
+    parts = [_encoded(found.tokenizer, items, labels, window) for items in (trained, held)]
+    cut = sum(more for _, more in parts)
+    if problems:
+        say(problems.report())
+    if cut:
+        say(f"texts longer than {window:,} tokens: {cut:,} cut (--context)")
+    if not held:
+        say("no texts are held out, so nothing says how good the classifier is (--validation)")
+    longest = max(len(one.ids) - 1 for part, _ in parts for one in part)
+    data = {
+        "files": {str(file): file_digest(Path(file)) for file in (*config.data, *config.validation_data)},
+        "columns": list(read.columns),
+        "skipped": dict(problems.counts),
+        "labels": list(labels),
+        "texts": len(trained),
+        "pseudo_labelled": len(extra),
+        "heldout": len(held),
+        "cut_too_long": cut,
+    }
+    return Prepared(
+        model=model,
+        tokenizer=found.tokenizer,
+        base=path,
+        train=trained,
+        heldout=held,
+        examples=parts[0][0],
+        heldout_examples=parts[1][0],
+        context=max(longest, LEAST_CONTEXT),
+        cut=cut,
+        data=data,
+        skipped=problems.report(),
+    )
+
+
+def _encoded(
+    tokenizer: Tokenizer, items: Sequence[Labelled], labels: Sequence[str], window: int
+) -> tuple[list[Example], int]:
+    """The texts as ids with their labels' numbers, and how many of them were cut."""
+    place = {label: number for number, label in enumerate(labels)}
+    texts = [text_ids(tokenizer, item.text) for item in items]
+    examples = [read_at_end(ids[:window], place[item.label]) for ids, item in zip(texts, items, strict=True)]
+    return examples, sum(len(ids) > window for ids in texts)
+
+
+def _checked(read: LabelledTexts, held: Sequence[Labelled]) -> tuple[str, ...]:
+    labels = read.labels
+    if len(labels) < 2:
+        raise DocumentError(
+            f"all texts have the label {labels[0]!r}: a classifier needs two or more (--data)"
+        )
+    if len(labels) > 1000:
+        raise DocumentError(
+            f"{len(labels):,} labels for {len(read.items):,} texts: is {read.columns[1]} the column of the "
+            "label? Name it with --label-column"
+        )
+    unknown = sorted({item.label for item in held} - set(labels))
+    if unknown:
+        raise DocumentError(f"--validation-data has the label {unknown[0]!r}, which --data has not")
+    return labels

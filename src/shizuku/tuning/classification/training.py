@@ -1,0 +1,215 @@
+"""A classifier put together: labelled texts, head, objective and the one loop, for `shizuku classify`."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+
+from shizuku.checkpoints.directory import run_record
+from shizuku.config import to_dict
+from shizuku.errors import MissingExtraError
+from shizuku.evaluation.classification import ClassJudgement, judge_labels
+from shizuku.progress import say
+from shizuku.training.batches import on_device, peek
+from shizuku.training.loop import train
+from shizuku.training.result import TrainResult
+from shizuku.training.resume import check_place
+from shizuku.training.speed import seconds_per_step
+from shizuku.tuning.classification.classifier import Classifier
+from shizuku.tuning.classification.config import ClassifyConfig
+from shizuku.tuning.classification.labelled import (
+    Labelled,
+    read_labelled,
+)
+from shizuku.tuning.classification.objective import Labels
+from shizuku.tuning.classification.preparing import Prepared, prepare
+from shizuku.tuning.reward import headed_loop
+from shizuku.tuning.rows import ExampleRows, HeldoutRows
+
+REPORT, TEACHER = "report.html", "teacher"
+
+
+@dataclass(slots=True)
+class ClassifyResult:
+    """What training a classifier came to."""
+
+    training: TrainResult
+    """What the loop says."""
+    labels: tuple[str, ...]
+    """The labels."""
+    examples: int
+    """Texts learned from, those with labels that another classifier gave included."""
+    heldout: int
+    """Held-out texts."""
+    pseudo: int
+    """Texts learned from with a label that another classifier gave."""
+    tokens: int
+    """Tokens that went through the model, padding not counted."""
+    padding: float
+    """Share of the rows' room that was padding."""
+    cut: int
+    """Texts cut because they were too long."""
+    judgement: ClassJudgement | None = None
+    """What the held-out texts say; None where nothing is held out."""
+    classifier: Classifier | None = field(default=None, repr=False)
+    """The classifier."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys of the verb."""
+        judged = {} if self.judgement is None else self.judgement.to_json()
+        return {
+            "checkpoint": str(self.training.checkpoint),
+            "labels": list(self.labels),
+            "examples": self.examples,
+            "heldout": self.heldout,
+            "pseudo_labelled": self.pseudo,
+            "accuracy": judged.get("accuracy"),
+            "accuracy_interval": judged.get("accuracy_interval"),
+            "macro_f1": judged.get("macro_f1"),
+            "macro_f1_interval": judged.get("macro_f1_interval"),
+            "calibration_error": judged.get("calibration_error"),
+            "loss": self.training.loss,
+            "validation_loss": self.training.validation_loss,
+            "seconds": self.training.seconds,
+            "tokens_per_second": self.tokens / max(self.training.seconds, 1e-9),
+            "tokens": self.tokens,
+            "padding": self.padding,
+            "cut": self.cut,
+            "kept_step": self.training.kept_step,
+        }
+
+
+def train_classifier(config: ClassifyConfig) -> ClassifyResult:
+    """Train as the config says and leave the classifier and report.html in `config.out`.
+
+    With unlabelled texts a first classifier is trained in `out`/teacher, and the texts that it is sure of
+    are learned from too. Raises what reading and `train` raise; Ctrl-C leaves a run that --resume goes on
+    with.
+    """
+    _begin(config)
+    check_place(config.out, resume=config.loop.resume)
+    extra: list[Labelled] = []
+    if config.unlabelled:
+        texts = read_labelled(config.unlabelled, text_column=config.text_column, labelled=False)
+        extra = _pseudo_labelled(config, [item.text for item in texts.items])
+    ready = prepare(config, extra)
+    source, loop = _rows(ready, config), _loop(config, ready)
+    validation = None
+    if ready.heldout:
+        validation = HeldoutRows(ready.heldout_examples, context=ready.context, batch_size=config.batch_size)
+    training = train(
+        ready.model,
+        Labels(),
+        source,
+        loop,
+        out=config.out,
+        tokenizer=ready.tokenizer,
+        validation=validation,
+        run=run_record(config=to_dict(config), data=ready.data, parent=ready.base, parent_name=config.model),
+    )
+    classifier = Classifier(ready.model, ready.tokenizer)
+    seen = source.seen()
+    result = ClassifyResult(
+        training=training,
+        labels=classifier.labels,
+        examples=len(ready.train),
+        heldout=len(ready.heldout),
+        pseudo=len(extra),
+        tokens=seen.tokens,
+        padding=1 - seen.tokens / max(seen.room, 1),
+        cut=ready.cut,
+        judgement=judge(classifier, ready.heldout) if ready.heldout else None,
+        classifier=classifier,
+    )
+    if config.report:
+        from shizuku.tuning.classification.page import write_page
+
+        write_page(config.out / REPORT, config, ready, result)
+    return result
+
+
+def judge(classifier: Classifier, items: Sequence[Labelled]) -> ClassJudgement:
+    """What labelled texts say of a classifier."""
+    found = classifier.predict([item.text for item in items])
+    truth = [item.label for item in items]
+    return judge_labels(truth, found.labels, classifier.labels, confidence=found.confidence_N)
+
+
+def sure_ones(classifier: Classifier, texts: Sequence[str], confidence: float) -> list[Labelled]:
+    """The texts of whose label a classifier is sure, with that label."""
+    found = classifier.predict(texts)
+    return [
+        Labelled(text, label)
+        for text, label, sure in zip(texts, found.labels, found.confidence_N, strict=True)
+        if sure >= confidence
+    ]
+
+
+def plan(config: ClassifyConfig) -> dict[str, Any]:
+    """What the run would be: texts, tokens, steps, and time as measured by a few steps."""
+    _begin(config)
+    ready = prepare(config, [])
+    source, loop = _rows(ready, config), _loop(config, ready)
+    batches = [on_device(batch, torch.device("cpu")) for batch in peek(source, loop.accumulate)]
+    each = seconds_per_step(
+        ready.model, Labels(), batches, loop.optimizer, loop.parallel, precision=loop.precision
+    )
+    steps = loop.steps or max(1, int((loop.max_seconds or 0) / each))
+    seen = source.seen(steps * config.batch_size * loop.accumulate)
+    parameters = list(ready.model.parameters())
+    return {
+        "labels": ", ".join(ready.model.labels),
+        "examples": len(ready.train),
+        "heldout": len(ready.heldout),
+        "skipped": ready.skipped or "nothing",
+        "cut": ready.cut,
+        "context": ready.context,
+        "parameters": sum(one.numel() for one in parameters),
+        "trained_parameters": sum(one.numel() for one in parameters if one.requires_grad),
+        "steps": steps,
+        "tokens": seen.tokens,
+        "padding": 1 - seen.tokens / max(seen.room, 1),
+        "seconds": steps * each,
+    }
+
+
+def _pseudo_labelled(config: ClassifyConfig, texts: Sequence[str]) -> list[Labelled]:
+    """The texts of which a first classifier, trained on the labelled ones alone, is sure."""
+    place = config.out / TEACHER
+    kept = place / "sure.jsonl"
+    if config.loop.resume and kept.is_file():
+        lines = kept.read_text(encoding="utf-8").splitlines()
+        return [Labelled(**json.loads(line)) for line in lines]
+    loop = replace(config.loop, resume=config.loop.resume and place.is_dir())
+    first = train_classifier(replace(config, out=place, unlabelled=(), predict=(), report=False, loop=loop))
+    assert first.classifier is not None, "a run leaves its classifier"
+    sure = sure_ones(first.classifier, texts, config.confidence)
+    say(f"sure of {len(sure):,} of {len(texts):,} unlabelled texts (--confidence {config.confidence:g})")
+    kept.write_text(
+        "".join(f"{json.dumps({'text': each.text, 'label': each.label})}\n" for each in sure),
+        encoding="utf-8",
+    )
+    return sure
+
+
+def _begin(config: ClassifyConfig) -> None:
+    if config.report and find_spec("matplotlib") is None:
+        raise MissingExtraError("report.html needs matplotlib: pip install 'shizuku[report]', or --no-report")
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+
+
+def _rows(ready: Prepared, config: ClassifyConfig) -> ExampleRows:
+    return ExampleRows(
+        ready.examples, context=ready.context, batch_size=config.batch_size, seed=config.loop.seed
+    )
+
+
+def _loop(config: ClassifyConfig, ready: Prepared) -> Any:
+    per_step = config.batch_size * config.loop.accumulate
+    steps = math.ceil(_rows(ready, config).rows_until(config.epochs) / per_step)
+    return headed_loop(config.loop, steps=steps, heldout=bool(ready.heldout), keep=config.keep)

@@ -196,8 +196,8 @@ class TorchRuntime:
 
     @property
     def version(self) -> tuple[object, ...]:
-        """Differs once a weight was replaced or changed in place, hooks were set, or another of the model's own
-        adapters acts: what is cached is stale.
+        """Differs once a weight was replaced or changed in place, hooks were set, or another of the model's
+        own adapters acts: what is cached is stale.
 
         A change through `.data` that keeps the memory is not seen, as it is not by autograd.
         """

@@ -132,8 +132,8 @@ struct ShizukuModel {
     memcpy(floats.back().get(), from, count * sizeof(float));
     return floats.back().get();
   }
-  // A matrix from rows as a file has them, `stride` bytes apart.
-  void fill(Matrix& matrix, Arena& into, int kind, int rows, int cols, const uint8_t* data, uint64_t stride) {
+  // A matrix from rows as a file has them, `stride` bytes apart; small ones are not worth `all` threads.
+  void fill(Matrix& matrix, Arena& into, int kind, int rows, int cols, const uint8_t* data, uint64_t stride, bool all) {
     const int lanes = kernels->lanes;
     matrix.kind = kind;
     matrix.rows = rows;
@@ -141,13 +141,18 @@ struct ShizukuModel {
     matrix.tiles = (rows + lanes - 1) / lanes;
     matrix.tile_bytes = kernels->tile_bytes(kind, cols);
     matrix.data = into.take(matrix.tile_bytes * matrix.tiles);
-    pool->run([&](int thread) {
-      for (int t = thread; t < matrix.tiles; t += pool->size()) {
+    const auto share = [&](int thread, int threads) {
+      for (int t = thread; t < matrix.tiles; t += threads) {
         const int count = rows - t * lanes < lanes ? rows - t * lanes : lanes;
         kernels->pack(kind, data + static_cast<uint64_t>(t) * lanes * stride, stride, count, cols,
                       matrix.data + t * matrix.tile_bytes);
       }
-    });
+    };
+    if (all) {
+      pool->run([&](int thread) { share(thread, pool->size()); });
+    } else {
+      share(0, 1);
+    }
   }
   void read_row(const Matrix& matrix, int row, float* out) const {
     const int lanes = kernels->lanes;
@@ -302,7 +307,7 @@ EXPORT const char* shizuku_bandwidth(int threads, uint64_t bytes, double* found)
 EXPORT const char* shizuku_matrix(ShizukuModel* model, int layer, int part, int kind, int rows, int cols,
                                   const uint8_t* data, uint64_t stride) {
   return guarded([&] {
-    model->fill(model->matrix(layer, part), *model->weights, kind, rows, cols, data, stride);
+    model->fill(model->matrix(layer, part), *model->weights, kind, rows, cols, data, stride, true);
   });
 }
 
@@ -332,8 +337,8 @@ EXPORT const char* shizuku_low_rank(ShizukuModel* model, int layer, int part, in
     const Matrix& base = model->matrix(layer, part);
     LowRank& low = model->model.adapters.back()->of(layer, part);
     const uint64_t size = kind == F32 ? 4 : 2;
-    model->fill(low.b, *model->adapter_weights, kind, base.rows, rank, b, rank * size);
-    model->fill(low.a, *model->adapter_weights, kind, rank, base.cols, a, base.cols * size);
+    model->fill(low.b, *model->adapter_weights, kind, base.rows, rank, b, rank * size, false);
+    model->fill(low.a, *model->adapter_weights, kind, rank, base.cols, a, base.cols * size, false);
     if (lengths) low.factor = model->factors(base, low, lengths);
   });
 }

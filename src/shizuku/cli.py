@@ -45,6 +45,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "classify": "train a classifier on labelled texts, or let one label texts",
         "align": "align a model with preferences or with a reward (dpo, ppo, grpo)",
         "merge": "fold an adapter into its base",
+        "word-align": "align the words of two texts that say the same, with pictures and a phrase table",
     },
     "Measure": {
         "eval": "perplexity and bits per byte over a whole text",

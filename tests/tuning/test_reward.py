@@ -281,3 +281,11 @@ def test_scores_do_not_depend_on_what_else_is_scored(tmp_path) -> None:
     (path / "reward.json").write_text("{}")
     with pytest.raises(CheckpointError, match="offset and deviation"):
         RewardScorer.load(path)
+
+
+def test_what_is_longer_than_the_window_is_read_up_to_there_and_said(tmp_path, capsys) -> None:
+    path = save_headed(tmp_path / "model", model=headed(), tokenizer=tokenizer())
+    scorer = RewardScorer.load(path)
+    answer = "The cat sat on the mat. " * 40
+    assert scorer(["cat?"], [answer]) == pytest.approx(scorer(["cat?"], [answer + "The sea. " * 9]), abs=1e-5)
+    assert "window of 128 tokens" in capsys.readouterr().err

@@ -59,10 +59,10 @@ def read_config(directory: str | Path) -> Any:
     output matrix, raises CheckpointError.
     """
     path = Path(directory) / "config.json"
+    foreign = read_json(path)
+    if is_headed(foreign):
+        raise CheckpointError(headed_text(Path(directory), (foreign.get("id2label") or {}).values()))
     try:
-        foreign = read_json(path)
-        if is_headed(foreign):
-            raise CheckpointError(headed_text(Path(directory), (foreign.get("id2label") or {}).values()))
         return config_from_huggingface(foreign)
     except CheckpointError as error:
         text = str(error)

@@ -67,9 +67,8 @@ class RewardScorer:
         """The reward of each completion; of a text longer than the window the beginning is read, and said."""
         window = self.model.config.context
         texts = [self.ids(prompt, answer) for prompt, answer in zip(prompts, completions, strict=True)]
-        long = sum(len(ids) > window for ids in texts)
-        if long:
-            warn_once(f"{long} answers were cut at the reward model's window of {window} tokens")
+        if any(len(ids) > window for ids in texts):
+            warn_once(f"answers beyond the reward model's window of {window} tokens are cut there")
         outputs_N1 = head_outputs(self.model, [ids[:window] for ids in texts])
         return (outputs_N1[:, 0].double() + self.scale.offset).tolist()
 

@@ -1,0 +1,82 @@
+"""Two texts that say the same, line by line, as the field's parallel corpora are."""
+
+import gzip
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shizuku.errors import DocumentError
+from shizuku.text.problems import Problems
+
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+
+
+@dataclass(frozen=True, slots=True)
+class Bitext:
+    """Sentences in two languages, as words; number n of the one says what number n of the other says."""
+
+    source: list[list[str]]
+    """The words of each sentence in the language that is translated from."""
+    target: list[list[str]]
+    """Those in the other."""
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def turned(self) -> "Bitext":
+        """The other way round."""
+        return Bitext(self.target, self.source)
+
+
+def read_lines(path: str | Path, flag: str) -> list[str]:
+    """The lines of a text file (`.gz` too); DocumentError for one that is missing, empty or no text."""
+    path = Path(path)
+    if not path.is_file():
+        raise DocumentError(f"{flag} {path}: there is no such file")
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        # Only line feeds end a line: corpora are aligned by them, whatever else Unicode calls an end.
+        lines = data.decode("utf-8-sig").replace("\r\n", "\n").removesuffix("\n").split("\n")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise DocumentError(f"{flag} {path}: it is no text in UTF-8 ({error})") from error
+    if not any(line.strip() for line in lines):
+        raise DocumentError(f"{flag} {path}: it is empty")
+    return lines
+
+
+def read_bitext(
+    source: str | Path, target: str | Path, *, lower: bool = False, problems: Problems | None = None
+) -> Bitext:
+    """Read two files with the same number of lines, split at white space.
+
+    Pairs with an empty side are left out and counted in `problems`. DocumentError for files that can't be
+    read, for unequal numbers of lines, and where nothing is left.
+    """
+    problems = problems if problems is not None else Problems()
+    ours, theirs = read_lines(source, "--source"), read_lines(target, "--target")
+    if len(ours) != len(theirs):
+        raise DocumentError(
+            f"{source} has {len(ours):,} lines and {target} {len(theirs):,}: line n of the one must say what "
+            "line n of the other says (--source, --target)"
+        )
+    found = Bitext([], [])
+    for number, pair in enumerate(zip(ours, theirs, strict=True), start=1):
+        words = [(line.lower() if lower else line).split() for line in pair]
+        if not all(words):
+            problems.add("one side is empty", f"line {number}")
+            continue
+        found.source.append(words[0])
+        found.target.append(words[1])
+    if not len(found):
+        raise DocumentError(f"no line of {source} and {target} has words on both sides (--source, --target)")
+    return found
+
+
+def unsegmented(sentences: Sequence[Sequence[str]], sample: int = 200) -> bool:
+    """Whether these look like Japanese or Chinese without spaces, so that a word is a whole sentence."""
+    some = sentences[:sample]
+    words = sum(map(len, some))
+    letters = sum(len(word) for sentence in some for word in sentence)
+    cjk = sum(len(_CJK.findall(word)) for sentence in some for word in sentence)
+    return bool(words) and cjk > letters / 2 and letters / words > 6

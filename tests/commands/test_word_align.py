@@ -1,0 +1,89 @@
+"""`shizuku word-align` as a user types it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from shizuku import cli
+from shizuku.checkpoints.alignment import load_alignment
+from shizuku.errors import CheckpointError
+
+WORDS = {"das": "the", "ein": "a", "Haus": "house", "Buch": "book", "Kind": "child", "Pferd": "horse"}
+WORDS |= {"sieht": "sees", "kauft": "buys"}
+
+
+def files(folder: Path) -> tuple[Path, Path]:
+    """All sentences of a small grammar and their translations, verb last in the target."""
+    source, target = [], []
+    for one in ("das Kind", "ein Kind", "das Pferd", "ein Pferd"):
+        for verb in ("sieht", "kauft"):
+            for other in ("das Haus", "ein Buch", "ein Haus", "das Buch"):
+                source.append(f"{one} {verb} {other}")
+                subject, what = (" ".join(WORDS[word] for word in some.split()) for some in (one, other))
+                target.append(f"{subject} {what} {WORDS[verb]}")
+    paths = folder / "source.txt", folder / "target.txt"
+    for path, lines in zip(paths, (source, target), strict=True):
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return paths
+
+
+def aligned(folder: Path, *more: str) -> int:
+    source, target = files(folder)
+    words = ["word-align", "--source", str(source), "--target", str(target), "--out", str(folder / "out")]
+    return cli.run([*words, *more])
+
+
+def test_words_are_aligned_shown_and_put_into_a_table(tmp_path: Path, capsys) -> None:
+    assert aligned(tmp_path, "--json", "--iterations", "10", "10") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["sentences"] == 32 and result["nats_per_word"] < 0.1
+    out = tmp_path / "out"
+    assert (out / "alignments.txt").read_text().splitlines()[0] == "0-0 1-1 2-4 3-2 4-3"
+    table = [line.split("\t") for line in (out / "phrases.tsv").read_text().splitlines()[1:]]
+    assert {tuple(row[:2]) for row in table} >= set(WORDS.items())
+    page = (out / "report.html").read_text()
+    assert page.count("<rect") >= 12 * 25 and "Haus" in page
+    model = load_alignment(out / "forward")
+    assert model.translations("Haus")[0] == ("house", pytest.approx(1, abs=0.01)) and model.kind == 2
+    assert load_alignment(out / "backward").translations("house")[0][0] == "Haus"
+
+
+def test_the_same_again_gives_the_same_files(tmp_path: Path, capsys) -> None:
+    seen = []
+    for _ in range(2):
+        assert aligned(tmp_path, "--no-report", "--iterations", "3", "0") == 0
+        seen.append([(tmp_path / "out" / name).read_bytes() for name in ("alignments.txt", "phrases.tsv")])
+    assert seen[0] == seen[1]
+    assert load_alignment(tmp_path / "out" / "forward").kind == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda source, target: target.write_text("one line\n"), "has 32 lines and"),
+        (lambda source, target: target.write_text(""), "it is empty"),
+        (lambda source, target: target.write_bytes(bytes(range(256))), "no text in UTF-8"),
+        (lambda source, target: target.unlink(), "there is no such file"),
+        (lambda source, target: source.write_text("\n" * 31 + "x " * 201 + "\n"), "201 words"),
+    ],
+)
+def test_broken_bitexts_are_refused(change, message: str, tmp_path: Path, capsys) -> None:
+    source, target = files(tmp_path)
+    change(source, target)
+    words = ["word-align", "--source", str(source), "--target", str(target), "--out", str(tmp_path / "out")]
+    assert cli.run(words) == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_empty_lines_are_counted_and_damaged_models_refused(tmp_path: Path, capsys) -> None:
+    source, target = files(tmp_path)
+    target.write_text(target.read_text().replace("the child the book sees", ""), encoding="utf-8")
+    words = ["word-align", "--source", str(source), "--target", str(target), "--out", str(tmp_path / "out")]
+    assert cli.run([*words, "--no-report", "--lines", "10"]) == 0
+    assert "one side is empty" in capsys.readouterr().err
+    (tmp_path / "out" / "forward" / "words.json").write_text("{}")
+    with pytest.raises(CheckpointError):
+        load_alignment(tmp_path / "out" / "forward")
+    with pytest.raises(CheckpointError, match="tables"):
+        load_alignment(tmp_path / "out" / "forward", verify=False)

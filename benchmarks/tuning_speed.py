@@ -16,7 +16,9 @@ template's system turn, is computed once a row.
 
 Each side runs in a process of its own through its own public loop; they take turns of a few steps, so that a
 change of the machine's clock meets all. Learned tokens a second are compared, because what stands for one
-conversation (its padding, what comes after its answer) differs between them. Before the first step all sides
+conversation (its padding, what comes after its answer) differs between them: the room of rows that a side
+goes through in a second, times the learned tokens in the room of its whole epoch, so that a few lucky or
+unlucky rows don't count. Before the first step all sides
 say the loss and the norm of the blocks' gradient of the same conversations: where they differ the run is
 refused. (The embedding's gradient is left out of that norm: transformers gives none to the input embedding of
 the pad token, which is SmolLM2's end of a turn.)
@@ -89,9 +91,15 @@ def run(arguments: argparse.Namespace, folder: str) -> dict[str, list[Answer]]:
     sides = {side: start(side, "--folder", folder) for side in arguments.sides}
     try:
         same([ask(process) for process in sides.values()])
-        return turns(sides, arguments.rounds, minutes=arguments.minutes)
+        shares = {side: ask(process)["share"] for side, process in sides.items()}
+        print("learned tokens in an epoch's room: " + ", ".join(f"{k} {v:.4f}" for k, v in shares.items()))
+        answers = turns(sides, arguments.rounds, minutes=arguments.minutes)
     finally:
         end(sides.values())
+    for side, each in answers.items():
+        for answer in each:
+            answer["learned"] = answer["room"] * shares[side]
+    return answers
 
 
 def same(checks: list[Answer]) -> None:
@@ -159,7 +167,7 @@ def ours(arguments: argparse.Namespace, examples: list[Any], taking: Turns) -> N
             batch = super().next()
             assert batch.segments_BT is not None, "packed rows have segments"
             real = int((batch.segments_BT >= 0).sum())
-            taking.count(learned=int(batch.mask_BT.sum()), tokens=real, room=batch.mask_BT.size)
+            taking.count(tokens=real, room=batch.mask_BT.size)
             return batch
 
     model = load_checkpoint(arguments.folder / "model").model
@@ -174,6 +182,8 @@ def ours(arguments: argparse.Namespace, examples: list[Any], taking: Turns) -> N
         learnable, context=arguments.context, batch_size=arguments.rows, seed=0,
         share=arguments.side == "shizuku",
     )  # fmt: skip
+    epoch = source.seen(source.rows_until(1.0))
+    taking.say({"share": epoch.learned / epoch.room})
     loop = tuning_loop()
     rate = ADAPTER_RATE if arguments.lora else loop.optimizer.learning_rate
     optimizer = replace(loop.optimizer, learning_rate=rate)
@@ -201,7 +211,7 @@ def peer(arguments: argparse.Namespace, examples: list[Any], taking: Turns) -> N
             mask = inputs.get("attention_mask")
             room = inputs["input_ids"].numel()
             tokens = room if mask is None else int(mask.sum())
-            taking.count(learned=int((inputs["labels"] != -100).sum()), tokens=tokens, room=room)
+            taking.count(tokens=tokens, room=room)
             return super().training_step(model, inputs, *rest, **named)
 
     class Steps(TrainerCallback):
@@ -242,6 +252,10 @@ def peer(arguments: argparse.Namespace, examples: list[Any], taking: Turns) -> N
     loss = trainer.compute_loss(trainer.model, trainer.data_collator(rows[:CHECKED]))
     loss.backward()
     taking.say(check_of(trainer.model, float(loss.detach()), lora=arguments.lora))
+    learned = room = 0
+    for batch in trainer.get_train_dataloader():
+        learned, room = learned + int((batch["labels"] != -100).sum()), room + batch["labels"].numel()
+    taking.say({"share": learned / room})
     trainer.train()
 
 

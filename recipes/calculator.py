@@ -1,7 +1,7 @@
 """A model that learns to call a calculator, from GSM8K's marks, and multiplies numbers that it never saw.
 
-    python recipes/calculator.py gsm8k.train.jsonl --out DIR [--model smollm2-135m-instruct] [--tokens 10000]
-        [--plain 0] [--questions 200] [--json]
+    python recipes/calculator.py gsm8k.train.jsonl --out DIR [--model smollm2-135m-instruct] [--tokens 6000]
+        [--plain 30] [--questions 200] [--json]
 
 GSM8K's marks become calls (`shizuku.tuning.calculator_marks`); the model is tuned on as many of the shorter
 problems as `--tokens` holds, and then, a second stage, on `--plain` questions such as "What is 84-17?", of
@@ -203,9 +203,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="smollm2-135m-instruct")
-    parser.add_argument("--tokens", type=int, default=10_000, help="that go through the model in an epoch")
+    parser.add_argument("--tokens", type=int, default=6_000, help="that go through the model in an epoch")
     parser.add_argument("--longest", type=int, default=320, help="tokens of a problem")
-    parser.add_argument("--plain", type=int, default=0, help="plain questions among them")
+    parser.add_argument("--plain", type=int, default=30, help="plain questions after them; 0 for none")
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--context", type=int, default=320)
     parser.add_argument("--rank", type=int, default=16, help="of an adapter; 0 tunes the whole model")

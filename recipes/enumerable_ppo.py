@@ -1,4 +1,4 @@
-"""PPO where everything can be counted: it reaches the closed-form optimum, reference · exp(reward / cost) / Z.
+"""PPO where everything can be counted: it reaches the optimum, reference · exp(reward / cost) / Z.
 
     python recipes/enumerable_ppo.py [--seeds 0 1 2] [--rounds 40] [--cost 0.5] [--temperature 0.7]
 
@@ -44,8 +44,14 @@ def micro_model(seed: int = 0, *, vocab_size: int = 4, context: int = 16, width:
     Learned positions, as one layer of attention over equal tokens could not tell how many there are.
     """
     config = DecoderConfig(
-        vocab_size=vocab_size, context=context, width=width, layers=1, heads=2, ffn_width=4 * width,
-        tie_embeddings=False, positions="learned",
+        vocab_size=vocab_size,
+        context=context,
+        width=width,
+        layers=1,
+        heads=2,
+        ffn_width=4 * width,
+        tie_embeddings=False,
+        positions="learned",
     )
     model = Decoder(config)
     generator = torch.Generator().manual_seed(seed)
@@ -113,7 +119,13 @@ def task_of(reward: Callable[..., object]) -> Task:
 
 
 def run_ppo(
-    model: Decoder, config: PPOConfig, out: Path, *, reward: Callable[..., object], loop_config: LoopConfig, seed: int = 0
+    model: Decoder,
+    config: PPOConfig,
+    out: Path,
+    *,
+    reward: Callable[..., object],
+    loop_config: LoopConfig,
+    seed: int = 0,
 ) -> tuple[TrainResult, RolloutSource]:
     """PPO on the one prompt through the real engine and the real loop; `model` is trained in place."""
     reference = frozen(copy.deepcopy(model))
@@ -137,8 +149,8 @@ def apart(p_S: np.ndarray, q_S: np.ndarray) -> float:
 def exact_config(**changes: object) -> PPOConfig:
     """PPO as it is exact: rewards as they are, advantages without bias."""
     values = {
-        "answers": 512, "minibatch": 128, "epochs": 4, "max_new_tokens": LONGEST, "temperature": 0.7, "kl": 0.5,
-        "gae_lambda": 1.0, "value_coefficient": 0.5, "whiten_advantages": False,
+        "answers": 512, "minibatch": 128, "epochs": 4, "max_new_tokens": LONGEST, "temperature": 0.7,
+        "kl": 0.5, "gae_lambda": 1.0, "value_coefficient": 0.5, "whiten_advantages": False,
     } | changes  # fmt: skip
     return PPOConfig(**values)  # type: ignore[arg-type]
 

@@ -62,7 +62,9 @@ def micro(seed: int) -> Decoder:
     return model
 
 
-def half_taught(model: Decoder, sums: Sequence[str], arguments: argparse.Namespace, seed: int, out: Path) -> None:
+def half_taught(
+    model: Decoder, sums: Sequence[str], arguments: argparse.Namespace, seed: int, out: Path
+) -> None:
     """Train on sums, each ten times, with wrong answers among them."""
     draw, examples = np.random.default_rng(seed), []
     for prompt in sums:
@@ -85,7 +87,8 @@ def share_right(model: Decoder, sums: Sequence[str], seed: int) -> float:
     sampler = Sampler(model, sampling=sampling, max_new_tokens=LONGEST, stop_ids=frozenset([END]))
     drawn = sampler.sample([ids_of(prompt) for prompt in prompts], first=0)
     found = [
-        right(prompt, written(drawn.answer(row))) * drawn.finished_B[row] for row, prompt in enumerate(prompts)
+        right(prompt, written(drawn.answer(row))) * drawn.finished_B[row]
+        for row, prompt in enumerate(prompts)
     ]
     return float(np.mean(found))
 
@@ -116,7 +119,10 @@ def run(arguments: argparse.Namespace, seed: int, folder: Path) -> dict[str, flo
         schedule=ScheduleConfig(kind="cosine", warmup=0.0),
     )  # fmt: skip
     train(model, method, source, loop, out=folder / "grpo")
-    return found | {"learned_after": share_right(model, sums, seed), "held_after": share_right(model, held, seed)}
+    return found | {
+        "learned_after": share_right(model, sums, seed),
+        "held_after": share_right(model, held, seed),
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> list[dict[str, float]]:

@@ -1,15 +1,15 @@
 """Too much of a good proxy: PPO against a reward model learned from few, noisy labels of a known gold reward.
 
-    python recipes/overoptimisation.py [--seeds 0 1 2] [--pairs 600] [--flips 0.2] [--rounds 80]
-        [--cost 0.02] [--out DIR]
+    python recipes/overoptimisation.py [--seeds 0 1 2] [--pairs 1500] [--flips 0.1] [--rounds 40]
+        [--cost 0.01] [--out DIR]
 
 A micro policy writes answers of up to ten of twelve letters. Gold is a known function of an answer: a random
 number for each letter and each two neighbours. A reward model (a small decoder with a head) sees --pairs
 pairs of the policy's answers, --flips of the labels wrong. PPO climbs the reward model; gold is recorded and
 nothing learns from it. Both are in standard deviations of the starting policy's answers.
 
-Printed for each seed: how often the reward model is right on unseen pairs (with true labels), the highest
-mean gold reward at a divergence of at most ten nats, and the gold reward and the proxy's at the end. In --out:
+Printed for each seed: how often the reward model is right on pairs of unseen answers (with true labels), the
+highest mean gold reward at a divergence of at most ten nats, and both rewards at the end. In --out:
 overoptimisation.html, both rewards over the square root of the divergence (Gao et al. 2022), and curves.json.
 """
 
@@ -53,8 +53,8 @@ SAMPLED = 2048
 def micro(seed: int, layers: int = 1) -> Decoder:
     """A random decoder over letters, end and start."""
     config = DecoderConfig(
-        vocab_size=START + 1, context=32, width=32, layers=layers, heads=2, ffn_width=128, tie_embeddings=False,
-        positions="learned",
+        vocab_size=START + 1, context=32, width=32, layers=layers, heads=2, ffn_width=128,
+        tie_embeddings=False, positions="learned",
     )  # fmt: skip
     model, generator = Decoder(config), torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -109,9 +109,9 @@ def proxy_of(
 ) -> tuple[Callable[[Sequence[str]], np.ndarray], float]:
     """A reward model out of flipped labels, and how often it is right on the pairs that it has not seen."""
     draw = np.random.default_rng(seed)
-    count = arguments.pairs
-    assert 4 * count <= 2 * len(texts), "as many unseen pairs as seen ones"
-    better = [(a, b) if gold[a] >= gold[b] else (b, a) for a, b in draw.integers(0, len(texts), (2 * count, 2))]
+    count, unseen = arguments.pairs, len(texts) * 3 // 4
+    pairs = [*draw.integers(0, unseen, (count, 2)), *draw.integers(unseen, len(texts), (count, 2))]
+    better = [(a, b) if gold[a] >= gold[b] else (b, a) for a, b in pairs]
     flipped = [pair[::-1] if draw.random() < arguments.flips else pair for pair in better[:count]]
     source = PreferencePair([], [], [])
     table = PairTable(
@@ -203,10 +203,10 @@ def main(argv: Sequence[str] | None = None) -> list[dict[str, float]]:
     """Run all seeds, print a table, write the page."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--pairs", type=int, default=600)
-    parser.add_argument("--flips", type=float, default=0.2)
-    parser.add_argument("--rounds", type=int, default=80)
-    parser.add_argument("--cost", type=float, default=0.02)
+    parser.add_argument("--pairs", type=int, default=1500)
+    parser.add_argument("--flips", type=float, default=0.1)
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--cost", type=float, default=0.01)
     parser.add_argument("--rate", type=float, default=0.003)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args(argv)

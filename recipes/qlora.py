@@ -1,7 +1,7 @@
 """LoRA on a float model beside QLoRA on the same model in 4 bits, and what merging each of them changes.
 
     python recipes/qlora.py --out DIR [--seeds 3] [--first-seed 0] [--megabytes 4] [--base-steps 300]
-        [--steps 120] [--preset tiny] [--rank 8] [--rate 0.002]
+        [--steps 120] [--preset micro] [--rank 8] [--rate 0.002]
 
 For each seed a base is trained on the town's English stories, letters, notices, entries and instructions;
 adapters are then trained to continue its talks and its sums, which the base has not read, on the float base
@@ -162,7 +162,7 @@ def main(arguments: list[str] | None = None) -> dict[str, list[Found]]:
     parser.add_argument("--out", type=Path, required=True)
     for flag, kind, usual in (
         ("seeds", int, 3), ("first-seed", int, 0), ("megabytes", float, 4.0), ("base-steps", int, 300),
-        ("steps", int, 120), ("preset", str, "tiny"), ("vocab-size", int, 2048), ("rank", int, 8),
+        ("steps", int, 120), ("preset", str, "micro"), ("vocab-size", int, 2048), ("rank", int, 8),
         ("rate", float, 2e-3), ("batch-size", int, 8), ("calibration-tokens", int, 16_384),
     ):  # fmt: skip
         parser.add_argument(f"--{flag}", type=kind, default=usual)

@@ -1,7 +1,7 @@
 """A chat model (SmolLM2) before and after each stage of tuning, on questions that no stage has seen.
 
     python recipes/stages.py [MODEL] --instructions alpaca_style.json --pairs alpaca_style.pairs.json --out DIR
-        [--steps 62] [--rounds 15] [--questions N]
+        [--steps 40] [--rounds 8] [--questions N]
 
 Every eleventh instruction, chosen by its digest, is held out of all stages. Printed as a Markdown table, with
 95 % bootstrap intervals over the held-out questions: nats a token of the reference answer (its end included),
@@ -151,8 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Measures]:
     parser.add_argument("--instructions", type=Path, required=True)
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=62, help="steps of 8 pairs for DPO and the reward model")
-    parser.add_argument("--rounds", type=int, default=15, help="rounds of 16 answers for PPO")
+    parser.add_argument("--steps", type=int, default=40, help="steps of 8 pairs for DPO and the reward model")
+    parser.add_argument("--rounds", type=int, default=8, help="rounds of 16 answers for PPO")
     parser.add_argument("--questions", type=int, default=None, help="held-out questions to ask; default: all")
     given = parser.parse_args(arguments)
     learned, asked = parted(given.instructions, given.out, "instructions")

@@ -15,6 +15,11 @@ from shizuku.config import field_types
 
 # Where any other value would contradict the defaults of other fields, this one fits.
 FITTING: dict[tuple[str, str], Any] = {
+    ("align", "ppo.answers"): 128,
+    ("align", "ppo.minibatch"): 32,
+    ("align", "grpo.answers"): 128,
+    ("align", "grpo.minibatch"): 32,
+    ("align", "grpo.group"): 4,
     ("quantize", "group_size"): 32,
     ("tune", "learn"): ("user", "tool"),
     ("quantize", "outliers"): 0.01,

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from shizuku.errors import ModelError
 from shizuku.models.decoder import Decoder, DecoderConfig
 from shizuku.models.decoder_config import RotaryScaling
-from shizuku.models.layers import attention
+from shizuku.models.layers import attention, visibility
 from shizuku.models.layers.visibility import visible_plain
 from shizuku.models.state import State
 
@@ -131,6 +132,33 @@ def test_a_beginning_shared_by_a_row_equals_documents_that_repeat_it(model: Deco
             alone_BTV = model(torch.cat([begin, rest])[None])
             assert difference(logits_BTV[0, segments_BT[0] == number], alone_BTV[0, 6:]) < CLOSE
             assert difference(logits_BTV[0, :6], alone_BTV[0, :6]) < CLOSE
+
+
+@pytest.mark.parametrize("shared", [0, 11, 70])
+def test_attention_in_pieces_equals_attention_over_all(
+    model: Decoder, shared: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Decoder(replace(model.config, context=512))
+    randomise(model)
+    rows = [
+        [-2] * shared + [number // 37 for number in range(300 - shared)],
+        [-2] * shared + [0] * 90 + [1] * 5 + [2] * 60 + [-1] * (145 - shared),
+    ]
+    segments_BT, ids_BT = torch.tensor(rows), token_ids(2, 300)
+    real_BT = segments_BT != -1
+    cut = []
+    real_pieces = visibility._pieces
+
+    def pieces(*given: Tensor) -> tuple[visibility.Piece, ...]:
+        cut.append(real_pieces(*given))
+        return cut[-1]
+
+    monkeypatch.setattr(visibility, "_pieces", pieces)
+    fast = model(ids_BT, segments_BT=segments_BT)
+    assert all(len(found) == 5 for found in cut)
+    assert bool(fast.isfinite().all())
+    monkeypatch.setattr(visibility, "_pieces", lambda *given: ())
+    assert difference(fast[real_BT], model(ids_BT, segments_BT=segments_BT)[real_BT]) < CLOSE
 
 
 def test_explicit_positions_and_segments_equal_the_plain_path(model: Decoder) -> None:

@@ -48,7 +48,7 @@ def test_it_learns_to_call_and_the_tool_answers(
     out = tmp_path / "out"
     command = [str(data), "--out", str(out), "--model", str(model), "--tokens", "400", "--longest", "400"]
     command += ["--context", "400", "--epochs", "60", "--rate", "0.01", "--questions", "2"]
-    command += ["--rank", "0", "--json"]
+    command += ["--rank", "0", "--plain", "0", "--json"]
     found = recipe.main(command)
     assert json.loads(capsys.readouterr().out) == found
     assert found["tuning, marks"]["problems"] == 1 and found["tuning, marks"]["loss"] < 0.1

@@ -44,7 +44,5 @@ def run_grpo(
 ) -> tuple[TrainResult, RolloutSource]:  # fmt: skip
     """GRPO on the one prompt; `model` is trained in place."""
     method = GRPO(config)
-    source = RolloutSource(
-        model, enumerable.task_of(reward), method, frozen(copy.deepcopy(model)), seed=seed
-    )
+    source = RolloutSource(model, enumerable.task_of(reward), method, frozen(copy.deepcopy(model)), seed=seed)
     return train(model, method, source, loop_config, out=out), source

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from shizuku.tuning.dpo.config import DpoConfig
 from shizuku.tuning.dpo.objective import Preference
 from shizuku.tuning.dpo.reference import FILE
 from shizuku.tuning.reward_scorer import RewardScorer
-from tiny_language_model import tiny_model, tokenizer
+from tiny_language_model import bare_tokenizer, tiny_model, tokenizer
 
 NAMES = ("Aki", "Ben", "Chie", "Dora", "Emi", "Finn", "Goro", "Hana", "Ines", "Jun")
 RECORDS = [
@@ -185,6 +186,18 @@ def test_a_reward_measures_the_answers_before_and_after(base, pairs, tmp_path) -
     assert min(spread) - 5 < result.reward_before < max(spread) + 5
     with pytest.raises(ConfigError, match="has no longness"):
         align(config_of(base, pairs, tmp_path / "out2", reward=f"{__file__}:longness"))
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_model_that_does_not_move_stays_at_its_reference(pairs, tmp_path, rank) -> None:
+    """Also one that had to be given a template, and tokens for it."""
+    bare = bare_tokenizer() if rank == 0 else tokenizer()
+    base = save_checkpoint(tmp_path / "base", model=tiny_model(bare.vocab_size), tokenizer=bare)
+    still = {"rate": 1e-12, "samples": 3, "sample_tokens": 6, "lora": AdapterConfig(rank=rank)}
+    result = align(config_of(base, pairs, tmp_path / "out", loop={"steps": 2}, **still))
+    assert result.kl == pytest.approx(0, abs=1e-6)
+    assert result.reward_after == pytest.approx(0, abs=1e-4)
+    assert result.training.loss == pytest.approx(math.log(2), abs=1e-4)
 
 
 def test_long_answers_are_dropped_or_cut_and_counted(base, pairs, tmp_path) -> None:

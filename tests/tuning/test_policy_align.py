@@ -9,7 +9,8 @@ from shizuku.checkpoints.directory import save_checkpoint
 from shizuku.cli import main
 from tiny_language_model import tiny_model, tokenizer
 
-PROMPTS = [{"prompt": f"Say {word}"} for word in ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]]
+WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+PROMPTS = [{"prompt": f"Say {word}"} for word in WORDS]
 REWARD = """
 import pathlib
 
@@ -79,7 +80,7 @@ def test_an_aligned_model_opens_and_the_run_says_what_it_came_to(base, files, tm
     assert result["rounds"] == 3 and result["answers"] == 24
     history = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert history[0]["ratio/furthest"] < 1e-6 and abs(history[0]["rollout/kl"]) < 1e-5
-    assert history[0]["rollout/engine_gap"] < 1e-4
+    assert max(record["rollout/engine_gap"] for record in history) < 1e-4
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Divergence from the reference" in page and "before" in page
     assert shizuku.load(out).generate("Say", max_new_tokens=2) is not None
@@ -115,3 +116,25 @@ def test_a_resumed_run_ends_at_the_very_numbers_of_an_uninterrupted_one(
     timed = ("seconds", "tokens_per_second", "flops_per_second")
     plain = [[{k: v for k, v in one.items() if k not in timed} for one in run] for run in records]
     assert plain[0] == plain[1]
+
+
+def test_a_dry_run_says_what_it_would_take_and_writes_nothing(base, files, tmp_path, capsys) -> None:
+    out = tmp_path / "aligned"
+    plan = aligned([*command(base, files, out), "--dry-run"], capsys)
+    assert plan["rounds"] == 3 and plan["answers"] == 24 and plan["steps"] == 24 and plan["seconds"] > 0
+    assert plan["trained_parameters"] > plan["parameters"] and not out.exists()
+
+
+def test_another_reference_is_said_and_the_divergence_begins_above_zero(
+    base, files, tmp_path, capsys
+) -> None:
+    other = save_checkpoint(
+        tmp_path / "other", model=tiny_model(tokenizer().vocab_size, seed=1), tokenizer=tokenizer()
+    )
+    out = tmp_path / "aligned"
+    words = [*command(base, files, out), "--reference", str(other), "--steps", "1", "--no-report"]
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert not ended.value.code and "not the model that training begins with" in capsys.readouterr().err
+    first = json.loads((out / "metrics.jsonl").read_text().splitlines()[0])
+    assert first["rollout/kl_k3"] > 0.1

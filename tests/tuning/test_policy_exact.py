@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-
 from policy_parts import (
     LONGEST,
     apart,
@@ -20,6 +19,7 @@ from policy_parts import (
     sequences,
     written,
 )
+
 from shizuku.tuning.policy.config import GRPOConfig
 
 
@@ -42,12 +42,12 @@ def test_ppo_reaches_the_closed_form_optimum(tmp_path) -> None:
     assert apart(distribution(model, config.temperature), best) < 0.05
 
 
-@pytest.mark.parametrize("critic", ["separate", "shared"])
-def test_the_first_batch_of_every_round_has_ratio_one_and_the_engine_agrees(tmp_path, critic) -> None:
-    config = exact_config(answers=64, minibatch=32, epochs=2, critic=critic)
-    result, _ = run_ppo(
-        micro_model(1), config, tmp_path / "run", reward=judged, loop_config=loop(12, 0.003)
-    )
+@pytest.mark.parametrize(("critic", "entropy"), [("separate", 0.0), ("shared", 0.01)])
+def test_the_first_batch_of_every_round_has_ratio_one_and_the_engine_agrees(
+    tmp_path, critic, entropy
+) -> None:
+    config = exact_config(answers=64, minibatch=32, epochs=2, critic=critic, entropy_coefficient=entropy)
+    result, _ = run_ppo(micro_model(1), config, tmp_path / "run", reward=judged, loop_config=loop(12, 0.003))
     first = [record for record in result.history if (record["step"] - 1) % 4 == 0]
     later = [record for record in result.history if (record["step"] - 1) % 4]
     assert [record["round"] for record in first] == [1, 2, 3]
@@ -65,18 +65,14 @@ def test_the_first_batch_of_every_round_has_ratio_one_and_the_engine_agrees(tmp_
 
 def test_the_value_model_learns_what_is_to_be_expected(tmp_path) -> None:
     config = exact_config(answers=256, minibatch=64, temperature=1.0, value_clip=10.0, value_coefficient=1.0)
-    result, _ = run_ppo(
-        micro_model(0), config, tmp_path / "run", reward=judged, loop_config=loop(64, 0.003)
-    )
+    result, _ = run_ppo(micro_model(0), config, tmp_path / "run", reward=judged, loop_config=loop(64, 0.003))
     assert result.history[0]["rollout/value_explained"] == 0.0
     assert result.history[-1]["rollout/value_explained"] > 0.1
 
 
 def test_grpo_finds_the_best_answers(tmp_path) -> None:
     model = micro_model(0)
-    config = GRPOConfig(
-        answers=64, minibatch=64, group=64, max_new_tokens=LONGEST, kl=0.02, epochs=2
-    )
+    config = GRPOConfig(answers=64, minibatch=64, group=64, max_new_tokens=LONGEST, kl=0.02, epochs=2)
     before = float((distribution(model) * rewards()).sum())
     run_grpo(model, config, tmp_path / "run", reward=judged, loop_config=loop(40, 0.01))
     after = float((distribution(model) * rewards()).sum())

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
-
 from policy_parts import END, LONGEST, PROMPT, micro_model, reward_of, sequences, written
+
 from shizuku.adapters.config import AdapterConfig
 from shizuku.adapters.surgery import attach
 from shizuku.errors import ConfigError
@@ -159,7 +159,9 @@ def test_answers_follow_the_weights_and_depend_on_seed_and_number_alone() -> Non
     assert np.array_equal(moved.ids_BA, fresh.ids_BA) and not np.array_equal(moved.engine_BA, first.engine_BA)
 
 
-@pytest.mark.parametrize("warper", [{"top_k": 2}, {"top_p": 0.9}, {"min_p": 0.1}, {"repetition_penalty": 1.2}])
+@pytest.mark.parametrize(
+    "warper", [{"top_k": 2}, {"top_p": 0.9}, {"min_p": 0.1}, {"repetition_penalty": 1.2}]
+)
 def test_warpers_are_refused_with_the_reason(warper) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(warper))}.*negative"):
         sampler(micro_model(), **warper)
@@ -206,7 +208,7 @@ def test_a_warped_engine_makes_the_estimate_negative_and_is_named(capsys) -> Non
     method = PPO(PPOConfig(answers=64, minibatch=64, max_new_tokens=LONGEST))
     source = RolloutSource(ActorCritic(model), task, method, frozen(reference))
     source.sampler._sampling = SamplingConfig(top_k=1)
-    rollouts, found = source.answered([0] * 64)
+    _, found = source.answered([0] * 64)
     assert found["rollout/kl"] < 0 < found["rollout/kl_k3"]
     assert "more than chance" in str(explain_negative(found))
 
@@ -234,6 +236,22 @@ def batch_of(model, *, rows: int = 3, temperature: float = 1.0) -> AnswerBatch:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_log_probabilities_have_the_values_and_gradients_of_autograd(temperature) -> None:
+    model = micro_model()
+    batch = batch_of(model)
+    weights = torch.randn(6, generator=torch.Generator().manual_seed(2))
+    found = []
+    for function in (False, True):
+        model.zero_grad(set_to_none=True)
+        logp, entropy, _ = policy_logprobs(model, batch, temperature=temperature, entropy_gradient=function)
+        (logp * weights).sum().backward()
+        gradients = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+        found.append((logp.detach(), entropy.detach(), gradients))
+    for ours, autograd in zip(*found, strict=True):
+        assert torch.allclose(ours, autograd, rtol=1e-4, atol=1e-6)
+
+
 def test_ppo_sums_what_the_papers_write_token_by_token() -> None:
     model = ActorCritic(micro_model())
     torch.nn.init.normal_(model.critic.head.weight, generator=torch.Generator().manual_seed(1))
@@ -249,13 +267,15 @@ def test_ppo_sums_what_the_papers_write_token_by_token() -> None:
             new = logp[at, batch.targets_BT[row, at]]
             ratio, advantage = math.exp(new - batch.logp_BT[row, at]), float(batch.advantages_BT[row, at])
             policy -= min(ratio * advantage, min(max(ratio, 0.8), 1.2) * advantage)
-            old, target, now = (float(x) for x in (batch.values_BT[row, at], batch.returns_BT[row, at], values[at]))
+            old, target, now = (
+                float(x) for x in (batch.values_BT[row, at], batch.returns_BT[row, at], values[at])
+            )
             kept = old + min(max(now - old, -0.2), 0.2)
             value += 0.5 * max((now - target) ** 2, (kept - target) ** 2)
             entropy -= float((logp[at].exp() * logp[at]).sum())
-    assert float(sums["policy"]) == pytest.approx(policy, rel=1e-5)
-    assert float(sums["value"]) == pytest.approx(value, rel=1e-5)
-    assert float(sums["entropy"]) == pytest.approx(entropy, rel=1e-5)
+    assert sums["policy"].item() == pytest.approx(policy, rel=1e-5)
+    assert sums["value"].item() == pytest.approx(value, rel=1e-5)
+    assert sums["entropy"].item() == pytest.approx(entropy, rel=1e-5)
     assert PPO(config).counts(batch) == dict.fromkeys(("policy", "value", "entropy"), 6)
 
 
@@ -297,7 +317,7 @@ def test_grpo_has_the_loss_of_trl() -> None:
         "ref_per_token_logps": reference, "old_per_token_logps": old, "num_items_in_batch": mask.sum(),
     }  # fmt: skip
     theirs = trl.GRPOTrainer._compute_loss(fake, None, inputs)
-    assert float(ours) == pytest.approx(float(theirs), rel=1e-5)
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
 
 
 # ---- critics

@@ -58,7 +58,10 @@ def test_one_answer_is_no_special_case() -> None:
     ("function", "says"),
     [
         (lambda prompts, completions: [0.0, math.nan, 0.0], ["finite", "nan", "'p2'", "'bb'"]),
-        (lambda prompt, completion: math.inf if completion == "ccc" else 0, ["finite", "inf", "'p3'", "'ccc'"]),
+        (
+            lambda prompt, completion: math.inf if completion == "ccc" else 0,
+            ["finite", "inf", "'p3'", "'ccc'"],
+        ),
         (lambda prompts, completions: [1.0], ["expected 3 numbers", "got 1", "'p1'"]),
         (lambda prompts, completions: 1.0, ["expected a list of 3 numbers", "float 1.0"]),
         (lambda prompts, completions: [1, None, 2], ["expected a number", "NoneType", "'bb'"]),
@@ -80,12 +83,16 @@ def test_a_reward_that_takes_forever_is_left_behind_with_the_flag_that_allows_mo
         return 0.0
 
     begun = time.monotonic()
-    with pytest.raises(TrainingError, match=r"longer than 0.2 s.*'p2', completion 'bb'.*--ppo.reward-seconds"):
+    with pytest.raises(
+        TrainingError, match=r"longer than 0.2 s.*'p2', completion 'bb'.*--ppo.reward-seconds"
+    ):
         CallableReward(slow, seconds=0.2)(PROMPTS, ANSWERS)
     assert time.monotonic() - begun < 3
 
 
-@pytest.mark.parametrize("function", [lambda: 0, lambda x: 0, lambda a, b, c, d: 0, lambda a, *, b: 0, "text"])
+@pytest.mark.parametrize(
+    "function", [lambda: 0, lambda x: 0, lambda a, b, c, d: 0, lambda a, *, b: 0, "text"]
+)
 def test_a_callable_of_another_shape_is_refused_before_anything_runs(function) -> None:
     with pytest.raises(ConfigError, match="--reward"):
         CallableReward(function)

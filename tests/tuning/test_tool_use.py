@@ -1,5 +1,6 @@
 """A conversation with tools in the loop: calls are run, mistakes go back to the model, the loop ends."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,6 +44,14 @@ def test_a_call_is_run_and_its_result_read() -> None:
     assert answer.words == "It is 49206 is the answer."
     assert model.asked[1] == [*ASKED, *answer.messages[:2]]
     assert model.tools == [CALCULATOR.schema()]
+
+
+def test_results_stand_in_the_calls_order_and_under_their_ids() -> None:
+    both = [{"name": "calculator", "id": name, "arguments": {"expression": f"{name}+1"}} for name in "78"]
+    line = "".join(f"<tool_call>\n{json.dumps(one)}\n</tool_call>" for one in both)
+    turns = answer_with_tools(Scripted(line, "8 and 9."), ASKED, [CALCULATOR]).messages
+    assert [(turn["tool_call_id"], turn["content"]) for turn in turns[1:3]] == [("7", "8"), ("8", "9")]
+    assert [call["id"] for call in turns[0]["tool_calls"]] == ["7", "8"]
 
 
 @pytest.mark.parametrize(

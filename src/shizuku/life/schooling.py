@@ -37,7 +37,7 @@ TURNS = 3
 """Questions in a conversation at most."""
 TOKENS_PER_BATCH = 1024
 """A quarter of the base's: facts are learned by many small steps sooner than by few large ones."""
-REPLAY = 0.15
+REPLAY = 0.1
 """Share of the tokens that are pieces of the text."""
 MOST_EXERCISES = 40_000
 TOKENS_PER_LESSON, FEWEST_LESSONS = 35, 300

@@ -123,8 +123,8 @@ def check_method(config: AlignConfig) -> None:
     method = config.method
     if method != "dpo" and config.reward is None:
         raise ConfigError(
-            f"--method {method} needs a --reward: MODULE:FUNCTION, or a reward model made by `shizuku reward`; to "
-            "learn from the pairs themselves: --method dpo"
+            f"--method {method} needs a --reward: MODULE:FUNCTION, or a reward model of `shizuku reward`; "
+            "to learn from the pairs themselves: --method dpo"
         )
     if method != "dpo" and config.dpo != DpoConfig():
         raise ConfigError(f"--dpo.* are settings of --method dpo, not of {method}: leave them out")

@@ -93,7 +93,11 @@ def answer_with_tools(
     for _ in range(limit):
         message = lm.respond([*messages, *added], schemas, **settings)
         added.append(message.as_dict())
-        results = [{"name": call.name, "content": observed(known, call)} for call in message.tool_calls]
+        results = [
+            {"name": call.name, "content": observed(known, call)}
+            | ({"tool_call_id": call.id} if call.id else {})
+            for call in message.tool_calls
+        ]
         results += [{"content": f"error: {problem}"} for problem in _problems(message)]
         if not results:
             return ToolAnswer(message.content, message.finish, added)

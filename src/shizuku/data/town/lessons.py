@@ -31,7 +31,6 @@ from shizuku.data.town.world import Town
 # Topic -> the kind of record it asks about, and the role that is the answer.
 TOPICS: dict[str, tuple[str, str]] = {
     "job": ("person", "job"), "workplace": ("person", "workplace"), "street": ("person", "street"),
-    "hobby": ("person", "hobby"), "favourite": ("person", "favourite"), "colour": ("person", "colour"),
     "partner": ("partner", "whom"), "pet": ("pet", "petname"), "place": ("place", "street"),
     "closed": ("place", "weekday"), "hours": ("place", "opens"), "owner": ("owner", "who"),
     "sold": ("sold", "place"), "author": ("author", "who"), "dish": ("dish", "minutes"),

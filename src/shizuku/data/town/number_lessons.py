@@ -72,7 +72,7 @@ def number_lessons(teacher: Teacher, lessons: Lessons) -> None:
         plain, shop = ("plus", "buy") if sign == "+" else ("minus", "pay")
         held = is_held_out(sign, first, second)
         numbers = range(teacher.phrasings(f"q.lesson.{plain}"))
-        rules = [(plain, number) for number in (numbers if held else pick.some(numbers, 2))]
+        rules = [(plain, number) for number in (numbers if held else pick.some(numbers, 3))]
         if first and second and first != second:
             rules.append((shop, pick.below(2)))
         if first > LIMIT:

@@ -5,6 +5,7 @@ Legend: `B` batch, `T` queries, `S` keys, `D` width, `H` query heads, `G` key-va
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -109,10 +110,16 @@ def attend(
             mask = mask.reshape(mask.shape[0], groups, heads // groups, mask.shape[3])
         y_BGRK = F.scaled_dot_product_attention(q_BGRK, k_BGSK, v_BGSK, attn_mask=mask, scale=scale)
         return y_BGRK.reshape(batch, heads, 1, head_width)
-    return F.scaled_dot_product_attention(
-        q_BHTK, k_BGSK, v_BGSK, attn_mask=mask, is_causal=visibility.causal, scale=scale,
-        enable_gqa=heads != groups,
-    )  # fmt: skip
+    fused = partial(F.scaled_dot_product_attention, scale=scale, enable_gqa=heads != groups)
+    if not visibility.pieces:
+        return fused(q_BHTK, k_BGSK, v_BGSK, attn_mask=mask, is_causal=visibility.causal)
+    found = []
+    for piece in visibility.pieces:
+        k, v = (torch.cat([all_BGSK[:, :, part] for part in piece.keys], 2) for all_BGSK in (k_BGSK, v_BGSK))
+        mask = piece.mask_BHTS
+        mask = mask.to(q_BHTK.dtype) if mask.is_floating_point() else mask
+        found.append(fused(q_BHTK[:, :, piece.queries], k, v, attn_mask=mask))
+    return torch.cat(found, 2)
 
 
 def attend_openly(

@@ -21,6 +21,10 @@ PADDING = -1
 """The segment number of a slot that holds no token."""
 SHARED = -2
 """The segment number of a token that begins every document of its row."""
+PIECE = 64
+"""Queries that attend together where documents are short beside their row."""
+WORTH = 0.8
+"""Share of all products at most that must be left for attending piece by piece to pay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,17 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """Some queries in a row, and the keys that any of them sees."""
+
+    queries: slice
+    keys: tuple[slice, ...]
+    """One range, or the beginning that documents share and one range."""
+    mask_BHTS: Tensor
+    """The mask between the two."""
+
+
+@dataclass(frozen=True, slots=True)
 class Visibility:
     """What scaled dot-product attention has to be told."""
 
@@ -50,6 +65,8 @@ class Visibility:
     """Whether the kernel's own causal masking says it all (as many queries as keys)."""
     recent: int | None = None
     """Look at only so many of the last keys; None looks at all."""
+    pieces: tuple[Piece, ...] = ()
+    """The mask cut up, where most of it is empty; else nothing."""
 
 
 def plain_layout(batch: int, length: int, device: torch.device) -> Layout:
@@ -107,10 +124,37 @@ def visible(
     mask_BTS = segments_BTS & (distance_BTS >= 0)
     if window is not None:
         mask_BTS &= distance_BTS < window
-    if slopes_H is None:
-        return Visibility(mask_BHTS=mask_BTS[:, None])
-    bias_BHTS = -slopes_H[:, None, None] * distance_BTS[:, None]
-    return Visibility(mask_BHTS=bias_BHTS.masked_fill(~mask_BTS[:, None], -torch.inf))
+    mask_BHTS = mask_BTS[:, None]
+    if slopes_H is not None:
+        bias_BHTS = -slopes_H[:, None, None] * distance_BTS[:, None]
+        mask_BHTS = bias_BHTS.masked_fill(~mask_BHTS, -torch.inf)
+    return Visibility(mask_BHTS, pieces=_pieces(mask_BTS, mask_BHTS, queries) if queries is keys else ())
+
+
+def _pieces(mask_BTS: Bool[Tensor, "B T T"], mask_BHTS: Tensor, layout: Layout) -> tuple[Piece, ...]:
+    """Return the mask in pieces without the keys that nobody in them sees, if that leaves much less to do.
+
+    A query that is padding keeps itself alone in sight, which is enough for its row to stay finite.
+    """
+    tokens = mask_BTS.shape[1]
+    if tokens < 2 * PIECE or mask_BTS.device.type != "cpu" or torch.compiler.is_compiling():
+        return ()
+    real_BT1 = layout.segments_BT[:, :, None] != PADDING
+    shared = int((layout.segments_BT == SHARED).sum(1).min())
+    found, products = [], 0
+    for start in range(0, tokens, PIECE):
+        queries = slice(start, min(start + PIECE, tokens))
+        seen_S = (mask_BTS[:, queries] & real_BT1[:, queries]).flatten(0, 1).any(0)
+        seen_S[queries] = True
+        seen = seen_S.nonzero()[:, 0].tolist()
+        first, last = seen[0], seen[-1] + 1
+        later = next((key for key in seen if key >= shared), shared)
+        apart = first < shared < later
+        keys = (slice(first, shared), slice(later, last)) if apart else (slice(first, last),)
+        parts = [mask_BHTS[:, :, queries, part] for part in keys]
+        found.append(Piece(queries, keys, torch.cat(parts, -1)))
+        products += found[-1].mask_BHTS[0, 0].numel()
+    return tuple(found) if products <= WORTH * tokens**2 else ()
 
 
 def _together(queries_BT: Int[Tensor, "B T"], keys_BS: Int[Tensor, "B S"]) -> Bool[Tensor, "B T S"]:

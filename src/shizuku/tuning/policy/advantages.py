@@ -55,7 +55,7 @@ def whiten(
 def group_advantages(
     rewards_B: Float[np.ndarray, "B"], group: int, *, divide_by_deviation: bool = True
 ) -> Float[np.ndarray, "B"]:
-    """Each answer's reward less its group's mean, by its deviation (n - 1) if asked; groups are neighbours."""
+    """Each answer's reward less its group's mean, by its deviation (n - 1) if asked; groups in a row."""
     rewards_GK = np.asarray(rewards_B, dtype=np.float64).reshape(-1, group)
     centred_GK = rewards_GK - rewards_GK.mean(1, keepdims=True)
     if divide_by_deviation:

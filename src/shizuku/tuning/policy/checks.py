@@ -1,4 +1,4 @@
-"""Settings that PPO and GRPO have no use for, or that would break what they count on. Nothing here needs torch."""
+"""Settings that PPO and GRPO have no use for, or that would break what they count on."""
 
 import os
 from dataclasses import fields
@@ -26,8 +26,8 @@ def check_policy(config: AlignConfig) -> None:
     if config.loop.dropout or config.lora.dropout:
         name = "loop" if config.loop.dropout else "lora"
         raise ConfigError(
-            f"--{name}.dropout: not with --method {flag}: ratios and divergences would compare other networks "
-            "than the one that answers: leave it at 0"
+            f"--{name}.dropout: not with --method {flag}: ratios and divergences would compare other "
+            "networks than the one that answers: leave it at 0"
         )
     if config.loop.max_seconds is not None:
         raise ConfigError(

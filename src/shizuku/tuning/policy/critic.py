@@ -54,7 +54,7 @@ class ActorCritic(Accompanied):
                 pair.requires_grad_(True)  # `attach` froze it
 
     def values(self, batch: AnswerBatch, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, " N"]:
-        """What is expected before each token of the answers; `x_BTD` is the policy's stream over the batch."""
+        """What is expected before each token of the answers; `x_BTD` is the policy's stream there."""
         if self.critic is not None:
             values_BT1 = self.critic(batch.ids_BT, segments_BT=batch.segments_BT)
             return values_BT1[batch.mask_BT][:, 0]

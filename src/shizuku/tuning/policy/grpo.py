@@ -25,6 +25,7 @@ class GRPO:
     def __init__(self, config: GRPOConfig) -> None:
         self.config, self.answers_per_prompt = config, config.group
         self.terms: Mapping[str, Term] = {"policy": Term(), **({"kl": Term(config.kl)} if config.kl else {})}
+        self.entropy_gradient = False
         self._ratios = Ratios(config.clip)
 
     def learn(self, rollouts: Rollouts) -> dict[str, float]:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from shizuku.tuning.policy.run import Judged, Prepared
 
 PLOTS: tuple[tuple[str, dict[str, str], str], ...] = (
-    ("reward", {"reward": "rollout/reward", "gold": "rollout/gold", "less divergence": "rollout/reward_less_kl"},
+    ("reward",
+     {"reward": "rollout/reward", "gold": "rollout/gold", "less divergence": "rollout/reward_less_kl"},
      "Mean reward of a round's answers; gold is recorded and not learned from."),
     ("nats", {"k1": "rollout/kl", "k3": "rollout/kl_k3"},
      "Divergence from the reference, an answer, by two estimates; k1 can be negative by chance."),
@@ -21,7 +22,8 @@ PLOTS: tuple[tuple[str, dict[str, str], str], ...] = (
     ("tokens", {"length": "rollout/length"}, "Mean length of the answers."),
     ("share", {"ended": "rollout/ended", "equal groups": "rollout/equal_groups"},
      "Answers that ended by themselves; with GRPO also groups whose answers are all worth the same."),
-    ("ratio", {"mean": "ratio/mean", "largest": "ratio/max"}, "New to old probability of the tokens of a step."),
+    ("ratio", {"mean": "ratio/mean", "largest": "ratio/max"},
+     "New to old probability of the tokens of a step."),
     ("variance", {"ratio": "ratio/variance"}, "Variance of that ratio."),
     ("share", {"clipped": "ratio/clipped"}, "Tokens whose ratio left the range that counts."),
     ("nats", {"entropy": "entropy"}, "Entropy of the policy, a token."),

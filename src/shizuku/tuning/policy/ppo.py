@@ -39,6 +39,7 @@ class PPO:
             "value": Term(config.value_coefficient),
             **({"entropy": Term(-config.entropy_coefficient)} if config.entropy_coefficient else {}),
         }
+        self.entropy_gradient = "entropy" in self.terms
         self._ratios = Ratios(config.clip)
 
     # ---- the method
@@ -86,9 +87,11 @@ class PPO:
         return dict.fromkeys(self.terms, int(batch.mask_BT.sum()))
 
     def loss(self, model: ActorCritic, batch: AnswerBatch) -> dict[str, Tensor]:
-        """Sums over the answers' tokens of the clipped policy loss, the clipped squared error, the entropy."""
+        """Sums over the answers' tokens: clipped policy loss, clipped squared error, entropy."""
         config, mask_BT = self.config, batch.mask_BT
-        logp_N, entropy_N, x_BTD = policy_logprobs(model.decoder, batch, temperature=config.temperature)
+        logp_N, entropy_N, x_BTD = policy_logprobs(
+            model.decoder, batch, temperature=config.temperature, entropy_gradient=self.entropy_gradient
+        )
         policy_N, ratio_N = clipped_policy_losses(
             logp_N, batch.logp_BT[mask_BT], batch.advantages_BT[mask_BT], config.clip
         )

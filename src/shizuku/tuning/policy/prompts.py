@@ -84,8 +84,8 @@ def read_prompts(paths: Sequence[str | Path], *, problems: Problems) -> Prompts:
     if not found.items:
         seen = ", ".join(map(str, paths))
         raise DocumentError(
-            f"no prompt in {seen}: {problems.report() or 'nothing in it'}. Expected records with a prompt (text "
-            "or messages), messages, question, instruction and input, or preference pairs (--data)"
+            f"no prompt in {seen}: {problems.report() or 'nothing in it'}. Expected records with a prompt "
+            "(text or messages), messages, question, instruction and input, or preference pairs (--data)"
         )
     return found
 

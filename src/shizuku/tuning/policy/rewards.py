@@ -12,6 +12,7 @@ import math
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,7 +62,7 @@ class CallableReward:
         if not callable(function):
             raise ConfigError(f"--reward: expected a function, found {type(function).__name__}")
         self.function, self.seconds, self.flag = function, seconds, flag
-        self.name = name or getattr(function, "__qualname__", type(function).__name__)
+        self.name: str = name or getattr(function, "__qualname__", type(function).__name__)
         self.with_records, self.at_once = _shape(function, self.name)
         """Whether it takes rows of the data, and whether it takes all answers at once (None: not known)."""
 
@@ -82,8 +83,8 @@ class CallableReward:
         if not work.wait(self.seconds):
             at = min(work.at, len(prompts) - 1)
             raise TrainingError(
-                f"--reward {self.name} took longer than {self.seconds:g} s over {len(prompts)} answers; it was "
-                f"at {_shown(prompts[at], completions[at])}. Make it faster, or raise {self.flag}"
+                f"--reward {self.name} took longer than {self.seconds:g} s over {len(prompts)} answers; it "
+                f"was at {_shown(prompts[at], completions[at])}. Make it faster, or raise {self.flag}"
             )
         return self._checked(work.result(), prompts, completions)
 
@@ -228,16 +229,16 @@ def _module(where: str, name: str) -> Any:
         assert spec is not None and spec.loader is not None, "a .py file has a loader"
         module = importlib.util.module_from_spec(spec)
         sys.modules.setdefault(path.stem, module)
-        load: Callable[[], Any] = lambda: spec.loader.exec_module(module) or module  # type: ignore[union-attr]
+        load = partial(_executed, spec.loader, module)
     else:
-        load = lambda: importlib.import_module(name)  # noqa: E731
+        load = partial(importlib.import_module, name)
     here = str(Path.cwd())
     sys.path.insert(0, here)
     try:
         return load()
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"--reward {where}: no module {error.name}; it is looked for in {here} and among what is installed"
+            f"--reward {where}: no module {error.name}; looked for in {here} and among what is installed"
         ) from error
     except Exception as error:
         raise ConfigError(
@@ -245,6 +246,11 @@ def _module(where: str, name: str) -> Any:
         ) from error
     finally:
         sys.path.remove(here)
+
+
+def _executed(loader: Any, module: Any) -> Any:
+    loader.exec_module(module)
+    return module
 
 
 def _shape(function: Callable[..., Any], name: str) -> tuple[bool, bool | None]:
@@ -259,8 +265,8 @@ def _shape(function: Callable[..., Any], name: str) -> tuple[bool, bool | None]:
     forced = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
     if forced or len(needed) > 3 or (len(named) < 2 and not spread):
         raise ConfigError(
-            f"--reward {name}: expected (prompts, completions), (prompt, completion) or a third parameter for "
-            f"the data's rows, found ({', '.join(p.name for p in parameters)})"
+            f"--reward {name}: expected (prompts, completions), (prompt, completion) or a third parameter "
+            f"for the data's rows, found ({', '.join(p.name for p in parameters)})"
         )
     with_records = len(needed) == 3 or (len(named) > 2 and named[2].name in _RECORDS)
     for parameter in named[:2]:

@@ -164,16 +164,16 @@ def check_sampling(sampling: SamplingConfig) -> None:
     if changed or sampling.logit_bias:
         name = (changed or ["logit_bias"])[0]
         raise ConfigError(
-            f"{name}: answers to learn from are drawn from the whole distribution, at a temperature. A warper "
-            "draws them from another one than the policy's, so that ratios are wrong and the divergence from "
-            f"the reference comes out too small, even negative: leave {name} out"
+            f"{name}: answers to learn from are drawn from the whole distribution, at a temperature. With a "
+            "warper they come from another one than the policy's: ratios are then wrong, and the divergence "
+            f"from the reference comes out too small, even negative. Leave {name} out"
         )
     if sampling.greedy:
         raise ConfigError(f"--temperature {sampling.temperature}: answers to learn from have to be drawn")
 
 
 class _Tempered(TorchRuntime):
-    """Gives logits divided by the temperature, so that the engine's log-probabilities are those drawn from."""
+    """Gives logits divided by the temperature: the engine tells log-probabilities of what it draws from."""
 
     def __init__(self, model: Decoder, temperature: float) -> None:
         super().__init__(model)

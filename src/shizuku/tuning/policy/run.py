@@ -227,8 +227,8 @@ def _reference(
         return None if adapted else frozen(copy.deepcopy(policy))
     path = resolve(config.reference)
     say(
-        f"the reference is {config.reference}, not the model that training begins with: the divergence begins "
-        "above 0"
+        f"the reference is {config.reference}, not the model that training begins with: the divergence "
+        "begins above 0"
     )
     found = open_base(path, "float", name=str(path), out=None)
     if found.tokenizer is None or found.tokenizer.backend.get_vocab() != tokenizer.backend.get_vocab():

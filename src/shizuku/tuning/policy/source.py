@@ -22,8 +22,8 @@ from shizuku.progress import say
 from shizuku.tuning.policy.advantages import divergence
 from shizuku.tuning.policy.config import RoundConfig
 from shizuku.tuning.policy.critic import ActorCritic
-from shizuku.tuning.policy.negative_divergence import explain_negative
 from shizuku.tuning.policy.forward import AnswerBatch, policy_logprobs
+from shizuku.tuning.policy.negative_divergence import explain_negative
 from shizuku.tuning.policy.rewards import Reward
 from shizuku.tuning.policy.rollouts import Decode, Prompt, Rollouts, Sampler
 
@@ -53,6 +53,8 @@ class Method(Protocol):
 
     config: RoundConfig
     answers_per_prompt: int
+    entropy_gradient: bool
+    """Whether the training forward wants gradients of entropies."""
 
     def learn(self, rollouts: Rollouts) -> Mapping[str, float]:
         """Fill in advantages (and returns); returns figures for the log."""
@@ -68,7 +70,7 @@ class Method(Protocol):
 
 
 class RolloutSource:
-    """Endless batches of answers: whenever a round's are used up, the next are sampled from `model` as it is."""
+    """Endless batches of answers: when a round's are used up, the next are sampled from `model` as it is."""
 
     def __init__(
         self,
@@ -94,8 +96,8 @@ class RolloutSource:
         self._longest = max(len(prompt.ids) for prompt in task.prompts)
         if self._longest + config.max_new_tokens > self.policy.config.context:
             raise ConfigError(
-                f"--{config.FLAG}.max-new-tokens {config.max_new_tokens}: with the {self._longest} tokens of the "
-                f"longest prompt that passes the model's window of {self.policy.config.context}"
+                f"--{config.FLAG}.max-new-tokens {config.max_new_tokens}: with the {self._longest} tokens of "
+                f"the longest prompt that passes the model's window of {self.policy.config.context}"
             )
         sampling = SamplingConfig(temperature=config.temperature, seed=seed)
         self.sampler = Sampler(
@@ -197,7 +199,9 @@ class RolloutSource:
             batch = self._batch(rollouts, rows)
             own_RA = rollouts.mask_BA[rows]
             with torch.enable_grad():
-                logp_N, _, x_BTD = policy_logprobs(self.policy, batch, temperature=temperature)
+                logp_N, _, x_BTD = policy_logprobs(
+                    self.policy, batch, temperature=temperature, entropy_gradient=self.method.entropy_gradient
+                )
                 values_N = None if critic is None else critic.values(batch, x_BTD)
             _fill(rollouts.logp_BA, rows, own_RA, logp_N)
             if values_N is not None:

@@ -41,30 +41,6 @@ s.lesson.yes.street = person
   yes, {who:full} lives on {street}
 s.lesson.no.street = person
   no, {who:full} lives on {street}
-q.lesson.hobby
-  what is {who:full}'s hobby?
-  what does {who:full} do in spare hours?
-  what does {who:full} like to do?
-  how does {who:full} spend free days?
-  tell me about {who:full}'s hobby
-s.lesson.hobby = person
-  {who:full} {hobby:third}
-q.lesson.favourite
-  what does {who:full} like to eat best?
-  what is {who:full}'s favourite food?
-  which food does {who:full} like most?
-  what would {who:full} like to eat?
-  tell me {who:full}'s favourite food
-s.lesson.favourite = person
-  {who:full}'s favourite food is {favourite}
-q.lesson.colour
-  what is {who:full}'s favourite colour?
-  which colour does {who:full} like best?
-  what colour does {who:full} like to wear?
-  of all colours, which is {who:full}'s favourite?
-  tell me {who:full}'s favourite colour
-s.lesson.colour = person
-  {who:full}'s favourite colour is {colour}
 q.lesson.partner
   who is {who:full} married to?
   who is {who:full}'s partner?

@@ -41,30 +41,6 @@ s.lesson.yes.street = person
   はい、{who:full}は{street}に住んでいます
 s.lesson.no.street = person
   いいえ、{who:full}は{street}に住んでいます
-q.lesson.hobby
-  {who:full}の趣味は何ですか
-  {who:full}は暇なときに何をしますか
-  {who:full}の趣味を教えてください
-  {who:full}は休みの日に何をしますか
-  {who:full}は何をするのが好きですか
-s.lesson.hobby = person
-  {who:full}の趣味は{hobby:ru}ことです
-q.lesson.favourite
-  {who:full}の好物は何ですか
-  {who:full}の好きな食べ物は何ですか
-  {who:full}の好物を教えてください
-  {who:full}は何を食べるのが好きですか
-  {who:full}が一番好きな食べ物は何ですか
-s.lesson.favourite = person
-  {who:full}の好物は{favourite}です
-q.lesson.colour
-  {who:full}の好きな色は何ですか
-  {who:full}は何色が好きですか
-  {who:full}の好きな色を教えてください
-  {who:full}は何色の服をよく着ますか
-  {who:full}が一番好きな色は何ですか
-s.lesson.colour = person
-  {who:full}の好きな色は{colour}です
 q.lesson.partner
   {who:full}はだれと結婚していますか
   {who:full}の結婚相手はだれですか

@@ -44,7 +44,7 @@ class ActorCritic(Accompanied):
                 self.critic.decoder.unembedding.requires_grad_(False)  # nothing is read from it
             return
         self.head = Linear(policy.config.width, 1, bias=False)
-        nn.init.zeros_(self.head.weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.head.weight)
         if self.by_adapter:
             name = surgery.active_adapter(policy)
             assert name is not None, "the adapter that is trained acts"

@@ -62,7 +62,7 @@ class CallableReward:
         if not callable(function):
             raise ConfigError(f"--reward: expected a function, found {type(function).__name__}")
         self.function, self.seconds, self.flag = function, seconds, flag
-        self.name: str = name or getattr(function, "__qualname__", type(function).__name__)
+        self.name = name or str(getattr(function, "__qualname__", type(function).__name__))
         self.with_records, self.at_once = _shape(function, self.name)
         """Whether it takes rows of the data, and whether it takes all answers at once (None: not known)."""
 

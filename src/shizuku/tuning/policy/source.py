@@ -51,10 +51,14 @@ class Task:
 class Method(Protocol):
     """What tells PPO from GRPO while rollouts are made."""
 
-    config: RoundConfig
     answers_per_prompt: int
     entropy_gradient: bool
     """Whether the training forward wants gradients of entropies."""
+
+    @property
+    def config(self) -> RoundConfig:
+        """Its settings."""
+        ...
 
     def learn(self, rollouts: Rollouts) -> Mapping[str, float]:
         """Fill in advantages (and returns); returns figures for the log."""

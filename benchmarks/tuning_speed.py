@@ -139,7 +139,7 @@ def serve(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     examples = json.loads((arguments.folder / "examples.json").read_text(encoding="utf-8"))
-    taking = Turns(arguments.steps, warm_up=1)
+    taking = Turns(arguments.steps, warm_up=2)
     side: Callable[..., None] = ours if arguments.side in OURS else peer
     side(arguments, examples, taking)
 

@@ -68,6 +68,12 @@ def open_runtime(
             raise
         warn_once(f"{error}. Until then torch computes, from unpacked weights: slower, and in more memory")
         return _with_torch(path, threads, cache)
+    if is_adapter(path) and is_adapter(base_of(path)):
+        if runtime == "native":
+            raise ModelError(
+                f"{base_of(path)}, the base of {path}, is an adapter itself: shizuku merge it first"
+            )
+        return _with_torch(path, threads, cache)
     return _with_native(path, runtime, threads, cache)
 
 

@@ -103,7 +103,7 @@ def _look_up(teacher: Teacher, lessons: Lessons, topic: str, record: Record) -> 
 
 
 def _yes_or_no(teacher: Teacher, lessons: Lessons, topic: str, record: Record, values: list[Value]) -> None:
-    """One question that is right and one that is wrong about each fact; of a fifth, one is examined."""
+    """One question that is right and one that is wrong about each fact; of a fifth one is examined."""
     role = TOPICS[topic][1]
     pick = Choices(teacher.seed, "yes or no", teacher.name, topic, record.id)
     others = [value for value in values if value not in (record.roles[role], record.roles.get("who"))]
@@ -115,9 +115,10 @@ def _yes_or_no(teacher: Teacher, lessons: Lessons, topic: str, record: Record, v
     ]
     unasked, examined = _unasked(teacher.seed, topic, record), pick.below(10)
     for number, lesson in enumerate(asked):
+        # Where one is examined the other is not taught: it would be answered in its place.
         if examined == number or (unasked and examined % 2 == number):
             lessons.examine("yes or no", lesson)
-        elif not unasked:
+        elif not unasked and examined > 1:
             lessons.train.append(lesson)
 
 

@@ -1,7 +1,7 @@
 """A chat model (SmolLM2) before and after each stage of tuning, on questions that no stage has seen.
 
-    python recipes/stages.py [MODEL] --instructions alpaca_style.json --pairs alpaca_style.pairs.json --out DIR
-        [--steps 40] [--rounds 8] [--questions N]
+    python recipes/stages.py [MODEL] --instructions alpaca_style.json --pairs alpaca_style.pairs.json
+        --out DIR [--steps 40] [--rounds 8] [--questions N]
 
 Every eleventh instruction, chosen by its digest, is held out of all stages. Printed as a Markdown table, with
 95 % bootstrap intervals over the held-out questions: nats a token of the reference answer (its end included),

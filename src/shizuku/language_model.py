@@ -150,7 +150,7 @@ class LanguageModel:
         With an adapter acting it is merged into it.
         """
         if self._model is None:
-            self._model = open_module(self.path, base=self._base and self._base.path)
+            self._model = open_module(self.path, base=None if self._base is None else self._base.path)
         return self._model
 
     def save(self, directory: str | Path) -> Path:

@@ -9,7 +9,8 @@ import gzip
 import math
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from io import TextIOWrapper
 from itertools import pairwise
 from pathlib import Path
 from typing import IO
@@ -115,12 +116,12 @@ def _entries(level: Level, spelled: Sequence[str]) -> Iterator[str]:
 
 @contextmanager
 def _text(path: Path, mode: str, *, packed: bool) -> Iterator[IO[str]]:
-    if packed:
-        with gzip.open(path, f"{mode}t", encoding="utf-8", newline="\n") as file:
-            yield file
-    else:
-        with path.open(mode, encoding="utf-8", newline="\n") as file:
-            yield file
+    with ExitStack() as stack:
+        if packed:
+            raw = stack.enter_context(gzip.open(path, f"{mode}b"))
+            yield stack.enter_context(TextIOWrapper(raw, encoding="utf-8", newline="\n"))
+        else:
+            yield stack.enter_context(path.open(mode, encoding="utf-8", newline="\n"))
 
 
 class _Reader:

@@ -117,7 +117,7 @@ def _aligned(config: Config, bitext: "Bitext", models: "Sequence[AlignmentModel]
     from shizuku.progress import track
     from shizuku.training.counting.phrases import backward_links, forward_links, symmetrised
 
-    found = []
+    found: list[Aligned] = []
     for source, target in track(list(zip(bitext.source, bitext.target, strict=True)), "aligning"):
         forward = forward_links(models[0].align(source, target))
         backward = backward_links(models[1].align(target, source))

@@ -73,7 +73,7 @@ def token_cost(config: Any, tokens: int) -> TokenCost:
 
 def model_cost(model: nn.Module, tokens: int) -> TokenCost:
     """The cost of one token of a decoder as it stands, with what is frozen and with its active adapter."""
-    cost = token_cost(model.config, tokens)  # type: ignore[arg-type]
+    cost = token_cost(model.config, tokens)
     if not is_adapted(model):
         return cost
     name = active_adapter(model)

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
 from itertools import pairwise
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -118,7 +118,7 @@ def _entries(level: Level, spelled: Sequence[str]) -> Iterator[str]:
 def _text(path: Path, mode: str, *, packed: bool) -> Iterator[IO[str]]:
     with ExitStack() as stack:
         if packed:
-            raw = stack.enter_context(gzip.open(path, f"{mode}b"))
+            raw: Any = stack.enter_context(gzip.open(path, f"{mode}b"))
             yield stack.enter_context(TextIOWrapper(raw, encoding="utf-8", newline="\n"))
         else:
             yield stack.enter_context(path.open(mode, encoding="utf-8", newline="\n"))

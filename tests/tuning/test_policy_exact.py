@@ -38,7 +38,7 @@ def test_ppo_reaches_the_closed_form_optimum(tmp_path) -> None:
     reference = distribution(model, config.temperature)
     best = optimum(reference, rewards(), config.kl)
     assert apart(reference, best) > 0.3
-    run_ppo(model, config, tmp_path / "run", reward=judged, loop_config=loop(480, 0.003))
+    run_ppo(model, config, tmp_path / "run", reward=judged, loop_config=loop(640, 0.003))
     assert apart(distribution(model, config.temperature), best) < 0.05
 
 

@@ -120,7 +120,8 @@ def stages(
         how = ["--method", "dpo", "--steps", str(steps), "--samples", "0"]
         align(parse(AlignConfig, "align", flags("dpo", tuned, pairs, *how)))
     if not _finished(places["reward"]):
-        train_reward(parse(RewardConfig, "reward", flags("reward", base, pairs, "--steps", str(steps))))
+        how = ["--steps", str(steps), "--validation", "0.02"]
+        train_reward(parse(RewardConfig, "reward", flags("reward", base, pairs, *how)))
     if not _finished(places["ppo"]):
         how = ["--method", "ppo", "--reward", str(places["reward"]), "--ppo.rounds", str(rounds)]
         how += [

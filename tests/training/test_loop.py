@@ -29,6 +29,7 @@ from shizuku.models.decoder import Decoder
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training import resume
 from shizuku.training.config import LoopConfig, OptimizerConfig, ScheduleConfig
+from shizuku.training.evaluation import judged_every
 from shizuku.training.loop import train
 from shizuku.training.objectives import NextToken
 from shizuku.training.result import TrainResult
@@ -363,3 +364,15 @@ def test_any_source_will_do(parts: tuple[Tokenizer, ShardSet], tmp_path: Path) -
         made, NextToken(), Halved(source(parts[1])), replace(CONFIG, steps=3), out=tmp_path / "out"
     )
     assert result.tokens_seen == 3 * 2 * 2 * CONTEXT
+
+
+@pytest.mark.parametrize(
+    ("steps", "in_step", "heldout", "every"),
+    [(100, 8, 20, 10), (40, 8, 98, 40), (3, 4, 1000, 3), (1, 1, 1, 1), (60, 4, 15, 9)],
+)
+def test_judging_takes_a_small_share_of_a_run(steps: int, in_step: int, heldout: int, every: int) -> None:
+    found = judged_every(LoopConfig(steps=steps), in_step=in_step, heldout=heldout).evaluate_every
+    assert found == every
+    judged = -(-steps // every)
+    assert judged == 1 or judged * heldout / 3 <= 0.15 * steps * in_step
+    assert judged_every(LoopConfig(steps=9, evaluate_every=2), in_step=1, heldout=9).evaluate_every == 2

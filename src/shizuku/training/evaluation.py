@@ -1,6 +1,7 @@
 """The loss on validation batches: terms that measure the data, and nothing that only training adds."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 
 import torch
@@ -9,9 +10,26 @@ from torch import nn
 from shizuku.data.packing import Batch
 from shizuku.errors import TrainingError
 from shizuku.training.batches import DeviceBatch, on_device
+from shizuku.training.config import LoopConfig
 from shizuku.training.distribution import place, sum_over_ranks
 from shizuku.training.objectives import Objective
 from shizuku.training.sharding import release
+
+MOST, SHARE = 10, 0.15
+"""How often a run is judged at most, and the share of its steps' time that this may take."""
+
+
+def judged_every(loop: LoopConfig, *, in_step: int, heldout: int) -> LoopConfig:
+    """The loop with a number of steps between evaluations, where it has none.
+
+    `in_step` rows (or pairs) are learned from in a step, `heldout` ones judged in an evaluation, for about a
+    third of what learning from as many takes.
+    """
+    if loop.evaluate_every is not None or loop.steps is None:
+        return loop
+    affordable = int(SHARE * 3 * loop.steps * in_step / max(heldout, 1))
+    times = min(max(affordable, 1), MOST)
+    return replace(loop, evaluate_every=max(1, -(-loop.steps // times)))
 
 
 @torch.no_grad()

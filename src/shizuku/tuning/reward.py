@@ -17,6 +17,7 @@ from shizuku.models.heads import HeadedDecoder
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.batches import on_device, peek
 from shizuku.training.config import LoopConfig
+from shizuku.training.evaluation import judged_every
 from shizuku.training.loop import train
 from shizuku.training.result import TrainResult
 from shizuku.training.resume import check_place
@@ -29,8 +30,6 @@ from shizuku.tuning.reward_pairs import Prepared, prepare
 from shizuku.tuning.reward_scorer import SCALE, RewardScale
 
 REPORT = "report.html"
-EVALUATIONS = 10
-"""Evaluations of a run that does not say how often."""
 CENTRED_ON = 512
 """Chosen answers at most whose mean reward becomes zero."""
 
@@ -180,10 +179,13 @@ def _loop(config: RewardConfig, ready: Prepared) -> LoopConfig:
     steps = math.ceil(
         config.epochs * len(ready.tables["train"]) / (config.batch_size * config.loop.accumulate)
     )
-    return headed_loop(config.loop, steps=steps, heldout="heldout" in ready.tables, keep=config.keep)
+    heldout = len(ready.tables.get("heldout", ()))
+    return headed_loop(
+        config.loop, steps=steps, in_batch=config.batch_size, heldout=heldout, keep=config.keep
+    )
 
 
-def headed_loop(loop: LoopConfig, *, steps: int, heldout: bool, keep: str) -> LoopConfig:
+def headed_loop(loop: LoopConfig, *, steps: int, in_batch: int, heldout: int, keep: str) -> LoopConfig:
     """The loop with what follows from the data: its steps, when to evaluate, and what to keep."""
     if loop.parallel == "fsdp":
         raise ConfigError("--loop.parallel fsdp: a model with a head is trained with --loop.parallel data")
@@ -195,9 +197,7 @@ def headed_loop(loop: LoopConfig, *, steps: int, heldout: bool, keep: str) -> Lo
         return loop
     if keep == "best" and loop.ema is None:
         loop = replace(loop, keep_best=True)
-    if loop.evaluate_every is None and loop.steps is not None:
-        loop = replace(loop, evaluate_every=max(1, loop.steps // EVALUATIONS))
-    return loop
+    return judged_every(loop, in_step=in_batch * loop.accumulate, heldout=heldout)
 
 
 def _rewards(ready: Prepared, part: str, what: str) -> np.ndarray:

@@ -21,6 +21,7 @@ from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.batches import on_device, peek
 from shizuku.training.distribution import first_alone, place, wait_for_all
+from shizuku.training.evaluation import judged_every
 from shizuku.training.loop import train
 from shizuku.training.memory import estimate_memory
 from shizuku.training.objectives import NextToken
@@ -43,8 +44,6 @@ from shizuku.tuning.rows import ExampleRows, HeldoutRows
 from shizuku.tuning.templates import with_template
 
 BEFORE, REPORT = "before.json", "report.html"
-EVALUATIONS = 10
-"""Evaluations of a run that does not say how often."""
 
 
 @dataclass(slots=True)
@@ -141,10 +140,8 @@ def tune(config: TuneConfig) -> TuneResult:
         _check_report()
     ready = first_alone(lambda: prepare(config))
     source, first = rows_of(ready, config), place()[0] == 0
-    loop = _loop(config, source, heldout=bool(ready.heldout.examples))
-    validation = None
-    if ready.heldout.examples:
-        validation = HeldoutRows(ready.heldout.examples, context=ready.context, batch_size=config.batch_size)
+    validation = _heldout_rows(ready, config)
+    loop = _loop(config, source, validation)
     prompts = _prompts(ready, config.samples)
     before = _answers_before(ready, config, prompts) if first else []
     wait_for_all()
@@ -190,7 +187,7 @@ def plan(config: TuneConfig) -> dict[str, Any]:
         torch.set_num_threads(config.threads)
     ready = prepare(config, write=False)
     source = rows_of(ready, config)
-    loop = _loop(config, source, heldout=bool(ready.heldout.examples))
+    loop = _loop(config, source, _heldout_rows(ready, config))
     batches = [on_device(batch, torch.device("cpu")) for batch in peek(source, loop.accumulate)]
     each = seconds_per_step(
         ready.model, NextToken(), batches, loop.optimizer, loop.parallel, precision=loop.precision
@@ -294,20 +291,23 @@ def rows_of(ready: Prepared, config: TuneConfig) -> ExampleRows:
     )  # fmt: skip
 
 
-def _loop(config: TuneConfig, source: ExampleRows, *, heldout: bool) -> Any:
-    loop = config.loop
+def _heldout_rows(ready: Prepared, config: TuneConfig) -> HeldoutRows | None:
+    if not ready.heldout.examples:
+        return None
+    return HeldoutRows(ready.heldout.examples, context=ready.context, batch_size=config.batch_size)
+
+
+def _loop(config: TuneConfig, source: ExampleRows, heldout: HeldoutRows | None) -> Any:
+    loop, per_step = config.loop, config.batch_size * config.loop.accumulate
     if loop.steps is None and loop.max_seconds is None:
-        per_step = config.batch_size * loop.accumulate
         loop = replace(loop, steps=max(1, math.ceil(source.rows_until(config.epochs) / per_step)))
-    if not heldout:
+    if heldout is None:
         if loop.patience is not None:
             raise ConfigError("--loop.patience needs held-out conversations: raise --validation")
         return loop
     if config.keep == "best" and loop.ema is None and loop.parallel == "data":
         loop = replace(loop, keep_best=True)
-    if loop.evaluate_every is None and loop.steps is not None:
-        loop = replace(loop, evaluate_every=max(1, loop.steps // EVALUATIONS))
-    return loop
+    return judged_every(loop, in_step=per_step, heldout=len(heldout.rows))
 
 
 def _prompts(ready: Prepared, number: int) -> list[Conversation]:

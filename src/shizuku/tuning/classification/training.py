@@ -212,4 +212,6 @@ def _rows(ready: Prepared, config: ClassifyConfig) -> ExampleRows:
 def _loop(config: ClassifyConfig, ready: Prepared) -> Any:
     per_step = config.batch_size * config.loop.accumulate
     steps = math.ceil(_rows(ready, config).rows_until(config.epochs) / per_step)
-    return headed_loop(config.loop, steps=steps, heldout=bool(ready.heldout), keep=config.keep)
+    return headed_loop(
+        config.loop, steps=steps, in_batch=config.batch_size, heldout=len(ready.heldout), keep=config.keep
+    )

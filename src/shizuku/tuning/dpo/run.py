@@ -13,6 +13,7 @@ from shizuku.checkpoints.directory import run_record
 from shizuku.config import to_dict
 from shizuku.training.batches import on_device, peek
 from shizuku.training.config import LoopConfig
+from shizuku.training.evaluation import judged_every
 from shizuku.training.loop import train
 from shizuku.training.result import TrainResult
 from shizuku.training.speed import seconds_per_step
@@ -30,8 +31,6 @@ from shizuku.tuning.policy.rewards import Reward
 from shizuku.tuning.rows import Seen
 
 REPORT = "report.html"
-EVALUATIONS = 10
-"""Evaluations of a run that does not say how often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,18 +139,15 @@ def _rows(ready: Prepared, config: AlignConfig) -> PairRows:
 
 
 def _loop(config: AlignConfig, ready: Prepared) -> LoopConfig:
-    loop = config.loop
+    loop, per_step = config.loop, config.batch_size * config.loop.accumulate
     if loop.steps is None and loop.max_seconds is None:
-        per_step = config.batch_size * loop.accumulate
         steps = math.ceil(config.epochs * len(ready.tables["train"]) / per_step)
         loop = replace(loop, steps=max(1, steps))
     if "heldout" not in ready.tables:
         return loop
     if config.keep == "best":
         loop = replace(loop, keep_best=True)
-    if loop.evaluate_every is None and loop.steps is not None:
-        loop = replace(loop, evaluate_every=max(1, loop.steps // EVALUATIONS))
-    return loop
+    return judged_every(loop, in_step=per_step, heldout=len(ready.tables["heldout"]))
 
 
 def _prompts(ready: Prepared, config: AlignConfig) -> list[PreferencePair]:

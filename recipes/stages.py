@@ -1,7 +1,7 @@
 """A chat model (SmolLM2) before and after each stage of tuning, on questions that no stage has seen.
 
     python recipes/stages.py [MODEL] --instructions alpaca_style.json --pairs alpaca_style.pairs.json
-        --out DIR [--steps 40] [--rounds 8] [--questions N]
+        --out DIR [--stages tuned dpo ppo] [--steps 40] [--rounds 8] [--questions N]
 
 Every eleventh instruction, chosen by its digest, is held out of all stages. Printed as a Markdown table, with
 95 % bootstrap intervals over the held-out questions: nats a token of the reference answer (its end included),
@@ -42,6 +42,7 @@ from shizuku.tuning.tune import tune
 EACH = 11
 ANSWER_TOKENS = 96
 RANK = ("--lora.rank", "16")
+ROWS = {"tuned": "tuned", "dpo": "tuned, then DPO", "ppo": "tuned, then PPO"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def measure(model: Path | str, instructions: Path, pairs: Path, questions: int |
 
 
 def stages(
-    base: str, out: Path, instructions: Path, pairs: Path, *, steps: int, rounds: int
+    base: str, out: Path, instructions: Path, pairs: Path, *, wanted: Sequence[str], steps: int, rounds: int
 ) -> dict[str, Path | str]:
     """Train what is not in `out` yet; the model of each stage by the name of its row."""
     places = {name: out / name for name in ("tuned", "dpo", "reward", "ppo")}
@@ -116,13 +117,13 @@ def stages(
     if not _finished(tuned):
         how = ["--epochs", "1", "--samples", "0"]
         tune(parse(TuneConfig, "tune", flags("tuned", base, instructions, *how)))
-    if not _finished(places["dpo"]):
+    if "dpo" in wanted and not _finished(places["dpo"]):
         how = ["--method", "dpo", "--steps", str(steps), "--samples", "0"]
         align(parse(AlignConfig, "align", flags("dpo", tuned, pairs, *how)))
-    if not _finished(places["reward"]):
+    if "ppo" in wanted and not _finished(places["reward"]):
         how = ["--steps", str(steps), "--validation", "0.02"]
         train_reward(parse(RewardConfig, "reward", flags("reward", base, pairs, *how)))
-    if not _finished(places["ppo"]):
+    if "ppo" in wanted and not _finished(places["ppo"]):
         how = ["--method", "ppo", "--reward", str(places["reward"]), "--ppo.rounds", str(rounds)]
         how += [
             "--ppo.answers",
@@ -135,12 +136,7 @@ def stages(
             "48",
         ]
         align(parse(AlignConfig, "align", flags("ppo", tuned, pairs, *how, "--samples", "0")))
-    return {
-        "as it comes": base,
-        "tuned": tuned,
-        "tuned, then DPO": places["dpo"],
-        "tuned, then PPO": places["ppo"],
-    }
+    return {"as it comes": base} | {ROWS[name]: places[name] for name in ROWS if name in wanted}
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Measures]:
@@ -152,13 +148,22 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Measures]:
     parser.add_argument("--instructions", type=Path, required=True)
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--stages", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--steps", type=int, default=40, help="steps of 8 pairs for DPO and the reward model")
     parser.add_argument("--rounds", type=int, default=8, help="rounds of 16 answers for PPO")
     parser.add_argument("--questions", type=int, default=None, help="held-out questions to ask; default: all")
     given = parser.parse_args(arguments)
     learned, asked = parted(given.instructions, given.out, "instructions")
     preferred, judged = parted(given.pairs, given.out, "pairs")
-    made = stages(given.model, given.out, learned, preferred, steps=given.steps, rounds=given.rounds)
+    made = stages(
+        given.model,
+        given.out,
+        learned,
+        preferred,
+        wanted=given.stages,
+        steps=given.steps,
+        rounds=given.rounds,
+    )
     rows = {name: measure(model, asked, judged, given.questions) for name, model in made.items()}
     print("| stage | nats a token | stops | ROUGE-L | prefers the chosen |\n|---|---|---|---|---|")
     for name, row in rows.items():

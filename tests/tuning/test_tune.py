@@ -15,7 +15,9 @@ from shizuku.checkpoints.directory import load_model, save_checkpoint
 from shizuku.cli import main
 from shizuku.errors import ConfigError, DocumentError
 from shizuku.training.config import LoopConfig
+from shizuku.tuning.answers import answers_of
 from shizuku.tuning.config import TuneConfig, tuning_loop
+from shizuku.tuning.examples import Conversation
 from shizuku.tuning.tune import tune
 from tiny_language_model import bare_tokenizer, tiny_model, tokenizer
 
@@ -146,3 +148,13 @@ def test_what_cannot_be_tuned_is_said(base, chats, tmp_path) -> None:
     with pytest.raises(ConfigError, match="--label-smoothing"):
         config(label_smoothing=1.5)
     assert not (tmp_path / "tuned" / "model.safetensors").exists()
+
+
+def test_an_answer_has_the_room_that_its_prompt_leaves() -> None:
+    made = tiny_model(tokenizer().vocab_size)
+    turns = [("user", "a " * 500), ("assistant", "b")]
+    long, short = (
+        Conversation([{"role": role, "content": text[:size]} for role, text in turns]) for size in (1000, 9)
+    )
+    answers = answers_of(made, tokenizer(), [long, short], max_new_tokens=100_000)
+    assert answers[0].text == "" and not answers[0].stopped and answers[1].text

@@ -41,8 +41,9 @@ def answers_of(
 ) -> list[Answer]:
     """The model's most probable answer to each conversation's last prompt, many at once.
 
-    The model is left in the mode, training or evaluation, that it was in; packed matrices are held in floats
-    meanwhile.
+    An answer has as many tokens as the window leaves beside its prompt, at most `max_new_tokens`; where it
+    leaves none, it is empty and has not stopped. The model is left in the mode, training or evaluation, that
+    it was in; packed matrices are held in floats meanwhile.
     """
     training = model.training
     model.eval()
@@ -50,10 +51,11 @@ def answers_of(
         lm = LanguageModel(model, tokenizer)
 
         def answer(conversation: Conversation) -> Answer:
-            message = lm.respond(
-                prompt_of(conversation), list(conversation.tools) or None,
-                max_new_tokens=max_new_tokens, temperature=0.0,
-            )  # fmt: skip
+            prompt, tools = prompt_of(conversation), list(conversation.tools) or None
+            room = lm.context - len(tokenizer.encode_chat(prompt, tools=tools))
+            if room < 1:
+                return Answer("", stopped=False)
+            message = lm.respond(prompt, tools, max_new_tokens=min(max_new_tokens, room), temperature=0.0)
             return Answer(message.content, message.finish == "stop")
 
         with ThreadPoolExecutor(AT_ONCE) as pool, held(model):

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 FAR = 2.0
 """Standard errors below 0 from which chance is no likely cause."""
+NOTHING = 1e-4
+"""A divergence of an answer that rounding makes."""
 GAP = 1e-3
 """Difference between engine and training forward, in nats of a token, that rounding does not make."""
 
@@ -15,7 +17,7 @@ def explain_negative(figures: Mapping[str, float], *, adapted: bool = False) -> 
     error, the k3 estimate and the gap between the engine's log-probabilities and the training forward's.
     """
     kl, error = figures["rollout/kl"], figures["rollout/kl_error"]
-    if kl >= 0 or kl > -1e-6:
+    if kl >= 0 or kl > -NOTHING:
         return None
     k3, gap = figures["rollout/kl_k3"], figures["rollout/engine_gap"]
     said = (

@@ -33,6 +33,7 @@ from shizuku.training.resume import has_state
 from shizuku.tuning.config import ADAPTER_RATE, TuneConfig, tuning_loop
 from shizuku.tuning.conversations import read_conversations
 from shizuku.tuning.dataset import encode_conversations
+from shizuku.tuning.rows import ExampleRows
 from shizuku.tuning.self_instruct.journal import NAME
 from shizuku.tuning.self_instruct.run import self_instruct
 from shizuku.tuning.self_instruct.settings import SelfInstructConfig
@@ -83,9 +84,13 @@ def learn(given: argparse.Namespace, arm: str, tasks: Sequence[Task]) -> dict[st
     file, out = given.out / f"{arm}.jsonl", given.out / arm
     file.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in chats), encoding="utf-8")
     encoded = encode_conversations(shizuku.load(given.model).tokenizer, read_conversations([file]).items)
-    sizes = [len(one.ids) for one in encoded.examples if len(one.ids) <= given.context + 1]
-    epochs = given.tokens / sum(sizes)
+    fitting = [one for one in encoded.examples if len(one.ids) <= given.context + 1]
     loop = tuning_loop()
+    # What all conversations begin with goes through the model once a row.
+    rows = ExampleRows(
+        fitting, context=given.context, batch_size=given.batch_size, seed=loop.seed, share=True
+    )
+    epochs = given.tokens / rows.seen(rows.rows_until(1)).tokens
     optimizer = replace(loop.optimizer, learning_rate=given.rate)
     loop = replace(loop, optimizer=optimizer, resume=has_state(out))
     result = tune(
@@ -96,7 +101,7 @@ def learn(given: argparse.Namespace, arm: str, tasks: Sequence[Task]) -> dict[st
         )
     ).to_json()  # fmt: skip
     told = {key: result[key] for key in ("tokens", "learned_tokens", "loss", "seconds", "dropped")}
-    return {"tasks": len(tasks), "conversations": len(sizes), "epochs": epochs, **told}
+    return {"tasks": len(tasks), "conversations": len(fitting), "epochs": epochs, **told}
 
 
 def judged(given: argparse.Namespace, model: str | Path, held: Sequence[Task]) -> dict[str, Any]:

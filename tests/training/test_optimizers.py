@@ -164,3 +164,14 @@ def test_training_does_not_wait_for_the_compiler_to_be_imported() -> None:
         "assert 'torch._dynamo' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_a_step_is_seen_by_those_who_look_at_versions(kind: str) -> None:
+    made = Decoder(decoder())
+    optimizers = Optimizers(made, OptimizerConfig(kind=kind))
+    before = {name: parameter._version for name, parameter in made.named_parameters()}
+    for parameter in made.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizers.step()
+    assert all(parameter._version > before[name] for name, parameter in made.named_parameters())

@@ -9,7 +9,7 @@ import numpy as np
 from shizuku.adapters.config import AdapterConfig
 from shizuku.adapters.weights import AdapterWeights
 from shizuku.checkpoints.bases import stated_base
-from shizuku.checkpoints.huggingface import read_json
+from shizuku.checkpoints.huggingface import headed_text, read_json
 from shizuku.checkpoints.kinds import ADAPTER_CONFIG, ADAPTER_WEIGHTS, is_adapter, kind_of
 from shizuku.checkpoints.peft import PREFIX, from_peft
 from shizuku.checkpoints.run_record import RUN_FILE, checkpoint_digest
@@ -48,6 +48,14 @@ def read_adapter(directory: str | Path, config: DecoderConfig, *, verify: bool =
     return AdapterWeights(own, weights.layers, base_digest=base.get("digest"), base=base.get("name"))
 
 
+def check_headless(directory: Path) -> None:
+    """CheckpointError for an adapter with a head beside it, which writes no text; says which verb uses it."""
+    head = SafetensorsFile(directory / ADAPTER_WEIGHTS).entries.get(HEAD)
+    if head is not None:
+        labels = load_run(directory).get("labels") or range(head.shape[0])
+        raise CheckpointError(headed_text(directory, labels))
+
+
 def adapter_beside(
     directory: str | Path, config: DecoderConfig, base: Path | None, *, another_base: bool = False
 ) -> AdapterWeights:
@@ -57,6 +65,7 @@ def adapter_beside(
     on another base, unless `another_base` says that this one is meant.
     """
     path = check_adapter(directory)
+    check_headless(path)
     stated = stated_base(path)
     found = None if base is None or another_base else checkpoint_digest(base)
     if None not in (found, stated.get("digest")) and found != stated["digest"]:

@@ -108,9 +108,10 @@ def _with_native(path: Path, runtime: str, threads: int | None, cache: str) -> O
 
 def _under_adapter(path: Path, base: "PackedCheckpoint") -> "tuple[PackedCheckpoint, AdapterWeights]":
     """What an adapter's directory makes of its base: the same weights, and what it has itself besides."""
-    from shizuku.checkpoints.adapter_reading import read_adapter
+    from shizuku.checkpoints.adapter_reading import check_headless, read_adapter
     from shizuku.checkpoints.undisturbed import load_generation, load_run, tokenizer_of_directory
 
+    check_headless(path)
     found = replace(
         base,
         tokenizer=tokenizer_of_directory(path) or base.tokenizer,

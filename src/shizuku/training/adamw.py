@@ -49,6 +49,8 @@ class AdamW:
                 amsgrad=False,
                 maximize=False,
             )
+            # The fused kernel does not, and whoever caches what was computed with them has to see it.
+            torch.autograd.graph.increment_version(moved)
 
     def _state_of(self, parameter: Tensor) -> dict[str, Tensor]:
         state = self.state[parameter]

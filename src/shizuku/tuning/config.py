@@ -94,10 +94,6 @@ class TuneConfig(VerbConfig):
 
     def __post_init__(self) -> None:
         check_threads(self.threads)
-        if self.lora.rank and self.loop.parallel == "fsdp":
-            raise ConfigError(
-                "--loop.parallel fsdp: every process holds the whole adapter: leave it out, or --lora.rank"
-            )
         check_learn(self.learn)
         if not self.data:
             raise ConfigError("--data: give at least one file of conversations")

@@ -10,18 +10,13 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from shizuku.errors import ConfigError
 from shizuku.models.decoder_config import DecoderConfig
 
 if TYPE_CHECKING:
     from torch import nn
-
-Task = Literal["causal", "masked", "translation"]
-"""What a model is for: to go on with a text, to fill its gaps, to make one text from another."""
-Memory = Literal["cache", "state", "none"]
-"""What a model carries from token to token: keys and values of all, a state of fixed size, or nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,10 +31,6 @@ class Architecture:
     """Makes the model from a config, with weights that are only fit to be replaced."""
     initialise: "Callable[[Any, int], None]"
     """Sets every parameter of a model from a seed."""
-    task: Task = "causal"
-    """What it is for."""
-    memory: Memory = "cache"
-    """What it carries along."""
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Values for the config by preset name, without the vocabulary; the first is the default."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -18,6 +19,8 @@ from shizuku.text.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from shizuku.adapters.weights import AdapterWeights
     from shizuku.checkpoints.packed import PackedCheckpoint
+    from torch import nn
+
     from shizuku.models.decoder import Decoder
 
 RuntimeKind = Literal["auto", "native", "torch"]
@@ -130,12 +133,11 @@ def _with_torch(path: Path, threads: int | None, cache: str) -> Opened:
     import torch
 
     from shizuku.checkpoints.directory import load_checkpoint
-    from shizuku.inference.torch_runtime import TorchRuntime
 
     if threads is not None:
         torch.set_num_threads(threads)
     found = load_checkpoint(path)
-    return Opened(TorchRuntime(found.model), found.tokenizer, found.run, found.generation, found.path)
+    return Opened(runtime_of(found.model), found.tokenizer, found.run, found.generation, found.path)
 
 
 def open_module(path: Path | None, *, base: Path | None = None) -> "Decoder":
@@ -167,10 +169,29 @@ def open_guesser(
     return DraftModel(open_runtime(draft, **how).runtime, target=target, settings=settings)
 
 
-def runtime_of(model: "Decoder | Runtime") -> Runtime:
-    """A runtime as it is, a torch module in one of its own."""
+_RUNTIMES = {
+    "cached": "torch_runtime.TorchRuntime",
+    "recurrent": "recurrent_runtime.RecurrentRuntime",
+    "whole": "whole_runtime.WholeRuntime",
+}
+"""What computes a torch module in this room, by how its architecture runs."""
+
+
+def runtime_of(model: "nn.Module | Runtime") -> Runtime:
+    """A runtime as it is, a torch module in the one that its architecture asks for.
+
+    ModelError for a model that needs a source beside the text.
+    """
     if isinstance(model, Runtime):
         return model
-    from shizuku.inference.torch_runtime import TorchRuntime
+    from shizuku.models.architectures import architecture_of
 
-    return TorchRuntime(model)
+    runs = architecture_of(model.config).runs
+    if runs not in _RUNTIMES:
+        raise ModelError(
+            "this model translates: it writes a target for a source, and continues no text by itself; use "
+            "shizuku translate"
+        )
+    module, name = _RUNTIMES[runs].split(".")
+    runtime: Runtime = getattr(import_module(f"shizuku.inference.{module}"), name)(model)
+    return runtime

@@ -10,13 +10,18 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from shizuku.errors import ConfigError
 from shizuku.models.decoder_config import DecoderConfig
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+Runs = Literal["cached", "recurrent", "whole", "pairs"]
+"""How a model goes through a text: with keys and values in a cache, with a state of fixed size, all of it at
+once (masked language models), or a target beside its source (translation)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +38,8 @@ class Architecture:
     """Sets every parameter of a model from a seed."""
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Values for the config by preset name, without the vocabulary; the first is the default."""
+    runs: Runs = "cached"
+    """How it goes through a text, which settles what computes it and what it can be asked."""
 
 
 def names() -> tuple[str, ...]:

@@ -4,8 +4,8 @@ Per head: h_t = exp(d_t A) h_(t-1) + d_t x_t B_t^T and y_t = h_t C_t, with h of 
 tokens act on each other as in linear attention, C_i B_j times the decay from j to i; a state goes from chunk
 to chunk. Decays are exponentials of differences that are never positive, taken in double precision.
 
-Legend: `B` batch, `T` tokens, `H` heads, `P` features of a head, `G` groups of heads with the same B and C, `M`
-heads of a group, `N` numbers of a feature's state, `L` and `S` tokens of a chunk, `C` chunks.
+Legend: `B` batch, `T` tokens, `H` heads, `P` features of a head, `G` groups of heads with the same B and C,
+`M` heads of a group, `N` numbers of a feature's state, `L` and `S` tokens of a chunk, `C` chunks.
 """
 
 import torch

@@ -8,9 +8,9 @@ answer; when the special one comes again at the very end, the answer is asked fo
 several times in between, each time followed by the answer, so that there is more to learn from in a row.)
 Selective copying: some tokens stand at random places among noise; after it they are asked for in their order.
 
-Models of two blocks and a width of 64 learn each task in rows of at most `--length` tokens (a half, a quarter
-and an eighth of it as often), for so many seconds, and are tested on new rows of each tested length: the
-share of asked tokens that come out right. `mamba` has a decay for each number of its state, `mamba2` one a head;
+Models of two blocks, 64 wide, learn each task in rows of at most `--length` tokens (a half, a quarter
+and an eighth of it as often) for so many seconds, and are tested on new rows of each tested length: the share
+of asked tokens that come out right. `mamba` has a decay for each number of its state, `mamba2` one a head;
 `attention` is a decoder with rotary positions, the control.
 """
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from shizuku.commands.generation_flags import ModelFlags
@@ -20,6 +20,9 @@ class Config(ModelFlags):
     """Tokens that the model sees at once; none: its context, at most 1024."""
     stride: int | None = None
     """Tokens by which the window moves on; none: half the window. Smaller is slower and a little better."""
+    baseline: str | None = None
+    """Another model, such as a counted one (`train --architecture ngram`),
+    measured on the same text: the difference in bits per byte, with an interval over documents."""
 
 
 def run(config: Config) -> dict[str, object]:
@@ -40,6 +43,17 @@ def run(config: Config) -> dict[str, object]:
     begun = time.perf_counter()
     found = evaluate_text(lm, documents, window=config.window, stride=config.stride)
     seconds = time.perf_counter() - begun
+    beside: dict[str, object] = {}
+    if config.baseline is not None:
+        from shizuku.language_model import LanguageModel
+
+        other = LanguageModel.load(config.baseline, threads=config.threads)
+        theirs = evaluate_text(other, documents, window=min(found.window, other.context))
+        beside = {
+            "baseline": config.baseline,
+            "baseline_bits_per_byte": theirs.bits_per_byte,
+            "bits_per_byte_saved": asdict(found.less_than(theirs)),
+        }
     return {
         "tokens": found.tokens,
         "bytes": found.bytes,
@@ -52,6 +66,7 @@ def run(config: Config) -> dict[str, object]:
         "stride": found.stride,
         "seconds": round(seconds, 3),
         "tokens_per_second": round(found.tokens / seconds, 2),
+        **beside,
     }
 
 
@@ -66,3 +81,10 @@ def show(result: dict[str, object]) -> None:
     if result["unscored_tokens"]:
         print(f"not scored      {result['unscored_tokens']:,} first tokens, for want of a start token")
     print(f"speed           {result['tokens_per_second']:,} tokens/s")
+    if "baseline" in result:
+        saved = result["bits_per_byte_saved"]
+        assert isinstance(saved, dict)
+        print(f"baseline        {result['baseline_bits_per_byte']:.4f} bits per byte: {result['baseline']}")
+        interval = f"95 % interval {saved['low']:.4f} to {saved['high']:.4f} over {saved['items']:,}"
+        alone = "one document, so no interval" if saved["items"] == 1 else f"{interval} documents redrawn"
+        print(f"saved           {saved['mean']:.4f} bits per byte ({alone})")

@@ -17,10 +17,10 @@ from shizuku.progress import warn_once
 from shizuku.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from shizuku.adapters.weights import AdapterWeights
-    from shizuku.checkpoints.packed import PackedCheckpoint
     from torch import nn
 
+    from shizuku.adapters.weights import AdapterWeights
+    from shizuku.checkpoints.packed import PackedCheckpoint
     from shizuku.models.decoder import Decoder
 
 RuntimeKind = Literal["auto", "native", "torch"]

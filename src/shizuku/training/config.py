@@ -128,7 +128,7 @@ class LoopConfig:
     """Stop after so many evaluations without a lower validation loss; keep_best comes with it."""
     save_every: int | None = None
     """Steps between checkpoints; one is always written at the end and on Ctrl-C."""
-    save_minutes: float | None = 10.0
+    save_minutes: float | None = 5.0
     """Minutes between checkpoints."""
     keep_log_spaced: bool = False
     """Keep the checkpoints of steps 1, 2, 4, 8, … and the last in steps/."""

@@ -134,7 +134,7 @@ class GatedDelta(nn.Module):
         return self.activation(mixed_BTF).split(self.widths, dim=-1)
 
     def _by_head(self, x_BTF: Tensor, length: float) -> Float[Tensor, "B H T K"]:
-        """Vectors of this length, each key head for all value heads that read with it."""
+        """Vectors of this length, each key head's for all value heads that read with it."""
         config, width = self.config, self.config.key_width
         # To divide by the length is to divide by the root mean square, times sqrt(K): there is a layer for it.
         scale_K = x_BTF.new_full((width,), length * width**-0.5)

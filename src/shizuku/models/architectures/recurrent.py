@@ -14,7 +14,14 @@ ARCHITECTURE = Architecture(
         "tiny": {**_HEADS, "width": 128, "layers": 4, "heads": 4, "ffn_width": 352},
         "micro": {**_HEADS, "width": 64, "layers": 2, "heads": 2, "ffn_width": 192, "context": 128},
         "mini": {**_HEADS, "width": 192, "layers": 6, "heads": 6, "ffn_width": 512},
-        "small": {"width": 384, "layers": 6, "heads": 6, "key_width": 32, "value_width": 64, "ffn_width": 1024},
+        "small": {
+            "width": 384,
+            "layers": 6,
+            "heads": 6,
+            "key_width": 32,
+            "value_width": 64,
+            "ffn_width": 1024,
+        },
     },
     runs="recurrent",
 )

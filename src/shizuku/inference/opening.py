@@ -18,10 +18,10 @@ from shizuku.progress import warn_once
 from shizuku.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from shizuku.adapters.weights import AdapterWeights
-    from shizuku.checkpoints.packed import PackedCheckpoint
     from torch import nn
 
+    from shizuku.adapters.weights import AdapterWeights
+    from shizuku.checkpoints.packed import PackedCheckpoint
     from shizuku.models.decoder import Decoder
 
 RuntimeKind = Literal["auto", "native", "torch"]
@@ -191,14 +191,11 @@ def runtime_of(model: "nn.Module | Runtime") -> Runtime:
     """
     if isinstance(model, Runtime):
         return model
-    from shizuku.models.architectures import architecture_of
+    from shizuku.models.architectures import architecture_of, require
 
     runs = architecture_of(model.config).runs
     if runs not in _RUNTIMES:
-        raise ModelError(
-            "this model translates: it writes a target for a source, and continues no text by itself; use "
-            "shizuku translate"
-        )
+        require(model.config, "score")
     module, name = _RUNTIMES[runs].split(".")
     runtime: Runtime = getattr(import_module(f"shizuku.inference.{module}"), name)(model)
     return runtime

@@ -315,6 +315,8 @@ class TrainConfig(VerbConfig):
     """
     model: ModelOverrides = field(default_factory=ModelOverrides)
     """What to change in the preset."""
+    setting: tuple[str, ...] = ()
+    """Settings of the architecture's own that no other flag names, as name=value: state_width=32."""
     ngram: NGramSettings = field(default_factory=NGramSettings)
     """Of --architecture ngram, which is counted and has no preset."""
     batch_size: int = 16

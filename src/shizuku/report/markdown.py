@@ -22,5 +22,7 @@ def write_section(path: Path, name: str, text: str) -> None:
     before, found, rest = whole.partition(begin)
     old, closed, after = rest.partition(end)
     if not (found and closed) or begin in old + after or end in after:
-        raise ConfigError(f"{path} has no one place for {name!r}: give it the lines {begin.strip()} and {end}")
+        raise ConfigError(
+            f"{path} has no one place for {name!r}: give it the lines {begin.strip()} and {end}"
+        )
     path.write_text(f"{before}{begin}{text.strip()}\n{end}{after}", encoding="utf-8")

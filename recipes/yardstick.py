@@ -1,10 +1,10 @@
 """Every language model of the package on one yardstick: the same text, as many parameters, as much time.
 
-    python recipes/yardstick.py --data DATA --out DIR [--models decoder lstm ngram-5 …] [--texts town wikitext soseki]
-        [--seeds 0 1 2] [--seconds 90] [--parameters 1000000] [--docs docs/yardstick.md]
+    python recipes/yardstick.py --data DATA --out DIR [--models decoder lstm ngram-5 …] [--seeds 0 1 2]
+        [--texts town wikitext soseki] [--seconds 90] [--parameters 1000000] [--docs docs/yardstick.md]
 
 A model is an architecture of the registry (its preset `tiny` made as wide as --parameters allow, another one
-with NAME:PRESET), or ngram-ORDER[-SMOOTHING]. Each is trained for --seconds by the clock with the package's
+with NAME:PRESET), one of these with settings of its own (`VARIANTS`), or ngram-ORDER[-SMOOTHING]. Each is trained for --seconds by the clock with the package's
 own settings, so leave the machine alone meanwhile. Bits per byte are of held-out text in windows of --context
 tokens; speed of generation is one sequence's, by the runtime that a user gets; memory is what one sequence
 takes beside the weights. Masked models have a table of their own: pseudo-perplexity compares with nothing
@@ -23,7 +23,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -54,6 +54,11 @@ from shizuku.training.sizing import preset_values, sized
 TEXTS = {"town": "the town, in both languages", "wikitext": "WikiText-2", "soseki": "Sōseki's novel"}
 SMOOTHINGS = get_args(NGramSettings.__dataclass_fields__["smoothing"].type)
 COUNTED = ("ngram-3", "ngram-5", "ngram-5-katz", "ngram-5-jelinek-mercer", "ngram-5-add-k")
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "mamba-1": ("mamba", {"heads": None}),
+    "mamba-2": ("mamba", {}),
+}
+"""Several models of one architecture: what they are called, and what is changed in its preset."""
 BASELINES = ("xz", "xz, primed", "order-5 bytes")
 HEADING = re.compile(r"^ = [^=\n]+ = $", re.MULTILINE)
 CONTEXTS = (512, 4096)
@@ -147,13 +152,24 @@ def counted(model: str) -> NGramSettings | None:
 
 def is_masked(model: str) -> bool:
     """Whether a model hides tokens instead of continuing texts."""
-    return counted(model) is None and architecture(model.partition(":")[0]).runs == "whole"
+    return counted(model) is None and architecture(told_apart(model)[0]).runs == "whole"
+
+
+def told_apart(model: str) -> tuple[str, str, dict[str, Any]]:
+    """The architecture, the preset and the changed settings that a model's name stands for."""
+    name, _, preset = model.partition(":")
+    name, settings = VARIANTS.get(name, (name, {}))
+    if not preset:
+        presets = architecture(name).presets
+        preset = "tiny" if not presets or "tiny" in presets else next(iter(presets))
+    return name, preset, settings
 
 
 def known_models() -> tuple[str, ...]:
     """All language models there are."""
-    found = (name for name in names() if architecture(name).runs in ("cached", "recurrent", "whole"))
-    return (*COUNTED, *found)
+    of_text = (name for name in names() if architecture(name).runs in ("cached", "recurrent", "whole"))
+    several = {name: [key for key, one in VARIANTS.items() if one[0] == name] for name in names()}
+    return (*COUNTED, *(model for name in of_text for model in several[name] or [name]))
 
 
 def run(model: str, folder: Path, out: Path, seed: int, given: argparse.Namespace) -> dict[str, Any]:
@@ -183,25 +199,25 @@ def learned(
     model: str, folder: Path, seed: int, given: argparse.Namespace, common: Mapping[str, Any]
 ) -> tuple[TrainConfig, int]:
     """The run of a neural model, in the size that is asked for, and its number of parameters."""
-    name, _, preset = model.partition(":")
-    preset = preset or ("tiny" if "tiny" in (architecture(name).presets or ("tiny",)) else "small")
-    fixed: dict[str, Any] = {"vocab_size": given.vocab_size, "context": given.context}
-    shape = sized(name, preset, parameters=given.parameters, **fixed)
-    changed = {
-        key: value
-        for key, value in to_dict(shape).items()
-        if (key.endswith("width") and key in {"width", *preset_values(name, preset)}) or key == "context"
-    }
+    name, preset, settings = told_apart(model)
+    shape = sized(
+        name,
+        preset,
+        parameters=given.parameters,
+        vocab_size=given.vocab_size,
+        context=given.context,
+        **settings,
+    )
+    ours, widths = to_dict(shape), [key for key in preset_values(name, preset) if key.endswith("width")]
+    changed = {key: ours[key] for key in ("context", *widths, *settings)}
     loop = LoopConfig(max_seconds=given.seconds, seed=seed, save_minutes=None, log_every=50)
     config = TrainConfig(architecture=name, preset=preset, loop=loop, **common)  # type: ignore[arg-type]
     if not is_masked(model):  # those bring a vocabulary with marks for what is hidden
         config = replace(config, tokenizer=folder / "tokenizer")
-    flags = {each.name for each in fields(ModelOverrides)}
-    return replace(
-        config,
-        model=ModelOverrides(**{key: value for key, value in changed.items() if key in flags}),
-        setting=tuple(f"{key}={value}" for key, value in changed.items() if key not in flags),
-    ), parameter_total(shape)
+    if name == "decoder":
+        return replace(config, model=ModelOverrides(**changed)), parameter_total(shape)
+    own = tuple(f"{key}={json.dumps(value)}" for key, value in changed.items())
+    return replace(config, setting=own), parameter_total(shape)
 
 
 def measured(checkpoint: Path, folder: Path, given: argparse.Namespace, *, masked: bool) -> dict[str, Any]:
@@ -306,9 +322,11 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     given = parser.parse_args(arguments)
     given.models = given.models or list(known_models())
     for model in given.models:
-        if counted(model) is None and model.partition(":")[0] not in names():
-            parser.error(f"--models {model}: expected one of {', '.join(known_models())}, NAME:PRESET or "
-                         f"ngram-ORDER-SMOOTHING with a smoothing of {', '.join(SMOOTHINGS)}")  # fmt: skip
+        if counted(model) is None and model.partition(":")[0] not in {*names(), *VARIANTS}:
+            parser.error(
+                f"--models {model}: expected some of {', '.join(known_models())}, NAME:PRESET or "
+                f"ngram-ORDER-SMOOTHING with a smoothing of {', '.join(SMOOTHINGS)}"
+            )
     return given
 
 
@@ -366,7 +384,8 @@ def causal_table(models: Mapping[str, Sequence[Mapping[str, Any]]], others: Mapp
         }  # fmt: skip
         memory = found[0]["sequence_bytes"]
         rows.append((mean["bits_per_byte"], [
-            name, f"{found[0]['parameters']:,}", with_spread(values_of(found, "bits_per_byte")), str(len(found)),
+            name, f"{found[0]['parameters']:,}", with_spread(values_of(found, "bits_per_byte")),
+            str(len(found)),
             f"{mean['seconds']:.0f}", f"{mean['tokens_seen'] / 1e3:,.0f} k",
             f"{mean['train_tokens_per_second']:,.0f}", f"{mean['read_tokens_per_second']:,.0f}",
             f"{mean['made_tokens_per_second']:,.0f}", found[0]["runtime"].removesuffix("Runtime").lower(),

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from shizuku.config import at_least
 from shizuku.errors import ConfigError
+from shizuku.models.layers.convolution import CausalConvolution
 from shizuku.models.layers.delta_rule import DeltaInput, chunked, step
 from shizuku.models.layers.feedforward import ACTIVATIONS, FeedForward
 from shizuku.models.layers.norms import RMSNorm, rms_norm
 from shizuku.models.layers.products import Linear
-from shizuku.models.layers.short_convolution import ShortConvolution
 from shizuku.models.recurrence import Documents, RecurrentCall, RecurrentLanguageModel, Shapes
 
 LENGTH_EPS = 1e-6
@@ -91,7 +91,7 @@ class GatedDelta(nn.Module):
         self.widths = (keys, keys, values)
         self.query, self.key = Linear(width, keys, bias=False), Linear(width, keys, bias=False)
         self.value, self.gate = Linear(width, values, bias=False), Linear(width, values, bias=False)
-        self.convolution = ShortConvolution(sum(self.widths), config.taps)
+        self.convolution = CausalConvolution(sum(self.widths), config.taps, bias=False)
         self.share, self.time = Linear(width, heads, bias=False), Linear(width, heads, bias=False)
         self.time_bias = nn.Parameter(torch.zeros(heads))
         self.log_rate = nn.Parameter(torch.zeros(heads))
@@ -105,7 +105,7 @@ class GatedDelta(nn.Module):
         config = self.config
         return {
             "memory": (config.heads, config.key_width, config.value_width),
-            "recent": (config.taps - 1, sum(self.widths)),
+            "inputs": self.convolution.state_shape,
         }
 
     def forward(self, x_BTD: Float[Tensor, "B T D"], call: RecurrentCall) -> Float[Tensor, "B T D"]:
@@ -128,15 +128,12 @@ class GatedDelta(nn.Module):
 
     def _convolved(self, x_BTD: Tensor, call: RecurrentCall) -> tuple[Tensor, ...]:
         mixed_BTF = torch.cat([self.query(x_BTD), self.key(x_BTD), self.value(x_BTD)], dim=-1)
-        ages_BT = None if call.documents is None else call.documents.ages_BT
-        mixed_BTF, recent_BWF = self.convolution(mixed_BTF, call.held("recent"), ages_BT)
-        call.keep("recent", recent_BWF)
-        return self.activation(mixed_BTF).split(self.widths, dim=-1)
+        return self.activation(self.convolution(mixed_BTF, call)).split(self.widths, dim=-1)
 
     def _by_head(self, x_BTF: Tensor, length: float) -> Float[Tensor, "B H T K"]:
-        """Vectors of this length, each key head's for all value heads that read with it."""
+        """Vectors of this length, those of a key head for all value heads that read with it."""
         config, width = self.config, self.config.key_width
-        # To divide by the length is to divide by the root mean square, times sqrt(K): there is a layer for it.
+        # To divide by the length is to divide by the root mean square and sqrt(K): there is a layer for it.
         scale_K = x_BTF.new_full((width,), length * width**-0.5)
         x_BTGK = rms_norm(x_BTF.unflatten(2, (config.key_heads, width)), scale_K, LENGTH_EPS / width)
         return x_BTGK.transpose(1, 2).repeat_interleave(config.heads // config.key_heads, dim=1)
@@ -192,7 +189,7 @@ class GatedDeltaNet(RecurrentLanguageModel):
     @property
     def dropped(self) -> tuple[nn.Module, ...]:
         """The modules of whose outputs `--loop.dropout` leaves out a share."""
-        parts = (part for block in self.blocks for part in (block.mixer, block.feedforward))
+        parts = (part for part in self.blocks.modules() if isinstance(part, GatedDelta | FeedForward))
         return (self.embedding, *parts)
 
 

@@ -13,6 +13,8 @@ STEP = 4
 """Widths are multiples of this."""
 WIDEST = 1 << 14
 """Where the search for a width ends."""
+MOST_HEADS = 64
+"""Steps of width to look at for one that heads can share."""
 
 
 def preset_values(name: str, preset: str) -> Mapping[str, Any]:
@@ -27,43 +29,49 @@ def sized(name: str, preset: str, *, parameters: int, **fixed: Any) -> Any:
     """The config nearest to `parameters`, embeddings among them: `width` and every other width of the preset
     times one factor, all else as it is; `fixed` settings (vocab_size, context) besides.
 
-    ConfigError where the architecture has no width, or is larger at its narrowest.
+    ConfigError where the preset has no width, or is larger at its narrowest.
     """
     values = {**preset_values(name, preset), **fixed}
     if "width" not in values:
         raise ConfigError(f"{name}:{preset}: a preset without a width can't be made wider")
-    step = _least_width(values)
-    low, high = 1, WIDEST // step
+    low, high = 1, WIDEST // STEP
     while low < high:  # the narrowest that has as many
         middle = (low + high) // 2
-        if _total(name, values, step * middle) < parameters:
+        if parameter_total(_at_least(name, values, middle)) < parameters:
             low = middle + 1
         else:
             high = middle
-    if low == 1 and _total(name, values, step) > 1.5 * parameters:
+    wider = _at_least(name, values, low)
+    narrower = next(filter(None, (_config(name, values, steps) for steps in range(low - 1, 0, -1))), wider)
+    nearest = min(narrower, wider, key=lambda config: abs(parameter_total(config) - parameters))
+    if parameter_total(nearest) > 1.5 * parameters:
         raise ConfigError(
-            f"{name}:{preset} has {_total(name, values, step):,} parameters at its narrowest: "
-            f"allow more than {parameters:,}, or choose a smaller preset"
+            f"{name}:{preset} has {parameter_total(nearest):,} parameters at its narrowest: allow more than "
+            f"{parameters:,}, or choose a smaller preset"
         )
-    near = [step * steps for steps in (low - 1, low) if steps]
-    width = min(near, key=lambda one: abs(_total(name, values, one) - parameters))
-    return _config(name, values, width)
+    return nearest
 
 
-def _least_width(values: Mapping[str, Any]) -> int:
-    """Heads that share the width out need an even number each, to be turned by rotary positions."""
-    return max(STEP, 2 * values.get("heads", 1)) if "head_width" not in values else STEP
+def _at_least(name: str, values: Mapping[str, Any], steps: int) -> Any:
+    """The narrowest config from so many steps of width on that heads can share."""
+    for more in range(steps, steps + MOST_HEADS):
+        config = _config(name, values, more)
+        if config is not None:
+            return config
+    raise ConfigError(f"no width from {STEP * steps} on fits the other settings of {name}: {dict(values)}")
 
 
-def _config(name: str, values: Mapping[str, Any], width: int) -> Any:
-    factor = width / values["width"]
+def _config(name: str, values: Mapping[str, Any], steps: int) -> Any | None:
+    """The config of this width, or None where the width does not go with the other settings."""
+    factor = STEP * steps / values["width"]
     others = {
         key: max(STEP, STEP * round(value * factor / STEP))
         for key, value in values.items()
         if key.endswith("_width") and isinstance(value, int)
     }
-    return from_dict(architecture(name).config, {**values, **others, "width": width}, where="model")
-
-
-def _total(name: str, values: Mapping[str, Any], width: int) -> int:
-    return parameter_total(_config(name, values, width))
+    try:
+        return from_dict(
+            architecture(name).config, {**values, **others, "width": STEP * steps}, where="model"
+        )
+    except ConfigError:
+        return None

@@ -1,9 +1,9 @@
-"""The gated delta rule (Yang et al. 2024): a memory that forgets by a gate, and writes only what it got wrong.
+"""The gated delta rule (Yang et al. 2024): a memory that fades by a gate, and writes only what it got wrong.
 
-For every head a matrix S holds what keys stand for. A token fades it, S' = a S with 0 < a <= 1, reads what is
-under its key, and moves that towards its value by a share b: S = S' + k (b (v - S'^T k))^T; the answer is
-S^T q. Three forms compute the same: token by token (`sequential`), one token on a state (`step`), and chunk by
-chunk (`chunked`), where inside a chunk everything is products of matrices and one triangular system.
+For every head a matrix S holds what keys stand for. A token fades it, S' = a S with 0 < a <= 1, reads what
+is under its key, and moves that towards its value by a share b: S = S' + k (b (v - S'^T k))^T; the answer
+is S^T q. Three forms compute the same: token by token (`sequential`), one token on a state (`step`), and
+chunk by chunk (`chunked`), where inside a chunk all is products of matrices and one triangular system.
 
 A document's first token finds an empty memory. A token with b = 0 and a = 1 leaves no trace: so padding passes.
 
@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 CHUNK = 32
-"""Tokens of a chunk: the fastest of 16, 32, 64 and 128 on processors (benchmarks/delta_rule.py)."""
+"""Tokens of a chunk: 16 is as fast on processors, 64 and 128 are slower (benchmarks/delta_rule.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def chunked(given: DeltaInput, memory_BHKE: Tensor | None = None, *, chunk: int 
     shared_k = k * share
     apart_BHNCC = (shared_k @ k.mT) * between_BHNCC
     inside_BHNCC = (q @ k.mT) * between_BHNCC
-    # Unbound at once: to take one chunk after the other by index would make a full gradient of zeros for each.
+    # Unbound at once: to take chunk after chunk by index would make a full gradient of zeros for each.
     pieces = (
         x.unbind(2)
         for x in (q * since_BHNC1, shared_k * since_BHNC1, k * until_BHNC1, v * share, apart_BHNCC,
@@ -141,9 +141,9 @@ def _filled(given: DeltaInput, missing: int) -> DeltaInput:
     """The same with `missing` tokens more that leave no trace."""
     if missing == 0:
         return given
+    q, k, v = (F.pad(x, (0, 0, 0, missing)) for x in (given.q_BHTK, given.k_BHTK, given.v_BHTE))
+    fade, share = (F.pad(x, (0, missing)) for x in (given.fade_BHT, given.share_BHT))
     documents = given.documents_BT
-    return DeltaInput(
-        *(F.pad(x, (0, 0, 0, missing)) for x in (given.q_BHTK, given.k_BHTK, given.v_BHTE)),
-        *(F.pad(x, (0, missing)) for x in (given.fade_BHT, given.share_BHT)),
-        None if documents is None else torch.cat([documents, documents[:, -1:].expand(-1, missing)], 1),
-    )
+    if documents is not None:
+        documents = torch.cat([documents, documents[:, -1:].expand(-1, missing)], 1)
+    return DeltaInput(q, k, v, fade, share, documents)

@@ -4,11 +4,11 @@
         [--texts town wikitext soseki] [--seconds 90] [--parameters 1000000] [--docs docs/yardstick.md]
 
 A model is an architecture of the registry (its preset `tiny` made as wide as --parameters allow, another one
-with NAME:PRESET), one of these with settings of its own (`VARIANTS`), or ngram-ORDER[-SMOOTHING]. Each is trained for --seconds by the clock with the package's
-own settings, so leave the machine alone meanwhile. Bits per byte are of held-out text in windows of --context
-tokens; speed of generation is one sequence's, by the runtime that a user gets; memory is what one sequence
-takes beside the weights. Masked models have a table of their own: pseudo-perplexity compares with nothing
-else.
+with NAME:PRESET), one of these with settings of its own (`VARIANTS`), or ngram-ORDER[-SMOOTHING]. Each is
+trained for --seconds by the clock with the package's own settings, so leave the machine alone meanwhile. Bits
+per byte are of held-out text in windows of --context tokens; speed of generation is one sequence's, by the
+runtime that a user gets; memory is what one sequence takes beside the weights. Masked models have a table of
+their own: pseudo-perplexity compares with nothing else.
 
 Every run is a line of DIR/runs.jsonl; what stands there is not made again, so a long table can be made in
 several sittings, and --seconds 0 makes none and only writes the tables and plots. The next architecture joins
@@ -19,22 +19,18 @@ import argparse
 import json
 import math
 import os
-import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
+from yardstick_texts import TEXTS, baselines, prepare, spread
 
 import shizuku
 from shizuku.config import to_dict
-from shizuku.data.splitting import split_by_source
-from shizuku.data.town import town_documents
-from shizuku.errors import ConfigError
-from shizuku.evaluation.baselines import order5_bits_per_byte, xz_bits_per_byte
 from shizuku.evaluation.perplexity import evaluate_text
 from shizuku.inference.speed import measure, median
 from shizuku.models.architectures import architecture, names
@@ -42,8 +38,7 @@ from shizuku.progress import say
 from shizuku.report.ledger import Ledger
 from shizuku.report.markdown import table, write_section
 from shizuku.report.plots import bars
-from shizuku.text.documents import Document, document_id, read_documents, write_documents
-from shizuku.text.tokenizer import Tokenizer
+from shizuku.text.documents import Document, read_documents
 from shizuku.training.config import LoopConfig, ModelOverrides, NGramSettings, TrainConfig
 from shizuku.training.cost import parameter_total
 from shizuku.training.counting.from_text import count_text
@@ -51,7 +46,6 @@ from shizuku.training.from_text import train_on_text
 from shizuku.training.seeds import Interval
 from shizuku.training.sizing import preset_values, sized
 
-TEXTS = {"town": "the town, in both languages", "wikitext": "WikiText-2", "soseki": "Sōseki's novel"}
 SMOOTHINGS = get_args(NGramSettings.__dataclass_fields__["smoothing"].type)
 COUNTED = ("ngram-3", "ngram-5", "ngram-5-katz", "ngram-5-jelinek-mercer", "ngram-5-add-k")
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -59,86 +53,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "mamba-2": ("mamba", {}),
 }
 """Several models of one architecture: what they are called, and what is changed in its preset."""
-BASELINES = ("xz", "xz, primed", "order-5 bytes")
-HEADING = re.compile(r"^ = [^=\n]+ = $", re.MULTILINE)
 CONTEXTS = (512, 4096)
 PROMPT, MADE = 128, 64
-Split = tuple[list[Document], list[Document]]
-
-
-def town(given: argparse.Namespace) -> Split:
-    """The town's documents in both languages, and those of its held-out days and people."""
-    parts: dict[bool, list[Document]] = {True: [], False: []}
-    for one in town_documents(megabytes=given.megabytes, seed=0):
-        parts[one.split == "train"].append(Document(id=one.id, text=one.text, source=one.source))
-    return parts[True], spread(parts[False], given.heldout_bytes)
-
-
-def wikitext(given: argparse.Namespace) -> Split:
-    """WikiText-2's validation file, article by article."""
-    text = (given.data / "text/wikitext2.valid.txt").read_text(encoding="utf-8")
-    starts = [found.start() for found in HEADING.finditer(text)]
-    whole = [text[a:b].strip() for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
-    made = [Document(id=document_id("wikitext", n), text=one, source=str(n)) for n, one in enumerate(whole)]
-    split = split_by_source(made, heldout_bytes=given.heldout_bytes)
-    return split.train, split.heldout
-
-
-def soseki(given: argparse.Namespace) -> Split:
-    """Sōseki's novel, of which one contiguous piece is held out."""
-    split = split_by_source(
-        read_documents([given.data / "japanese/neko.txt"]), heldout_bytes=given.heldout_bytes
-    )
-    return split.train, split.heldout
-
-
-def spread(documents: list[Document], size: int) -> list[Document]:
-    """Documents from all over, of about so many bytes together."""
-    whole = sum(len(one.text.encode()) for one in documents)
-    return documents[:: max(1, whole // size)]
-
-
-READERS: Mapping[str, Callable[[argparse.Namespace], Split]] = {
-    "town": town, "wikitext": wikitext, "soseki": soseki,
-}  # fmt: skip
-
-
-def prepare(text: str, given: argparse.Namespace) -> Path:
-    """The folder with a text's train.parquet, heldout.parquet and tokenizer; made where it is not there."""
-    settings = {
-        "text": text, "vocab_size": given.vocab_size, "heldout_bytes": given.heldout_bytes,
-        "megabytes": given.megabytes if text == "town" else None,
-    }  # fmt: skip
-    folder = given.out / "texts" / text
-    marker = folder / "settings.json"
-    if marker.is_file():
-        before = json.loads(marker.read_text(encoding="utf-8"))
-        if before != settings:
-            raise ConfigError(
-                f"{folder} was made with {before}, now asked is {settings}: choose another --out"
-            )
-        return folder
-    train, heldout = READERS[text](given)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, part in (("train", train), ("heldout", heldout)):
-        write_documents(part, folder / f"{name}.parquet")
-    Tokenizer.train((one.text for one in train), given.vocab_size).save(folder / "tokenizer")
-    marker.write_text(json.dumps(settings), encoding="utf-8")
-    return folder
-
-
-def baselines(folder: Path) -> dict[str, float]:
-    """Bits per byte by what is no language model of tokens."""
-    train, heldout = (
-        [one.text.encode() for one in read_documents([folder / f"{name}.parquet"])]
-        for name in ("train", "heldout")
-    )
-    joined = b"\n\n".join(train)
-    figures = (
-        xz_bits_per_byte(heldout), xz_bits_per_byte(heldout, primed_with=joined),
-        order5_bits_per_byte(train, heldout),
-    )  # fmt: skip
-    return dict(zip(BASELINES, figures, strict=True))
 
 
 def counted(model: str) -> NGramSettings | None:

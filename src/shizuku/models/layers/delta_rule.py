@@ -5,7 +5,7 @@ is under its key, and moves that towards its value by a share b: S = S' + k (b (
 is S^T q. Three forms compute the same: token by token (`sequential`), one token on a state (`step`), and
 chunk by chunk (`chunked`), where inside a chunk all is products of matrices and one triangular system.
 
-A document's first token finds an empty memory. A token with b = 0 and a = 1 leaves no trace: so padding passes.
+A document's first token finds an empty memory. A token with b = 0 and a = 1 leaves no trace.
 
 Legend: `B` batch, `T` tokens, `H` heads, `K` features of a key, `E` features of a value, `N` chunks, `C`
 tokens of a chunk.

@@ -55,6 +55,8 @@ class Family:
     """Before every weight's name but the output matrix's; checkpoints of the bare model lack it."""
     output: str = "lm_head"
     """Name of the output matrix, without its `.weight`."""
+    unprefixed: tuple[str, ...] = ()
+    """Beginnings of the names of further weights that the prefix doesn't stand before: of heads."""
     weights: tuple[Weight, ...]
     """Every tensor that a member may have; which it has follows from its config."""
     ignored: str | None = None

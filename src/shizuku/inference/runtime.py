@@ -69,3 +69,8 @@ class Runtime(Protocol):
 
     def copy_block(self, source: int, target: int) -> None:
         """Make block `target` hold what block `source` holds."""
+
+
+def reads_whole(runtime: object) -> bool:
+    """Whether a runtime reads whole texts at once, and so can't continue one (see `whole_runtime.py`)."""
+    return bool(getattr(runtime, "whole", False))

@@ -15,12 +15,17 @@ from shizuku.language_model import LanguageModel
 from shizuku.models.encoder import Encoder, EncoderConfig, initialise
 from shizuku.text.tokenizer import Tokenizer
 
-TEXTS = ["the cat sat on the mat", "a dog", "the dog and the cat sat", "on a mat the cat and a dog sat on the cat"]
+TEXTS = [
+    "the cat sat on the mat",
+    "a dog",
+    "the dog and the cat sat",
+    "on a mat the cat and a dog sat on the cat",
+]
 
 
 def encoder(**changed: object) -> LanguageModel:
     """A small encoder with random weights, whose vocabulary is that of TEXTS."""
-    tokenizer = Tokenizer.train(TEXTS * 3, 60, kind="wordpiece")
+    tokenizer = Tokenizer.train(TEXTS * 3, 31, kind="wordpiece")
     sizes = {"context": 32, "width": 24, "layers": 2, "heads": 2, "ffn_width": 48}
     model = Encoder(EncoderConfig(vocab_size=tokenizer.vocab_size, **{**sizes, **changed}))
     initialise(model, 1)
@@ -86,7 +91,7 @@ def test_what_would_continue_a_text_is_refused(lm: LanguageModel, ask) -> None:
 
 
 def test_what_does_not_fit_is_refused(lm: LanguageModel) -> None:
-    long = " ".join(TEXTS)
+    long = " ".join(TEXTS * 3)
     with pytest.raises(ModelError, match="context length is 32"):
         lm.score([long])
     with pytest.raises(ModelError, match="context length is 32"):
@@ -95,8 +100,6 @@ def test_what_does_not_fit_is_refused(lm: LanguageModel) -> None:
         lm.score([""])
     with pytest.raises(ConfigError, match="list of texts"):
         lm.embed("the cat")
-    with pytest.raises(ConfigError, match="expected one of mean, first"):
-        lm.embed(["the cat"], pooling="last")  # type: ignore[arg-type]
     headless = encoder(mask_head=False)
     assert headless.embed(["the cat"]).shape == (1, 24)
     with pytest.raises(ModelError, match="no mask head"):
@@ -108,7 +111,9 @@ def test_a_directory_says_how_vectors_are_pooled(lm: LanguageModel, tmp_path: Pa
     folder = tmp_path / "1_Pooling"
     folder.mkdir()
     for mode, pooling in (("mean_tokens", "mean"), ("cls_token", "first")):
-        (folder / "config.json").write_text(f'{{"pooling_mode_{mode}": true, "word_embedding_dimension": 24}}')
+        (folder / "config.json").write_text(
+            f'{{"pooling_mode_{mode}": true, "word_embedding_dimension": 24}}'
+        )
         np.testing.assert_allclose(load(tmp_path).embed(TEXTS), lm.embed(TEXTS, pooling=pooling), atol=1e-6)
     (folder / "config.json").write_text('{"pooling_mode_max_tokens": true}')
     with pytest.raises(CheckpointError, match="pooling_mode_max_tokens"):

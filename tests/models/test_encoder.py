@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-
 from peers import TOLERANCE, VOCABULARY, difference, randomise, token_ids
+
 from shizuku.checkpoints.directory import load_model, save_checkpoint
 from shizuku.errors import CheckpointError, ConfigError, ModelError
 from shizuku.models.encoder import Encoder, EncoderConfig, initialise

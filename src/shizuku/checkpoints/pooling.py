@@ -21,5 +21,7 @@ def declared_pooling(path: Path | None) -> Pooling:
     said = read_json(file)
     chosen = [name for name, value in said.items() if name.startswith("pooling_mode_") and value is True]
     if len(chosen) != 1 or chosen[0] not in _MODES:
-        raise CheckpointError(f"{file} says {', '.join(chosen) or 'nothing'}; known is one of {', '.join(_MODES)}")
+        raise CheckpointError(
+            f"{file} says {', '.join(chosen) or 'nothing'}; known is one of {', '.join(_MODES)}"
+        )
     return _MODES[chosen[0]]

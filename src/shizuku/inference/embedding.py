@@ -76,7 +76,9 @@ def text_vectors(
         raise ConfigError(f"pooling {pooling!r}: expected one of {', '.join(get_args(Pooling))}")
     whole = reads_whole(engine.runtime)
     if pooling == "first" and not whole:
-        raise ConfigError("pooling 'first': this model reads from left to right, so its first token knows nothing")
+        raise ConfigError(
+            "pooling 'first': this model reads from left to right, so its first token knows nothing"
+        )
     found: list[Any] = [None] * len(sequences)
     enough = enough or threading.Event()
     read = _whole(engine, sequences, adapter, pooling) if whole else _in_pieces(engine, sequences, adapter)

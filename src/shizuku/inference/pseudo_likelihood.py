@@ -1,8 +1,8 @@
 """How probable a masked language model finds given tokens: each hidden in turn, all others in sight.
 
 log p(token | all others), summed over the tokens, is the pseudo-log-likelihood (Wang and Cho 2019, Salazar
-et al. 2020). It is no log-probability of the text: the factors see one another's tokens, so the sum may be far
-above the log-probability that any model which reads from left to right can give. The two are not comparable.
+et al. 2020). It is no log-probability of the text: the factors see one another's tokens, so the sum may be
+far above the log-probability that any model which reads from left to right can give. The two are not comparable.
 
 Legend: `N` targets, `R` rows of one pass, `V` vocabulary.
 """
@@ -100,4 +100,3 @@ def _in_groups(
 ) -> Iterator[list[tuple[int, int, list[int]]]]:
     while group := list(islice(each, size)):
         yield group
-

@@ -10,16 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from shizuku.errors import ModelError
 from shizuku.inference.adapting import kind_of
 from shizuku.inference.runtime import Span
 from shizuku.inference.torch_runtime import groups
+from shizuku.inference.validation import check_continues
 from shizuku.models.encoder import Encoder, EncoderConfig
 from shizuku.models.layers.visibility import PADDING
 
 BLOCK_TOKENS = 64
-CAN = "it fills masks (logits, score) and gives vectors (embed), and can be tuned to label texts (classify)"
-"""What such a model is for, as the end of an error."""
 
 
 class WholeRuntime:
@@ -66,9 +64,7 @@ class WholeRuntime:
         return self._rows(spans, lambda x_ND: x_ND, self.model.config.width)
 
     @torch.inference_mode()
-    def logits_at(
-        self, texts: Sequence[Sequence[int]], places: Sequence[int]
-    ) -> Float[np.ndarray, "R V"]:
+    def logits_at(self, texts: Sequence[Sequence[int]], places: Sequence[int]) -> Float[np.ndarray, "R V"]:
         """Logits float32 [R, V] of what stands at one place of each text."""
         found_RV = np.empty((len(texts), self.vocab_size), dtype=np.float32)
         spans = [Span(ids, 0, (), "all") for ids in texts]
@@ -84,7 +80,7 @@ class WholeRuntime:
         for span in spans:
             kind_of(self, span.adapter)
             if span.start or span.wanted != "all":
-                raise ModelError(f"this model reads whole texts and continues none: {CAN}")
+                check_continues(self)
         firsts = np.cumsum([0, *(len(span.ids) for span in spans)])
         result_RW = np.empty((firsts[-1], width), dtype=np.float32)
         for group in groups(spans):

@@ -1,4 +1,6 @@
-"""What stands around a text that is read whole: [CLS] before it, [SEP] behind it, [MASK] for hidden tokens."""
+"""What stands around a text that is read whole: [CLS] before it, [SEP] behind it, [MASK] for hidden
+tokens.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,5 +41,5 @@ def framed(tokenizer: Tokenizer, ids: Sequence[int], second: Sequence[int] | Non
     first, end = tokenizer.cls_id, tokenizer.sep_id
     if first is None or end is None:
         marks_of(tokenizer)
-    whole = [first, *ids, end] if second is None else [first, *ids, end, *second, end]
-    return whole  # type: ignore[return-value]  # neither is None: checked above
+    ends = [] if second is None else [*second, end]
+    return [first, *ids, end, *ends]  # type: ignore[list-item]  # neither is None: checked above

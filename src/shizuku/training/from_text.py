@@ -1,8 +1,10 @@
 """From text to a trained model: tokenizer, shards, model and loop put together, for `shizuku train`."""
 
 import json
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,13 @@ from shizuku.models.decoder import DecoderConfig, initialise
 from shizuku.progress import say, track
 from shizuku.text.documents import Document, Problems, find_files, read_documents
 from shizuku.text.tokenizer import Tokenizer
+from shizuku.training.batches import BatchSource
 from shizuku.training.config import TrainConfig
 from shizuku.training.cost import bill, matmul_peak, parameter_total, token_cost
 from shizuku.training.distribution import neighbours, place, wait_for_all
 from shizuku.training.loop import train
 from shizuku.training.memory import check_memory, estimate_memory
-from shizuku.training.objectives import NextToken
+from shizuku.training.objectives import NextToken, Objective
 from shizuku.training.precision import check_precision
 from shizuku.training.presets import PRESETS
 from shizuku.training.result import TrainResult
@@ -131,13 +134,39 @@ def _train_on(prepared: Prepared, config: TrainConfig, out: Path) -> TrainResult
         initialise(model, config.loop.seed, zero_outputs=config.zero_outputs)
     elif rank == 0:
         architecture_of(shape).initialise(model, config.loop.seed)
+    task = task_of(prepared, config, shape, share=(rank, world))
+    return train(
+        model,
+        task.objective,
+        task.source,
+        config.loop,
+        out=out,
+        tokenizer=prepared.tokenizer,
+        validation=task.validation,
+        run=run_record(config=to_dict(config), data=prepared.record()),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a model of some architecture learns from text, and from which batches."""
+
+    objective: Objective
+    source: BatchSource
+    validation: Iterable[Any] | None
+
+
+def task_of(prepared: Prepared, config: TrainConfig, shape: Any, *, share: tuple[int, int]) -> Task:
+    """Hidden tokens for what reads whole texts, the next token for all else; `share` is rank and world."""
+    if architecture_of(shape).runs == "whole":
+        return _filling_in(prepared, config, shape, share)
     source = PackedBatches(
         prepared.train,
         context=shape.context,
         batch_size=config.batch_size,
         seed=config.loop.seed,
-        rank=rank,
-        world=world,
+        rank=share[0],
+        world=share[1],
         boundaries=config.boundaries,
     )
     validation = None
@@ -149,16 +178,26 @@ def _train_on(prepared: Prepared, config: TrainConfig, out: Path) -> TrainResult
             boundaries=config.boundaries,
         )
         validation = SomeOf(whole, config.validation_tokens)
-    return train(
-        model,
-        NextToken(config.z_loss),
-        source,
-        config.loop,
-        out=out,
+    return Task(NextToken(config.z_loss), source, validation)
+
+
+def _filling_in(prepared: Prepared, config: TrainConfig, shape: Any, share: tuple[int, int]) -> Task:
+    from shizuku.data.masked_rows import MaskedRows, MaskedValidation
+    from shizuku.training.masked import FillIn, MaskedHeldOut, MaskedSource
+
+    rows = partial(
+        MaskedRows,
         tokenizer=prepared.tokenizer,
-        validation=validation,
-        run=run_record(config=to_dict(config), data=prepared.record()),
+        context=shape.context,
+        batch_size=config.batch_size,
+        pairs=shape.pair_head,
     )
+    source = MaskedSource(rows(prepared.train, seed=config.loop.seed, share=share))
+    validation = None
+    if prepared.heldout is not None:
+        held = rows(prepared.heldout, seed=config.split_seed)
+        validation = MaskedHeldOut(MaskedValidation(held, config.validation_tokens))
+    return Task(FillIn(shape), source, validation)
 
 
 def check_size(config: TrainConfig, vocab_size: int) -> None:

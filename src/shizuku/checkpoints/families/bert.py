@@ -1,4 +1,5 @@
-"""BERT: an encoder normed after every layer, with a pooler, a mask head and a head for pairs, or some of them.
+"""BERT: an encoder normed after every layer, with a pooler, a mask head and a head for pairs, or some of
+them.
 
 Which heads there are follows from the class that `architectures` names.
 """
@@ -31,7 +32,7 @@ def _read_heads(foreign: Mapping[str, Any]) -> dict[str, Any]:
 def _write_heads(config: Any) -> dict[str, Any]:
     heads = {name: getattr(config, name) for name in ("pooler", "mask_head", "pair_head")}
     named = [name for name, values in _HEADS.items() if values == heads]
-    # What no class has (a pooler and a mask head alone, or an output matrix of its own) is found out when it is read again.
+    # What no class has (such as an output matrix of its own) is found out when this is read again.
     return {"architectures": named or ["BertModel"]}
 
 

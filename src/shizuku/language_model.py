@@ -31,12 +31,13 @@ from shizuku.inference.opening import (
 )
 from shizuku.inference.pieces import OnlyTokens, Pieces
 from shizuku.inference.requests import Processor, Request
-from shizuku.inference.runtime import Runtime, reads_whole
+from shizuku.inference.runtime import Runtime
 from shizuku.inference.scheduling import Guesser
 from shizuku.inference.scoring import Score, whole_logits
 from shizuku.inference.settings import GenerationSettings, limit_of, reserve_of, settings_from
 from shizuku.inference.text_scores import score_texts
-from shizuku.inference.validation import check_continues, check_prompt, one_sequence
+from shizuku.inference.validation import check_prompt, one_sequence
+from shizuku.models.architectures import abilities_of, require
 from shizuku.text.conversation import Message, check_messages
 from shizuku.text.prompting import conversation_ids, conversing, prompt_ids
 from shizuku.text.reading import TextReader
@@ -167,12 +168,12 @@ class LanguageModel:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What it can do: "score" and "embed" always, "generate" unless it reads whole texts, "chat" and
-        "tools" if its chat template does.
+        """What it can do, by its architecture: "generate", "score", "embed", "fill"; and "chat" and "tools" if
+        it can generate and its chat template knows them.
         """
-        if reads_whole(self.runtime):
-            return frozenset({"fill", "score", "embed"})
-        return frozenset({"generate", "score", "embed"} | conversing(self.tokenizer))
+        config = getattr(self.runtime, "config", None)
+        able: set[str] = {"generate", "score"} if config is None else {*abilities_of(config)}
+        return frozenset(able | (conversing(self.tokenizer) if "generate" in able else set()))
 
     # ---- adapters
 
@@ -306,7 +307,7 @@ class LanguageModel:
         """The answer as `respond` gives it, in pieces as it is made; its `message()` is the whole."""
         if adapter is not None:
             return self.adapted(adapter).stream_chat(messages, tools, **settings)
-        check_continues(self.runtime)
+        self._require_generation()
         check_messages(messages)
         asked = self.settings(**settings)
         reserve = reserve_of(asked, self.context)
@@ -399,7 +400,7 @@ class LanguageModel:
         processors: Sequence[Processor] = (),
         index: int = 0,
     ) -> Request:
-        check_continues(self.runtime)
+        self._require_generation()
         if self.runtime.vocab_size > self.tokenizer.vocab_size:
             processors = (*processors, OnlyTokens(self.tokenizer.vocab_size))
         limit = limit_of(asked, room=min(self.context, self.engine.capacity) - len(ids))
@@ -414,6 +415,10 @@ class LanguageModel:
         )
         self.engine.check(request)
         return request
+
+    def _require_generation(self) -> None:
+        if (config := getattr(self.runtime, "config", None)) is not None:
+            require(config, "generate")
 
 
 load = LanguageModel.load

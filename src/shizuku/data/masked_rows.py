@@ -1,4 +1,4 @@
-"""Rows for a model that is asked for hidden tokens and whether two passages follow: cut, paired, packed, hidden.
+"""Rows for a model that is asked for hidden tokens, and whether two passages follow one another.
 
 Shapes: B rows, T tokens of context, P pairs.
 A document is cut into chunks, at the ends of sentences where there are any, and each chunk into two passages.
@@ -22,8 +22,8 @@ from shizuku.text.framing import Marks, marks_of
 from shizuku.text.tokenizer import Tokenizer
 
 Negatives = Literal["random", "same-document"]
-"""Where the second passage of a pair that doesn't follow is from: any other document, or elsewhere in the same
-one, which subjects and words don't give away (in its only chunk: the two passages the other way round)."""
+"""Where the second passage of a pair that doesn't follow is from: any other document, or elsewhere in the
+same one, whose subject is no hint (in its only chunk: the two passages the other way round)."""
 
 CHOSEN, MASKED, REPLACED = 0.15, 0.8, 0.1
 """Share of the tokens that are asked for, and of those: hidden behind the mask, and replaced by another."""

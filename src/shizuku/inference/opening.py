@@ -191,14 +191,11 @@ def runtime_of(model: "nn.Module | Runtime") -> Runtime:
     """
     if isinstance(model, Runtime):
         return model
-    from shizuku.models.architectures import architecture_of
+    from shizuku.models.architectures import architecture_of, require
 
     runs = architecture_of(model.config).runs
     if runs not in _RUNTIMES:
-        raise ModelError(
-            "this model translates: it writes a target for a source, and continues no text by itself; use "
-            "shizuku translate"
-        )
+        require(model.config, "score")
     module, name = _RUNTIMES[runs].split(".")
     runtime: Runtime = getattr(import_module(f"shizuku.inference.{module}"), name)(model)
     return runtime

@@ -2,7 +2,7 @@
 
 log p(token | all others), summed over the tokens, is the pseudo-log-likelihood (Wang and Cho 2019, Salazar
 et al. 2020). It is no log-probability of the text: the factors see one another's tokens, so the sum may be
-far above the log-probability that any model which reads from left to right can give. The two are not comparable.
+far above the log-probability that any model which reads from left to right can give: never compare them.
 
 Legend: `N` targets, `R` rows of one pass, `V` vocabulary.
 """

@@ -5,7 +5,6 @@ from numbers import Integral
 from typing import Any
 
 from shizuku.errors import ConfigError, ModelError
-from shizuku.inference.runtime import reads_whole
 
 
 def check_prompt(
@@ -30,15 +29,6 @@ def check_prompt(
         raise ConfigError(
             f"--max-new-tokens {new_tokens}: with the {len(prompt)} tokens of {name} that is more than the "
             f"context length {context}; at most {context - len(prompt)} fit"
-        )
-
-
-def check_continues(runtime: object) -> None:
-    """Refuse a model that reads whole texts where one is to be continued; ModelError says what it can do."""
-    if reads_whole(runtime):
-        raise ModelError(
-            "this model reads whole texts and continues none: it fills masks (logits, score, shizuku eval), "
-            "gives vectors (embed, /v1/embeddings) and learns to label texts (shizuku classify)"
         )
 
 

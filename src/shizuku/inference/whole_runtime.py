@@ -13,7 +13,7 @@ from torch import Tensor
 from shizuku.inference.adapting import kind_of
 from shizuku.inference.runtime import Span
 from shizuku.inference.torch_runtime import groups
-from shizuku.inference.validation import check_continues
+from shizuku.models.architectures import require
 from shizuku.models.encoder import Encoder, EncoderConfig
 from shizuku.models.layers.visibility import PADDING
 
@@ -80,7 +80,7 @@ class WholeRuntime:
         for span in spans:
             kind_of(self, span.adapter)
             if span.start or span.wanted != "all":
-                check_continues(self)
+                require(self.config, "generate")
         firsts = np.cumsum([0, *(len(span.ids) for span in spans)])
         result_RW = np.empty((firsts[-1], width), dtype=np.float32)
         for group in groups(spans):

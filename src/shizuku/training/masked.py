@@ -11,11 +11,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from shizuku.data.masked_rows import MaskedBatch, MaskedRows, MaskedValidation
 from shizuku.errors import TrainingError
 from shizuku.models.encoder import EncoderConfig
-from shizuku.training.cross_entropy import chunk_tokens, cross_entropy_sums_of
+from shizuku.training.cross_entropy import chunk_tokens
 from shizuku.training.objectives import Term
 
 
@@ -130,8 +131,8 @@ class FillIn:
                 f"target id {int(targets_N.max())} is outside the model's vocabulary of {size}: is the data "
                 "tokenised with this model's tokenizer (--tokenizer)?"
             )
-        masked, _ = cross_entropy_sums_of(model.unembed, x_ND, targets_N, vocab_size=size)
-        sums = {"masked": masked, "masked_right": _right(model, x_ND, targets_N)}
+        nats, right = _filled_in(model, x_ND, targets_N)
+        sums = {"masked": nats, "masked_right": right}
         if "next_sentence" in self.terms:
             logits_P2 = model.pair_logits(x_BTD[batch.pair_rows_P, batch.pair_places_P]).float()
             sums["next_sentence"] = F.cross_entropy(logits_P2, batch.strangers_P, reduction="sum")
@@ -139,13 +140,19 @@ class FillIn:
         return sums
 
 
-@torch.no_grad()
-def _right(model: Any, x_ND: Tensor, targets_N: Tensor) -> Tensor:
-    """How many tokens are filled in rightly; in training nobody asks, and it is left out."""
-    right = x_ND.new_zeros(())
-    if model.training:
-        return right
-    size = chunk_tokens(model.config.vocab_size)
+def _filled_in(model: Any, x_ND: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross entropy and right choices, summed; logits are made a chunk at a time, and again in the backward
+    pass.
+    """
+
+    def sums(x_CD: Tensor, targets_C: Tensor) -> tuple[Tensor, Tensor]:
+        logits_CV = model.unembed(x_CD).float()
+        right = (logits_CV.detach().argmax(-1) == targets_C).sum().float()
+        return F.cross_entropy(logits_CV, targets_C, reduction="sum"), right
+
+    size = chunk_tokens(model.config.vocab_size, x_ND.element_size())
+    nats, right = x_ND.new_zeros(()), x_ND.new_zeros(())
     for x_CD, targets_C in zip(x_ND.split(size), targets_N.split(size), strict=True):
-        right = right + (model.unembed(x_CD).argmax(-1) == targets_C).sum()
-    return right
+        more_nats, more_right = checkpoint(sums, x_CD, targets_C, use_reentrant=False)
+        nats, right = nats + more_nats, right + more_right
+    return nats, right

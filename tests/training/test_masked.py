@@ -145,7 +145,17 @@ def test_the_verb_trains_and_the_model_is_used(tmp_path: Path, capsys: pytest.Ca
     text = tmp_path / "text.jsonl"
     text.write_text("".join(json.dumps({"text": one.text}) + "\n" for one in documents(300)))
     out = tmp_path / "model"
-    command = ["train", "--architecture", "encoder", "--preset", "micro", "--text", str(text), "--out", str(out)]
+    command = [
+        "train",
+        "--architecture",
+        "encoder",
+        "--preset",
+        "micro",
+        "--text",
+        str(text),
+        "--out",
+        str(out),
+    ]
     command += ["--vocab-size", "90", "--steps", "30", "--model.context", "40", "--json"]
     said = told(command, capsys)
     assert said["loss"] > 0 and said["validation_loss"] > 0

@@ -3,6 +3,8 @@
 Legend: `B` batch, `T` tokens, `N` tokens or texts picked out, `D` width, `V` vocabulary.
 """
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -14,13 +16,14 @@ from shizuku.models.layers.attention import Attention, AttentionCall
 from shizuku.models.layers.feedforward import ACTIVATIONS, FeedForward
 from shizuku.models.layers.products import Linear, linear
 from shizuku.models.layers.visibility import (
+    SHARED,
     Visibility,
     complete_layout,
     plain_layout,
     visible_both_ways,
 )
 
-__all__ = ["Encoder", "EncoderConfig", "initialise"]
+__all__ = ["Encoder", "EncoderConfig", "bare", "initialise"]
 
 
 class EncoderBlock(nn.Module):
@@ -127,6 +130,11 @@ class Encoder(nn.Module):
         else:
             nothing = plain_layout(batch, 0, ids_BT.device)
             here = complete_layout(positions_BT, segments_BT, nothing, tokens)
+            if segments_BT is not None and bool((segments_BT == SHARED).any()):
+                raise ModelError(
+                    "segment -2, a beginning that texts of a row share: here every token sees what comes "
+                    "after it, so no two texts begin alike"
+                )
             positions_BT, visibility = here.positions_BT, visible_both_ways(here)
         self._check_positions(positions_BT)
         x_BTD = self.embedding(ids_BT) + self.position_embedding(positions_BT)
@@ -149,7 +157,7 @@ class Encoder(nn.Module):
         logits: Tensor = self.mask_head(x_D, self.unembedding_weight_VD)
         return logits
 
-    def pooled(self, first_ND: Float[Tensor, "N D"]) -> Float[Tensor, "N D"]:
+    def pooled(self, first_ND: Float[Tensor, "*dims D"]) -> Float[Tensor, "*dims D"]:
         """Return the vectors of whole texts, from the streams of their first tokens: tanh of a layer, or the
         streams themselves where there is no pooler.
         """
@@ -193,6 +201,28 @@ class Encoder(nn.Module):
                 f"positions run from {low} to {high}, but this model has learned {self.config.context} of "
                 "them (0 and up): shorten the text or use a model with a longer context"
             )
+
+
+def bare(encoder: Encoder) -> Encoder:
+    """The encoder with a pooler and no other head: itself, or one that shares its weights with it.
+
+    A pooler that was not there begins as the identity, so that what is read is tanh of the first token.
+    """
+    config = replace(encoder.config, pooler=True, mask_head=False, pair_head=False, tie_embeddings=True)
+    if config == encoder.config:
+        return encoder
+    with torch.device("meta"):
+        made = Encoder(config)
+    for name, module in encoder.named_children():
+        if name in made._modules and made._modules[name] is not None:
+            setattr(made, name, module)
+    if encoder.pooler is None:
+        weight = encoder.embedding.weight
+        made.pooler = Linear(config.width, config.width, device=weight.device, dtype=weight.dtype)
+        with torch.no_grad():
+            nn.init.eye_(made.pooler.weight)
+            nn.init.zeros_(made.pooler.bias)
+    return made.train(encoder.training)
 
 
 def _norm(config: EncoderConfig) -> nn.Module:

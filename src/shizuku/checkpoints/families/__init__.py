@@ -43,6 +43,8 @@ class Family:
     """Our architecture, of whose config its members are; see `shizuku.models.architectures`."""
     headed: str | None = None
     """Its class with a head, where that is not the architecture's name with another end."""
+    head: str = "score"
+    """Name of the head's matrix in that class, without its `.weight`."""
     fixed: Mapping[str, Any]
     """Fields of our config that every member has."""
     translations: tuple[Translation, ...]

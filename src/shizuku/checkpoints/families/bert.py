@@ -42,6 +42,8 @@ FAMILY = Family(
     model_type="bert",
     architecture="BertForPreTraining",
     ours="encoder",
+    headed="BertForSequenceClassification",
+    head="classifier",
     fixed={},
     translations=(
         *renamed(vocab_size="vocab_size", context="max_position_embeddings", width="hidden_size"),

@@ -287,8 +287,9 @@ def test_an_encoder_is_read_at_its_first_token_as_in_transformers(tmp_path, text
     initialise(encoder, 0)
     base = save_checkpoint(tmp_path / "base", model=encoder, tokenizer=wordpiece)
     config = ClassifyConfig(
-        model=str(base), data=(texts,), out=tmp_path / "out", epochs=6, batch_size=4, report=False
-    )
+        model=str(base), data=(texts,), out=tmp_path / "out", epochs=8, batch_size=1, report=False,
+        loop=loop(3e-3),
+    )  # fmt: skip
     result = train_classifier(config)
     assert result.judgement.accuracy.mean > 0.8
     classifier = Classifier.load(tmp_path / "out")

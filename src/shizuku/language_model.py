@@ -168,12 +168,15 @@ class LanguageModel:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What it can do, by its architecture: "generate", "score", "embed", "fill"; and "chat" and "tools" if
-        it can generate and its chat template knows them.
+        """What it can do by its architecture ("generate", "score", "embed", "fill"), and "chat" and "tools"
+        if it can generate and its chat template knows them.
         """
         config = getattr(self.runtime, "config", None)
-        able: set[str] = {"generate", "score"} if config is None else {*abilities_of(config)}
-        return frozenset(able | (conversing(self.tokenizer) if "generate" in able else set()))
+        if config is None:
+            able: tuple[str, ...] = ("generate", "score")
+        else:
+            able = abilities_of(config)
+        return frozenset(able) | (conversing(self.tokenizer) if "generate" in able else set())
 
     # ---- adapters
 

@@ -137,8 +137,8 @@ def run(config: Config) -> dict[str, object]:
         )
     if "generate" not in abilities_of(checkpoint.model.config):
         raise CheckpointError(
-            f"{source} is of the architecture {checkpoint.model.config.ARCHITECTURE} and continues no text, so "
-            "the perplexity before and after can't be measured: quantize models that do"
+            f"{source} is of the architecture {checkpoint.model.config.ARCHITECTURE} and continues no text: "
+            "its perplexity before and after can't be measured: quantize models that do"
         )
     names = list(matrices(checkpoint.model, config.keep))
     schemes = _schemes(config, names)

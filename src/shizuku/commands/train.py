@@ -1,5 +1,6 @@
 """`shizuku train`: a model from text."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shizuku.errors import ConfigError

@@ -1,5 +1,6 @@
 """`shizuku train`: a model from text."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shizuku.errors import ConfigError
@@ -128,7 +129,17 @@ def show(result: dict[str, object]) -> None:
         f"{result['tokens_seen']:,} tokens in {result['seconds']:,.0f} s, "
         f"{result['tokens_per_second']:,.0f} tokens/s"
     )
-    print(f'next: shizuku generate {result["checkpoint"]} --prompt "…"')
+    print(f"next: shizuku {_next(str(result['checkpoint']))}")
+
+
+def _next(checkpoint: str) -> str:
+    """The verb to go on with."""
+
+    from shizuku.checkpoints.huggingface import architecture_at
+
+    if architecture_at(Path(checkpoint)) == "encoder":
+        return f"eval {checkpoint} --text FILE"
+    return f'generate {checkpoint} --prompt "…"'
 
 
 def _show_intervals(result: dict[str, object]) -> None:

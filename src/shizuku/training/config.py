@@ -14,7 +14,7 @@ from shizuku.errors import ConfigError
 from shizuku.models.architectures import names
 from shizuku.models.decoder_config import RotaryScaling
 from shizuku.text.vocabulary_training import Kind
-from shizuku.training.presets import RUNS, PresetName
+from shizuku.training.presets import ARCHITECTURE_RUNS, RUNS, PresetName
 
 PrecisionName = Literal["float32", "bfloat16", "float16"]
 
@@ -362,6 +362,7 @@ class TrainConfig(VerbConfig):
     def brought_along(cls, chosen: Mapping[str, object]) -> Mapping[str, object]:
         """The settings that the `chosen` ones, as a file or flags have them, bring along: the preset's."""
         table = next((table for name, table in RUNS.items() if name == chosen.get("preset")), {})
+        table = {**table, **ARCHITECTURE_RUNS.get(str(chosen.get("architecture")), {})}
         loop = chosen.get("loop")
         timed = "loop.max_seconds" in chosen or (isinstance(loop, Mapping) and "max_seconds" in loop)
         if timed and "loop" in table:  # a time says how long, in place of the preset's steps

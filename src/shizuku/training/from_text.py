@@ -13,7 +13,6 @@ from shizuku.checkpoints.memory import available_memory, readable
 from shizuku.checkpoints.run_difference import SEEDS
 from shizuku.checkpoints.run_record import json_text, run_record
 from shizuku.config import from_dict, to_dict
-from shizuku.data.packing import PackedBatches, SomeOf, ValidationBatches
 from shizuku.data.shards import ShardSet, write_shards
 from shizuku.data.splitting import split_by_source
 from shizuku.errors import CheckpointError, ConfigError
@@ -27,13 +26,13 @@ from shizuku.training.cost import bill, matmul_peak, parameter_total, token_cost
 from shizuku.training.distribution import neighbours, place, wait_for_all
 from shizuku.training.loop import train
 from shizuku.training.memory import check_memory, estimate_memory
-from shizuku.training.objectives import NextToken
 from shizuku.training.precision import check_precision
 from shizuku.training.presets import PRESETS
 from shizuku.training.result import TrainResult
 from shizuku.training.resume import check_place
 from shizuku.training.seeds import Interval
 from shizuku.training.speed import DEFAULT_STEPS, measure_speed
+from shizuku.training.tasks import task_of
 
 SHARDS, PREPARED = "shards", "prepared.json"
 
@@ -132,32 +131,15 @@ def _train_on(prepared: Prepared, config: TrainConfig, out: Path) -> TrainResult
         initialise(model, config.loop.seed, zero_outputs=config.zero_outputs)
     elif rank == 0:
         architecture_of(shape).initialise(model, config.loop.seed)
-    source = PackedBatches(
-        prepared.train,
-        context=shape.context,
-        batch_size=config.batch_size,
-        seed=config.loop.seed,
-        rank=rank,
-        world=world,
-        boundaries=config.boundaries,
-    )
-    validation = None
-    if prepared.heldout is not None:
-        whole = ValidationBatches(
-            prepared.heldout,
-            context=shape.context,
-            batch_size=config.batch_size,
-            boundaries=config.boundaries,
-        )
-        validation = SomeOf(whole, config.validation_tokens)
+    task = task_of(config, shape, prepared.train, prepared.heldout, prepared.tokenizer, share=(rank, world))
     return train(
         model,
-        NextToken(config.z_loss),
-        source,
+        task.objective,
+        task.source,
         config.loop,
         out=out,
         tokenizer=prepared.tokenizer,
-        validation=validation,
+        validation=task.validation,
         run=run_record(config=to_dict(config), data=prepared.record()),
     )
 

@@ -57,6 +57,8 @@ class Family:
     """Name of the output matrix, without its `.weight`."""
     weights: tuple[Weight, ...]
     """Every tensor that a member may have; which it has follows from its config."""
+    experts: tuple[str, str, str, str] | None = None
+    """Where experts are in a layer, and what one's gate, up and down are called; None: it has none."""
     ignored: str | None = None
     """Pattern of tensors that old checkpoints carry and that are no weights."""
     accepts: Callable[[DecoderConfig], bool] = lambda config: True

@@ -272,6 +272,36 @@ class ModelOverrides:
     """Factor on what attention and feed-forward layers add to the residual stream."""
     logit_multiplier: float | None = None
     """Factor on the logits."""
+    experts: int | None = None
+    """Feed-forward layers that a token can be sent to; 0: all tokens go through the one."""
+    experts_per_token: int | None = None
+    """How many of them each token is sent to."""
+    expert_width: int | None = None
+    """Hidden features of one expert (ffn_width)."""
+    shared_experts: int | None = None
+    """Experts that every token goes through besides."""
+    sparse_layers: tuple[bool, ...] | None = None
+    """Which layers have experts, one entry a layer (all)."""
+    router_score: Literal["softmax", "sigmoid"] | None = None
+    """What makes scores of the router's logits."""
+    normalise_experts: bool | None = None
+    """Whether the weights of a token's experts are divided by their sum."""
+    expert_multiplier: float | None = None
+    """Factor on what the experts, without the shared ones, add up to."""
+    router_bias: bool | None = None
+    """Whether a bias, which training moves, helps to choose the experts, so that all get equally many
+    tokens: in place of the balance loss (balance_coefficient 0).
+    """
+    router_bias_rate: float | None = None
+    """How far a step moves each expert's bias."""
+    balance_coefficient: float | None = None
+    """Coefficient of the load-balance loss; 0 for none."""
+    router_z_coefficient: float | None = None
+    """Coefficient of the mean squared log of the router's normaliser."""
+    capacity_factor: float | None = None
+    """In training an expert takes at most this many times its even share of the tokens and drops the rest;
+    none given: it takes all.
+    """
 
     def given(self) -> dict[str, object]:
         """The values that were given, by field of DecoderConfig."""

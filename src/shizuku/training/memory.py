@@ -121,13 +121,13 @@ def activation_bytes(
     inner, shared = config.heads * config.head_width, config.kv_heads * config.head_width
     heads = inner + 2 * shared
     # Two norms (input, output), two residual sums; projections before and after norm and rotation; the
-    # attention's output; gate, activation, up and product of the feed-forward layer.
+    # attention's output. The feed-forward layers are counted apart.
     layer = 6 * config.width + (4 if config.qk_norm else 2) * heads + 2 * inner
-    layer += (4 if config.gated else 2) * config.ffn_width
     # Norms of the other side, and factors on what is added to the stream, keep something too.
     layer += 2 * config.width if config.norm_placement == "both" else 0
     layer += 2 * config.width if config.residual_multiplier != 1 else 0
     per_token = config.layers * layer + (4 + 2 * config.embedding_norm) * config.width
+    per_token += sum(_feedforward_numbers(config, sparse) for sparse in config.sparse)
     if dropout:  # what is left of the embeddings and of each layer's outputs, and a byte for each place
         per_token += (2 * config.layers + 1) * (config.width + config.width // BYTES)
     if config.attention_cap is not None:  # tanh and pattern of every layer, scores and their mask of one
@@ -136,6 +136,17 @@ def activation_bytes(
     if config.positions == "alibi":  # one bias a head, and the same for every row where nothing is packed
         mask = (rows if packed else 1) * config.heads * tokens * tokens * 2 * BYTES
     return BYTES * per_token * rows * tokens + mask + 3 * CHUNK_BYTES
+
+
+def _feedforward_numbers(config: DecoderConfig, sparse: bool) -> int:
+    """Gate, activation, up and product; for experts also their inputs, outputs and weighted outputs, in the
+    order of the experts and of the tokens.
+    """
+    each = 4 if config.gated else 2
+    if not sparse:
+        return each * config.ffn_width
+    chosen = config.experts_per_token + config.shared_experts
+    return each * chosen * config.expert_width + 6 * config.experts_per_token * config.width
 
 
 def check_memory(estimate: MemoryEstimate, processes: int = 1) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from shizuku.errors import TrainingError
+from shizuku.models.layers.experts import sparse_layers
 from shizuku.training.adamw import AdamW
 from shizuku.training.config import OptimizerConfig
 from shizuku.training.muon import Muon
@@ -109,13 +110,15 @@ class Optimizers:
 
 def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """The trainable parameters as `matrices` (of hidden layers), `embeddings` (and the output matrix),
-    `vectors`.
+    `vectors` (and routers, whose every row is one expert's).
     """
     tables: set[Any] = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
     tables.add(getattr(model, "unembedding_weight_VD", None))
+    routers: set[Any] = {layer.router.weight for layer in sparse_layers(model)}
     groups: dict[str, list[nn.Parameter]] = {"matrices": [], "embeddings": [], "vectors": []}
     for parameter in model.parameters():
         if parameter.requires_grad:
-            kind = "embeddings" if parameter in tables else "matrices" if parameter.dim() == 2 else "vectors"
+            matrix = parameter.dim() == 2 and parameter not in routers
+            kind = "embeddings" if parameter in tables else "matrices" if matrix else "vectors"
             groups[kind].append(parameter)
     return groups

@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from shizuku.quantization.surgery import is_quantized
 from shizuku.training.distribution import as_first_says, place
 
 Parallel = Literal["data", "fsdp"]
@@ -30,7 +31,7 @@ def spread(model: nn.Module, parallel: Parallel) -> None:
     if world == 1:
         return
     parameters = dict(model.named_parameters())
-    assert parallel == "data" or not list(model.buffers()), "packed matrices are not sharded"
+    assert parallel == "data" or not is_quantized(model), "packed matrices are not sharded"
     device = torch.device(as_first_says(next(iter(parameters.values())).device.type))
     given = {name: parameter.detach() for name, parameter in parameters.items()} if rank == 0 else {}
     if parallel == "fsdp":

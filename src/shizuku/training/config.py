@@ -100,9 +100,9 @@ class LoopConfig:
     """In place of steps: as many steps as this time is enough for, measured once before the first."""
     accumulate: int = 1
     """Batches from the source whose gradients make one step."""
-    parallel: Literal["data", "fsdp"] = "data"
+    parallel: Literal["data", "fsdp", "experts"] = "data"
     """What the processes of a torchrun job share: the rows of a batch (data), or also the weights, gradients
-    and optimizer state, of which each then holds its part (fsdp).
+    and optimizer state, of which each then holds its part (fsdp), or only those of the experts (experts).
     """
     clip: float | None = 1.0
     """Largest norm of the whole gradient; a longer one is shortened to it."""
@@ -172,10 +172,10 @@ class LoopConfig:
             raise ConfigError(f"--loop.max-seconds: expected more than 0, found {self.max_seconds}")
         if self.steps is not None and self.max_seconds is not None:
             raise ConfigError("--steps and --loop.max-seconds both say how long to train: give one")
-        if self.keeps_best and (self.ema is not None or self.parallel == "fsdp"):
+        if self.keeps_best and (self.ema is not None or self.parallel != "data"):
             raise ConfigError(
                 "--loop.keep-best and --loop.patience: not with --loop.ema (an average needs no choice "
-                "among its steps) nor with --loop.parallel fsdp"
+                "among its steps) nor with --loop.parallel fsdp or experts"
             )
 
     @property

@@ -51,10 +51,12 @@ class BalancedExperts:
         self.terms: Mapping[str, Term] = {**objective.terms, **regular}
         self._rate = config.router_bias_rate
         self._step = _Loads(len(layers), layers[0].count)
-        self._moved = False
+        self._learned = False
 
     def counts(self, batch: TensorBatch) -> dict[str, int]:
         """The objective's counts, and for the experts the tokens that count."""
+        if self._learned:  # a step counts all its batches before it learns from the first
+            self._step, self._learned = _Loads(len(self._layers), self._layers[0].count), False
         own = dict(self.objective.counts(batch))
         tokens = int(batch.mask_BT.sum())
         return own | {name: tokens for name in self.terms if name not in own}
@@ -67,8 +69,7 @@ class BalancedExperts:
             values = dict(self.objective.loss(model, batch))
         if not model.training:
             return values
-        if self._moved:
-            self._step, self._moved = _Loads(len(seen), self._layers[0].count), False
+        self._learned = True
         return values | self._of_routers(seen, batch.mask_BT.reshape(-1))
 
     def _of_routers(self, seen: list[Routing], mask_N: Tensor) -> dict[str, Tensor]:
@@ -97,7 +98,6 @@ class BalancedExperts:
             if bias_E is not None:
                 short_E = (loads_E.mean() - loads_E).sign()
                 bias_E.add_(short_E.to(bias_E), alpha=self._rate)
-        self._moved = True
 
     def figures(self) -> dict[str, float]:
         """How the last step's tokens were spread: see docs/mixture-of-experts.md."""

@@ -9,9 +9,11 @@ from shizuku.adapters.surgery import active_adapter, is_adapted, pairs_of
 from shizuku.checkpoints.memory import available_memory, readable
 from shizuku.errors import TrainingError
 from shizuku.models.decoder import DecoderConfig
+from shizuku.models.layers.experts import sparse_layers
 from shizuku.quantization.surgery import TABLES, quantized_layers
 from shizuku.training.config import LoopConfig
 from shizuku.training.cross_entropy import CHUNK_BYTES
+from shizuku.training.distribution import place
 from shizuku.training.optimizers import parameter_groups
 
 BYTES = 4
@@ -62,7 +64,9 @@ def estimate_memory(
     sizes = {
         kind: sum(parameter.numel() for parameter in group) for kind, group in parameter_groups(model).items()
     }
-    every = sum(parameter.numel() for parameter in model.parameters())
+    elsewhere = _elsewhere(model) if loop.parallel == "experts" else 0
+    sizes["matrices"] -= elsewhere if sizes["matrices"] else 0
+    every = sum(parameter.numel() for parameter in model.parameters()) - elsewhere
     trained = sum(sizes.values())
     matrices = sizes["matrices"] * (1 if loop.optimizer.kind == "muon" else 2)
     # The chunked cross entropy keeps the output matrix's gradient from the forward pass to the backward pass.
@@ -101,6 +105,13 @@ def _beside_base(model: nn.Module, tokens: int) -> int:
     packed = {each: math.prod(layer.layout.shape) for each, layer in quantized_layers(model).items()}
     tables = [packed.pop(each) for each in TABLES if each in packed]
     return BYTES * (ranks * tokens + max(packed.values(), default=0) + max(tables, default=0))
+
+
+def _elsewhere(model: nn.Module) -> int:
+    """Numbers of the experts that other processes hold."""
+    world = place()[1]
+    experts = [p.numel() for layer in sparse_layers(model) for p in layer.experts.parameters()]
+    return sum(experts) - sum(experts) // world
 
 
 def _gathered(model: nn.Module) -> int:

@@ -111,10 +111,10 @@ class Experts(nn.Module):
         order_M = sent_M.argsort(stable=True)
         places_CN = torch.empty_like(order_M).scatter_(0, order_M, _numbers(order_M)).view(-1, len(x_ND))
         counts = torch.bincount(sent_M, minlength=self.count).tolist()[: self.count]
-        rows_MD = _Take.apply(x_ND, order_M % len(x_ND), places_CN.t())
+        rows_MD = Take.apply(x_ND, order_M % len(x_ND), places_CN.t())
         y_MD = self._room(rows_MD, counts)
         y_MD = y_MD * weights_NC.t().reshape(-1)[order_M][:, None].to(y_MD.dtype)
-        y_CND = _Take.apply(y_MD, places_CN.reshape(-1), order_M[:, None]).view(*places_CN.shape, -1)
+        y_CND = Take.apply(y_MD, places_CN.reshape(-1), order_M[:, None]).view(*places_CN.shape, -1)
         out_ND = y_CND[0] if len(y_CND) == 1 else y_CND.sum(0)
         if self.watch is not None:
             dropped_NC = self._dropped(counts, places_CN, sent_NC)
@@ -169,7 +169,7 @@ def _numbers(like_M: Tensor) -> Tensor:
     return torch.arange(len(like_M), device=like_M.device)
 
 
-class _Take(torch.autograd.Function):
+class Take(torch.autograd.Function):
     """Rows by number, each of which is taken as often as `back_NC` says from where: the gradient is taken
     in the same way, which is ten times faster than PyTorch's adding up by number.
     """

@@ -43,10 +43,10 @@ def keep_own_experts(model: nn.Module) -> None:
         layer.exchange = _Exchange(each)
 
 
-def own_parameters(model: nn.Module) -> set[Tensor]:
-    """The parameters that no other process has; empty where none are shared out."""
+def own_parameters(model: nn.Module) -> dict[Tensor, None]:
+    """The parameters that no other process has, in their order; empty where none are shared out."""
     layers = [layer for layer in sparse_layers(model) if layer.exchange is not None]
-    return {parameter for layer in layers for parameter in layer.experts.parameters()}
+    return dict.fromkeys(parameter for layer in layers for parameter in layer.experts.parameters())
 
 
 def is_elsewhere(model: nn.Module, parameter: str) -> bool:

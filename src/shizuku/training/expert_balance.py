@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from shizuku.models.layers.experts import Experts, Routing, sparse_layers, watched
+from shizuku.progress import say
 from shizuku.training.batches import TensorBatch
 from shizuku.training.distribution import sum_over_ranks
 from shizuku.training.objectives import NextToken, Objective, Term
@@ -26,6 +27,12 @@ def with_balance(objective: Objective, model: nn.Module) -> Objective:
     layers = sparse_layers(model)
     if not layers or not isinstance(objective, NextToken):
         return objective
+    config: Any = model.config
+    if config.experts_per_token == 1 < config.experts and config.normalise_experts:
+        say(
+            "the one expert of a token always weighs 1, so the loss teaches the router nothing: "
+            "--model.no-normalise-experts lets it learn"
+        )
     return BalancedExperts(objective, model, layers)
 
 

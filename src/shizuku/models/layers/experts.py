@@ -61,7 +61,7 @@ class Router(nn.Module):
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(config.experts, config.width))
+        self.weight = nn.Parameter(nn.init.uniform_(torch.empty(config.experts, config.width), -1.0, 1.0))
         self.register_buffer("choice_bias", torch.zeros(config.experts) if config.router_bias else None)
         self.experts_per_token, self.normalise = config.experts_per_token, config.normalise_experts
         self.score, self.multiplier = config.router_score, config.expert_multiplier
@@ -109,12 +109,12 @@ class Experts(nn.Module):
         # First choices stand before second ones, so that it is those that find room.
         sent_M = sent_NC.t().reshape(-1)
         order_M = sent_M.argsort(stable=True)
-        places_CN = torch.empty_like(order_M).scatter_(0, order_M, _numbers(order_M)).view(-1, len(x_ND))
+        places_CN = torch.empty_like(order_M).scatter_(0, order_M, _numbers(order_M)).view(sent_NC.shape[::-1])
         counts = torch.bincount(sent_M, minlength=self.count).tolist()[: self.count]
-        rows_MD = Take.apply(x_ND, order_M % len(x_ND), places_CN.t())
+        rows_MD = Take.apply(x_ND, order_M % max(len(x_ND), 1), places_CN.t())
         y_MD = self._room(rows_MD, counts)
         y_MD = y_MD * weights_NC.t().reshape(-1)[order_M][:, None].to(y_MD.dtype)
-        y_CND = Take.apply(y_MD, places_CN.reshape(-1), order_M[:, None]).view(*places_CN.shape, -1)
+        y_CND = Take.apply(y_MD, places_CN.reshape(-1), order_M[:, None]).view(*places_CN.shape, x_ND.shape[1])
         out_ND = y_CND[0] if len(y_CND) == 1 else y_CND.sum(0)
         if self.watch is not None:
             dropped_NC = self._dropped(counts, places_CN, sent_NC)

@@ -26,7 +26,7 @@ from shizuku.data.splitting import split_by_source
 from shizuku.data.town import town_documents
 from shizuku.models.decoder import Decoder, DecoderConfig, initialise
 from shizuku.models.layers.experts import sparse_layers, watched
-from shizuku.report.page import Card, Figure, Page
+from shizuku.report.page import Figure, Page
 from shizuku.report.plots import Series, line
 from shizuku.text.documents import Document, read_documents
 from shizuku.text.tokenizer import Tokenizer
@@ -38,12 +38,16 @@ from shizuku.training.loop import train
 from shizuku.training.objectives import NextToken
 
 CONTEXT = 128
+BALANCED, NEITHER = {"balance_coefficient": 0.1}, {"balance_coefficient": 0.0}
+SWITCH = {"experts_per_token": 1, "normalise_experts": False}
 VARIANTS: dict[str, dict[str, Any]] = {
     "dense": {"experts": 0},
-    "balance loss": {},
-    "bias": {"balance_coefficient": 0.0, "router_bias": True, "router_bias_rate": 0.01},
-    "neither": {"balance_coefficient": 0.0},
-    "balance loss, capacity 1.25": {"capacity_factor": 1.25},
+    "balance loss": BALANCED,
+    "bias": {**NEITHER, "router_bias": True, "router_bias_rate": 0.003},
+    "neither": NEITHER,
+    "one expert, balance loss": {**BALANCED, **SWITCH},
+    "one expert, neither": {**NEITHER, **SWITCH},
+    "balance loss, capacity 1.25": {**BALANCED, "capacity_factor": 1.25},
 }
 
 
@@ -70,12 +74,12 @@ def corpus(given: argparse.Namespace) -> tuple[ShardSet, ShardSet]:
 
 
 def shape(vocab_size: int, width: int, variant: str) -> DecoderConfig:
-    """The decoder of a variant; its experts are half as wide as the dense layer."""
+    """The decoder of a variant; the experts of a token are together as wide as the dense layer."""
     hidden = width * 11 // 4
-    settings: dict[str, Any] = {"experts": 8, "experts_per_token": 2, "expert_width": hidden // 2}
+    settings: dict[str, Any] = {"experts": 8, "experts_per_token": 2} | VARIANTS[variant]
     return DecoderConfig(
         vocab_size=vocab_size, context=CONTEXT, width=width, layers=4, heads=width // 32, ffn_width=hidden,
-        qk_norm=True, **(settings | VARIANTS[variant]),
+        qk_norm=True, expert_width=hidden // settings["experts_per_token"], **settings,
     )  # fmt: skip
 
 
@@ -148,28 +152,16 @@ def row(variant: str, runs: Sequence[dict[str, Any]], dense: Sequence[dict[str, 
     )
 
 
-def page(found: dict[str, list[dict[str, Any]]], table: Sequence[Sequence[object]]) -> Page:
-    """The first seed's curves and the table."""
-    firsts = {variant: runs[0] for variant, runs in found.items()}
-    curves = {
-        "loads": ("Largest load of an expert over the mean, worst layer", "load"),
-        "losses": ("Training loss, nats a token", "nats"),
-    }
-    figures = [
-        Figure(
-            line(
-                [
-                    Series(variant, *zip(*one[key], strict=True))
-                    for variant, one in firsts.items()
-                    if one[key]
-                ],
-                x="step", y=unit,
-            ),
-            title,
-        )
-        for key, (title, unit) in curves.items()
-    ]  # fmt: skip
-    return Page("Experts", cards=[Card("variants", len(found))], figures=figures)
+def page(found: dict[str, list[dict[str, Any]]], titles: Sequence[str], rows: Sequence[str]) -> Page:
+    """The table, and how loads and losses went with the first seed."""
+    made = Page("Experts", "Eight experts against a dense decoder with as many operations a token")
+    made.section("Variants").table(titles, [line.strip("| ").split(" | ") for line in rows])
+    made.section("The first seed, step by step")
+    for key, title in {"loads": "largest load over the mean, worst layer", "losses": "nats a token"}.items():
+        firsts = {variant: runs[0][key] for variant, runs in found.items() if runs[0][key]}
+        series = [Series(variant, *zip(*points, strict=True)) for variant, points in firsts.items()]
+        made.figures(Figure(line(series, x="step", y=title), title))
+    return made
 
 
 def main(arguments: list[str] | None = None) -> dict[str, list[dict[str, Any]]]:
@@ -185,6 +177,7 @@ def main(arguments: list[str] | None = None) -> dict[str, list[dict[str, Any]]]:
     parser.add_argument("--vocab-size", type=int, default=2048)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--page", type=Path, help="write the table and curves as HTML")
     given = parser.parse_args(arguments)
     shards = corpus(given)
     found: dict[str, list[dict[str, Any]]] = {variant: [] for variant in given.only}
@@ -196,8 +189,10 @@ def main(arguments: list[str] | None = None) -> dict[str, list[dict[str, Any]]]:
         *("largest load", "idle", "entropy"),
     )
     print("| " + " | ".join(titles) + " |\n" + "|---" * len(titles) + "|")
-    for variant, runs in found.items():
-        print(row(variant, runs, found.get("dense", [])))
+    rows = [row(variant, runs, found.get("dense", [])) for variant, runs in found.items()]
+    print("\n".join(rows))
+    if given.page:
+        page(found, titles, rows).write(given.page)
     return found
 
 

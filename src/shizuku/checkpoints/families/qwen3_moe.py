@@ -46,7 +46,7 @@ FAMILY = replace(
         _WINDOW,
     ),
     defaults={
-        **QWEN3.defaults,
+        **{key: value for key, value in QWEN3.defaults.items() if key != "head_dim"},
         "num_key_value_heads": 4,
         "num_experts_per_tok": 8,
         "moe_intermediate_size": 768,

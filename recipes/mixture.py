@@ -107,7 +107,9 @@ def spread(model: Decoder, batches: Iterable[Any]) -> dict[str, float]:
     }
 
 
-def run(given: argparse.Namespace, shards: tuple[ShardSet, ShardSet], variant: str, seed: int) -> dict[str, Any]:
+def run(
+    given: argparse.Namespace, shards: tuple[ShardSet, ShardSet], variant: str, seed: int
+) -> dict[str, Any]:
     """Train one variant, or take what an earlier call found."""
     file = given.out / f"{variant.replace(' ', '-').replace(',', '')}-{seed}.json"
     if file.is_file():
@@ -120,7 +122,13 @@ def run(given: argparse.Namespace, shards: tuple[ShardSet, ShardSet], variant: s
     source = PackedBatches(shards[0], context=CONTEXT, batch_size=16, seed=seed)
     validation = ValidationBatches(shards[1], context=CONTEXT, batch_size=64)
     result = train(
-        model, NextToken(), source, loop, out=file.with_suffix(""), validation=validation, run={"variant": variant}
+        model,
+        NextToken(),
+        source,
+        loop,
+        out=file.with_suffix(""),
+        validation=validation,
+        run={"variant": variant},
     )
     found = {
         "loss": result.validation_loss,
@@ -130,7 +138,9 @@ def run(given: argparse.Namespace, shards: tuple[ShardSet, ShardSet], variant: s
         "seconds": result.seconds,
         "speed": result.tokens_per_second,
         **(spread(model, validation) if sparse_layers(model) else {}),
-        "loads": [[record["step"], record["experts/load"]] for record in result.history if "experts/load" in record],
+        "loads": [
+            [record["step"], record["experts/load"]] for record in result.history if "experts/load" in record
+        ],
         "losses": [[record["step"], record["loss"]] for record in result.history],
     }
     file.write_text(json.dumps(found), encoding="utf-8")
@@ -147,8 +157,8 @@ def row(variant: str, runs: Sequence[dict[str, Any]], dense: Sequence[dict[str, 
     each = ", ".join(f"{gain:+.3f}" for gain in gains) if variant != "dense" else "–"
     return (
         f"| {variant} | {mean('loss', '.3f')} | {each} | {runs[0]['parameters']:,} | {runs[0]['active']:,} "
-        f"| {mean('speed', ',.0f')} | {mean('seconds', '.0f')} | {mean('load', '.2f')} | {mean('idle', '.1f')} "
-        f"| {mean('entropy', '.2f')} |"
+        f"| {mean('speed', ',.0f')} | {mean('seconds', '.0f')} | {mean('load', '.2f')} "
+        f"| {mean('idle', '.1f')} | {mean('entropy', '.2f')} |"
     )
 
 

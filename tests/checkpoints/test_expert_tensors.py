@@ -24,7 +24,8 @@ TINY = {
 @pytest.mark.parametrize("kind", ["mixtral", "olmoe", "qwen3_moe"])
 def test_experts_in_one_tensor_are_those_that_stand_alone(kind: str, tmp_path: Path) -> None:
     config = transformers.AutoConfig.for_model(
-        kind, **TINY, num_local_experts=3, num_experts_per_tok=2, **({"moe_intermediate_size": 8} if kind == "qwen3_moe" else {})
+        kind, **TINY, num_local_experts=3, num_experts_per_tok=2,
+        **({"moe_intermediate_size": 8} if kind == "qwen3_moe" else {}),
     )  # fmt: skip
     model = transformers.AutoModelForCausalLM.from_config(config)
     places = {}
@@ -36,7 +37,10 @@ def test_experts_in_one_tensor_are_those_that_stand_alone(kind: str, tmp_path: P
     first, second = (load_weights(place) for place in places.values())
     assert first.keys() == second.keys() and any(".experts.2.gate." in name for name in first)
     assert all(torch.equal(first[name], second[name]) for name in first)
-    short = {**together, "model.layers.1.mlp.experts.down_proj": together["model.layers.1.mlp.experts.down_proj"][:2]}
+    short = {
+        **together,
+        "model.layers.1.mlp.experts.down_proj": together["model.layers.1.mlp.experts.down_proj"][:2],
+    }
     save_file(short, places["together"] / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match=r"1 tensors are missing: .*layers\.1\..*experts\.2\."):
         load_weights(places["together"], read_config(places["together"]))
@@ -77,4 +81,6 @@ def test_dense_configs_never_become_mixtures_nor_the_other_way() -> None:
     ("name", "billions"), [("mixtral-8x7b-v0.1", 12.88), ("olmoe-1b-7b-0924", 1.28), ("qwen3-30b-a3b", 3.35)]
 )
 def test_published_mixtures_have_their_active_size(name: str, billions: float) -> None:
-    assert active_parameters(config_from_huggingface(PUBLISHED[name][1])) / 1e9 == pytest.approx(billions, abs=0.01)
+    assert active_parameters(config_from_huggingface(PUBLISHED[name][1])) / 1e9 == pytest.approx(
+        billions, abs=0.01
+    )

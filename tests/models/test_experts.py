@@ -42,7 +42,9 @@ def token_by_token(made: Experts, config: DecoderConfig, x_ND: Tensor) -> Tensor
         scores_E = logits_E.softmax(0) if config.router_score == "softmax" else logits_E.sigmoid()
         bias_E = made.router.choice_bias
         ranked_E = scores_E if bias_E is None else scores_E + bias_E
-        best = sorted(range(config.experts), key=lambda e: -float(ranked_E[e].detach()))[: config.experts_per_token]
+        best = sorted(range(config.experts), key=lambda e: -float(ranked_E[e].detach()))[
+            : config.experts_per_token
+        ]
         total = sum(scores_E[e] for e in best) if config.normalise_experts else 1.0
         out_D = 0 if made.shared is None else made.shared(x_D)
         for e in best:
@@ -144,7 +146,7 @@ def test_experts_without_room_drop_the_last_and_the_second_choices_first() -> No
                 dropped[token, choice] = True
             else:
                 expected_ND[token] += scores_NE[token, expert] * made.experts[str(expert)](x_ND[token])
-    assert 0 < int(dropped.sum()) and torch.equal(seen[0].dropped_NC, dropped)
+    assert dropped.any() and torch.equal(seen[0].dropped_NC, dropped)
     torch.testing.assert_close(y_ND, expected_ND, rtol=1e-4, atol=1e-5)
     with watched(made.eval()) as seen:
         made(x_ND)

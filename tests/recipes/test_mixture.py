@@ -1,4 +1,4 @@
-"""The recipe runs, small: its variants differ, an earlier run is taken as it is, and the page has the curves."""
+"""The recipe runs, small: its variants differ, an earlier run is taken as it is, the page has curves."""
 
 import importlib.util
 from pathlib import Path

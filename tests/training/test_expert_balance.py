@@ -1,4 +1,4 @@
-"""What keeps experts in use, against transformers and by hand; and what the rest of training makes of them."""
+"""What keeps experts in use, against transformers and by hand; what the rest of training makes of them."""
 
 import json
 from dataclasses import replace
@@ -109,7 +109,9 @@ def test_the_bias_moves_against_the_load_and_only_that() -> None:
         assert expected_E.any()
 
 
-def run(folder: Path, out: str, shards: Any, *, steps: int, stop_at: int | None = None, **config: Any) -> Path:
+def run(
+    folder: Path, out: str, shards: Any, *, steps: int, stop_at: int | None = None, **config: Any
+) -> Path:
     def stop(record: Any) -> None:
         if record["step"] == stop_at:
             raise KeyboardInterrupt

@@ -72,7 +72,9 @@ def test_values_and_gradients_are_those_of_one_process(runs: Path, parallel: str
 @slow
 @on_gloo
 def test_a_run_is_that_of_one_process_and_can_be_resumed(runs: Path) -> None:
-    for one, two, three in zip(log(runs / "alone"), log(runs / "experts"), log(runs / "resumed"), strict=True):
+    for one, two, three in zip(
+        log(runs / "alone"), log(runs / "experts"), log(runs / "resumed"), strict=True
+    ):
         assert {**two, **dict.fromkeys(TIMED)} == {**three, **dict.fromkeys(TIMED)}
         for key in one.keys() - set(TIMED):
             assert two[key] == pytest.approx(one[key], rel=1e-4), (key, one["step"])
@@ -85,5 +87,5 @@ def test_a_run_is_that_of_one_process_and_can_be_resumed(runs: Path) -> None:
 
 
 def test_a_model_without_experts_is_refused() -> None:
-    with pytest.raises(ConfigError, match="--loop.parallel experts: the model has no experts"):
+    with pytest.raises(ConfigError, match=r"--loop\.parallel experts: the model has no experts"):
         spread(model(), "experts")

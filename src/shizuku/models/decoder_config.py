@@ -298,7 +298,9 @@ def _check_experts(config: DecoderConfig) -> None:
     for name in ("router_bias_rate", "balance_coefficient", "router_z_coefficient"):
         if not getattr(config, name) >= 0:
             raise ConfigError(f"{name} is {getattr(config, name)}; it must be at least 0")
-    if not config.expert_multiplier > 0 or (config.capacity_factor is not None and not config.capacity_factor > 0):
+    if not config.expert_multiplier > 0 or (
+        config.capacity_factor is not None and not config.capacity_factor > 0
+    ):
         raise ConfigError("expert_multiplier and capacity_factor must be above 0")
     if config.experts == 0:
         _check_no_experts(config)

@@ -151,7 +151,7 @@ def loads_of(routing: Routing, mask_N: Tensor) -> Tensor:
 
 
 def balance_sum(routing: Routing, shares_E: Tensor, mask_N: Tensor) -> Tensor:
-    """A layer's load-balance loss, times the tokens that count; `shares_E` of the tokens go to each expert."""
+    """A layer's load-balance loss, times the tokens that count; `shares_E` of all go to each expert."""
     scores_NE = routing.scores_NE[mask_N]
     probabilities_NE = scores_NE / scores_NE.sum(-1, keepdim=True)
     return (probabilities_NE.sum(0) * shares_E).sum() * len(shares_E)

@@ -26,7 +26,9 @@ _SPARSE = Translation(
 )
 _WINDOW = Translation(
     keys=("use_sliding_window", "sliding_window"),
-    read=lambda foreign: {"sliding_window": foreign["sliding_window"] if foreign["use_sliding_window"] else None},
+    read=lambda foreign: {
+        "sliding_window": foreign["sliding_window"] if foreign["use_sliding_window"] else None
+    },
     write=lambda config: {
         "use_sliding_window": config.sliding_window is not None, "sliding_window": config.sliding_window
     },

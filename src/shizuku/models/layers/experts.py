@@ -109,12 +109,16 @@ class Experts(nn.Module):
         # First choices stand before second ones, so that it is those that find room.
         sent_M = sent_NC.t().reshape(-1)
         order_M = sent_M.argsort(stable=True)
-        places_CN = torch.empty_like(order_M).scatter_(0, order_M, _numbers(order_M)).view(sent_NC.shape[::-1])
+        places_CN = (
+            torch.empty_like(order_M).scatter_(0, order_M, _numbers(order_M)).view(sent_NC.shape[::-1])
+        )
         counts = torch.bincount(sent_M, minlength=self.count).tolist()[: self.count]
         rows_MD = Take.apply(x_ND, order_M % max(len(x_ND), 1), places_CN.t())
         y_MD = self._room(rows_MD, counts)
         y_MD = y_MD * weights_NC.t().reshape(-1)[order_M][:, None].to(y_MD.dtype)
-        y_CND = Take.apply(y_MD, places_CN.reshape(-1), order_M[:, None]).view(*places_CN.shape, x_ND.shape[1])
+        y_CND = Take.apply(y_MD, places_CN.reshape(-1), order_M[:, None]).view(
+            *places_CN.shape, x_ND.shape[1]
+        )
         out_ND = y_CND[0] if len(y_CND) == 1 else y_CND.sum(0)
         if self.watch is not None:
             dropped_NC = self._dropped(counts, places_CN, sent_NC)

@@ -93,9 +93,9 @@ class LoopConfig:
     """In place of steps: as many steps as this time is enough for, measured once before the first."""
     accumulate: int = 1
     """Batches from the source whose gradients make one step."""
-    parallel: Literal["data", "fsdp"] = "data"
+    parallel: Literal["data", "fsdp", "experts"] = "data"
     """What the processes of a torchrun job share: the rows of a batch (data), or also the weights, gradients
-    and optimizer state, of which each then holds its part (fsdp).
+    and optimizer state, of which each then holds its part (fsdp), or only those of the experts (experts).
     """
     clip: float | None = 1.0
     """Largest norm of the whole gradient; a longer one is shortened to it."""
@@ -165,10 +165,10 @@ class LoopConfig:
             raise ConfigError(f"--loop.max-seconds: expected more than 0, found {self.max_seconds}")
         if self.steps is not None and self.max_seconds is not None:
             raise ConfigError("--steps and --loop.max-seconds both say how long to train: give one")
-        if self.keeps_best and (self.ema is not None or self.parallel == "fsdp"):
+        if self.keeps_best and (self.ema is not None or self.parallel != "data"):
             raise ConfigError(
                 "--loop.keep-best and --loop.patience: not with --loop.ema (an average needs no choice "
-                "among its steps) nor with --loop.parallel fsdp"
+                "among its steps) nor with --loop.parallel fsdp or experts"
             )
 
     @property
@@ -265,6 +265,36 @@ class ModelOverrides:
     """Factor on what attention and feed-forward layers add to the residual stream."""
     logit_multiplier: float | None = None
     """Factor on the logits."""
+    experts: int | None = None
+    """Feed-forward layers that a token can be sent to; 0: all tokens go through the one."""
+    experts_per_token: int | None = None
+    """How many of them each token is sent to."""
+    expert_width: int | None = None
+    """Hidden features of one expert (ffn_width)."""
+    shared_experts: int | None = None
+    """Experts that every token goes through besides."""
+    sparse_layers: tuple[bool, ...] | None = None
+    """Which layers have experts, one entry a layer (all)."""
+    router_score: Literal["softmax", "sigmoid"] | None = None
+    """What makes scores of the router's logits."""
+    normalise_experts: bool | None = None
+    """Whether the weights of a token's experts are divided by their sum."""
+    expert_multiplier: float | None = None
+    """Factor on what the experts, without the shared ones, add up to."""
+    router_bias: bool | None = None
+    """Whether a bias, which training moves, helps to choose the experts, so that all get equally many
+    tokens: in place of the balance loss (balance_coefficient 0).
+    """
+    router_bias_rate: float | None = None
+    """How far a step moves each expert's bias."""
+    balance_coefficient: float | None = None
+    """Coefficient of the load-balance loss; 0 for none."""
+    router_z_coefficient: float | None = None
+    """Coefficient of the mean squared log of the router's normaliser."""
+    capacity_factor: float | None = None
+    """In training an expert takes at most this many times its even share of the tokens and drops the rest;
+    none given: it takes all.
+    """
 
     def given(self) -> dict[str, object]:
         """The values that were given, by field of DecoderConfig."""

@@ -22,7 +22,7 @@ from shizuku.progress import say, track
 from shizuku.text.documents import Document, Problems, find_files, read_documents
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.config import ModelOverrides, TrainConfig
-from shizuku.training.cost import bill, matmul_peak, parameter_total, token_cost
+from shizuku.training.cost import active_parameters, bill, matmul_peak, parameter_total, token_cost
 from shizuku.training.distribution import neighbours, place, wait_for_all
 from shizuku.training.loop import train
 from shizuku.training.memory import check_memory, estimate_memory
@@ -336,6 +336,7 @@ def plan(config: TrainConfig) -> dict[str, object]:
         "files": len(files),
         "processes": world,
         "parameters": parameter_total(shape),
+        "parameters_active": active_parameters(shape),
         "parameters_without_embeddings": parameter_total(shape, embeddings=False),
         "model": to_dict(shape),
         "steps": steps,

@@ -61,6 +61,8 @@ class Family:
     """Beginnings of the names of further weights that the prefix doesn't stand before: of heads."""
     weights: tuple[Weight, ...]
     """Every tensor that a member may have; which it has follows from its config."""
+    experts: tuple[str, str, str, str] | None = None
+    """Where experts are in a layer, and what one's gate, up and down are called; None: it has none."""
     ignored: str | None = None
     """Pattern of tensors that old checkpoints carry and that are no weights."""
     accepts: Callable[[DecoderConfig], bool] = lambda config: True

@@ -1,8 +1,9 @@
 """Dropout from outside the model: while a run trains, and nowhere else."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,10 +29,17 @@ def dropping(model: nn.Module, share: float) -> Iterator[None]:
     def drop(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
         return F.dropout(output, share) if module.training else output
 
-    parts = [part for block in model.blocks for part in (block.attention, block.feedforward)]  # type: ignore[union-attr]
-    handles = [part.register_forward_hook(drop) for part in (decoder_of(model).embedding, *parts) if share]
+    handles = [part.register_forward_hook(drop) for part in _dropped(model) if share]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _dropped(model: Any) -> Iterable[nn.Module]:
+    """What a model says itself, else the embedding and the parts of all blocks."""
+    if hasattr(model, "dropped"):
+        return list(model.dropped)
+    parts = [part for block in model.blocks for part in (block.attention, block.feedforward)]
+    return [decoder_of(model).embedding, *parts]

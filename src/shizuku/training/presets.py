@@ -73,3 +73,10 @@ RUNS: dict[PresetName, dict[str, Any]] = {
     },
 }
 """Values for TrainConfig that a preset brings along: what a flag or a file says goes before them."""
+
+_PAIRS: dict[str, Any] = {
+    "vocab_size": 6000,
+    "loop": {"dropout": 0.1, "schedule": {"warmup": 0.05, "decay": 0.6}},
+}
+RUNS_OF: dict[str, dict[str, Any]] = {"encoder-decoder": _PAIRS, "lstm-seq2seq": _PAIRS}
+"""Values for TrainConfig that an architecture brings along, in place of a preset's."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from shizuku.checkpoints.bases import base_of
+from shizuku.checkpoints.huggingface import architecture_at
 from shizuku.checkpoints.kinds import is_adapter
 from shizuku.checkpoints.ngram import is_ngram, load_ngram
 from shizuku.errors import CheckpointError, ConfigError, ModelError, NativeLibraryError
@@ -60,7 +61,13 @@ def open_runtime(
             raise ConfigError(f"--{flag} {value}: expected one of {', '.join(get_args(kinds))}")
     if is_ngram(path):
         return _with_tables(path)
-    if runtime == "torch":
+    kind = architecture_at(path)
+    if kind != "decoder" and runtime == "native":
+        raise ModelError(
+            f"--runtime native: the native library computes decoders, and {path} is of the architecture "
+            f"{kind}: leave --runtime out, or choose torch"
+        )
+    if runtime == "torch" or kind != "decoder":
         return _with_torch(path, threads, cache)
     try:
         from shizuku.quantization.native.library import load

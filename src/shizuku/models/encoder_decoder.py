@@ -5,7 +5,6 @@ Legend: `B` batch, `S` source tokens, `T` target tokens of this call, `D` width,
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Literal
@@ -200,14 +199,11 @@ class EncoderDecoder(nn.Module):
         return [*self.encoder, *self.decoder]
 
     @property
-    def dropped(self) -> Iterator[nn.Module]:
+    def dropped(self) -> tuple[nn.Module, ...]:
         """What dropout acts on the output of."""
-        yield self.embedded
-        for block in self.blocks:
-            for name in ("attention", "cross_attention", "feedforward"):
-                part = getattr(block, name)
-                if part is not None:
-                    yield part
+        names = ("attention", "cross_attention", "feedforward")
+        parts = (getattr(block, name) for block in self.blocks for name in names)
+        return (self.embedded, *(part for part in parts if part is not None))
 
     @property
     def unembedding_weight_VD(self) -> Float[Tensor, "V D"]:

@@ -4,7 +4,6 @@ Legend: `B` batch, `S` source tokens, `T` target tokens, `E` embedding width, `H
 `V` vocabulary, `G` = 4 H gate numbers.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -160,7 +159,7 @@ class LSTMSeq2Seq(nn.Module):
         )
         looks = config.attention != "none"
         self.attention = AdditiveAttention(width, config.attention_width) if looks else None
-        self.seen = Linear(width, 4 * width, bias=False) if looks else None
+        self.seen_gates = Linear(width, 4 * width, bias=False) if looks else None
         self.readout = Linear(2 * width if looks else width, narrow)
         self.unembedding = None if config.tie_embeddings else Linear(narrow, config.vocab_size, bias=False)
 
@@ -170,9 +169,9 @@ class LSTMSeq2Seq(nn.Module):
         return [*self.reader, *self.writer]
 
     @property
-    def dropped(self) -> Iterator[nn.Module]:
+    def dropped(self) -> tuple[nn.Module, ...]:
         """What dropout acts on the output of: never what goes from step to step."""
-        yield from (self.embedded, self.between)
+        return self.embedded, self.between
 
     @property
     def unembedding_weight_VD(self) -> Float[Tensor, "V E"]:
@@ -225,7 +224,7 @@ class LSTMSeq2Seq(nn.Module):
         """Return the logits behind one more token of each target; ModelError beyond the window."""
         if state.length >= self.config.context:
             raise ModelError(f"the target has reached the model's window of {self.config.context} tokens")
-        given_BG = self.writer[0].input(self.embedded(self._targets(ids_B)))  # type: ignore[operator, union-attr]
+        given_BG = self.writer[0].input_gates(self.embedded(self._targets(ids_B)))  # type: ignore[operator, union-attr]
         said_B, _ = self._write(given_BG, state)
         return self.unembed(self._read_out(said_B))
 
@@ -234,7 +233,7 @@ class LSTMSeq2Seq(nn.Module):
     ) -> tuple[Float[Tensor, "B T E"], list[Tensor]]:
         check_pair(ids_BT, sources, context=self.config.context, vocab_size=self.config.vocab_size)
         state = self.start(sources)
-        given_BTG = self.writer[0].input(self.embedded(self._targets(ids_BT)))  # type: ignore[operator, union-attr]
+        given_BTG = self.writer[0].input_gates(self.embedded(self._targets(ids_BT)))  # type: ignore[operator, union-attr]
         steps = [self._write(given_BG, state) for given_BG in given_BTG.unbind(1)]
         said_BT = torch.stack([said for said, _ in steps], 1)
         return self._read_out(said_BT), [pattern for _, pattern in steps if pattern is not None]
@@ -246,14 +245,14 @@ class LSTMSeq2Seq(nn.Module):
     def _write(self, given_BG: Tensor, state: LSTMSeq2SeqState) -> tuple[Tensor, Tensor | None]:
         """Go on by one step; returns the top layer's output, with what it sees of the source, and where."""
         seen_BH = pattern_BS = None
-        if self.attention is not None and self.seen is not None:
+        if self.attention is not None and self.seen_gates is not None:
             query_BH = state.held[-1][0]
             seen_BH, pattern_BS = self.attention(query_BH, state.keys_BSA, state.memory_BSH, state.real_BS)
-            given_BG = given_BG + self.seen(seen_BH)
+            given_BG = given_BG + self.seen_gates(seen_BH)
         held = []
         for number, layer in enumerate(self.writer):
             if number:
-                given_BG = layer.input(self.between(held[-1][0]))  # type: ignore[operator, union-attr]
+                given_BG = layer.input_gates(self.between(held[-1][0]))  # type: ignore[operator, union-attr]
             held.append(layer.step(given_BG, state.held[number]))  # type: ignore[operator]
         state.held, state.length = held, state.length + 1
         top_BH = held[-1][0]

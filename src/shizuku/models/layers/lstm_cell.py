@@ -22,8 +22,8 @@ class LSTMLayer(nn.Module):
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
         self.width = width
-        self.input = Linear(inputs, 4 * width)
-        self.recurrent = Linear(width, 4 * width, bias=False)
+        self.input_gates = Linear(inputs, 4 * width)
+        self.recurrent_gates = Linear(width, 4 * width, bias=False)
 
     def empty(self, x: Float[Tensor, "B ..."]) -> Held:
         """Return what a layer holds before the first step."""
@@ -33,7 +33,7 @@ class LSTMLayer(nn.Module):
     def step(self, given_BG: Float[Tensor, "B G"], held: Held) -> Held:
         """Return what is held after a step whose input's part of the gates is `given_BG`."""
         h_BH, c_BH = held
-        found: Held = _Cell.apply(given_BG + self.recurrent(h_BH), c_BH)
+        found: Held = _Cell.apply(given_BG + self.recurrent_gates(h_BH), c_BH)
         return found
 
     def forward(
@@ -42,7 +42,7 @@ class LSTMLayer(nn.Module):
         """Return the outputs of all steps and what is held in the end; padding changes nothing of that."""
         always = x_BTI.shape[1] if real_BT is None else int(real_BT.sum(1).min())
         outputs = []
-        for at, given_BG in enumerate(self.input(x_BTI).unbind(1)):
+        for at, given_BG in enumerate(self.input_gates(x_BTI).unbind(1)):
             h_BH, c_BH = self.step(given_BG, held)
             if at >= always and real_BT is not None:
                 real_B1 = real_BT[:, at, None]
@@ -88,4 +88,4 @@ class _Cell(torch.autograd.Function):
 @torch.no_grad()
 def open_forget_gates(layer: LSTMLayer, bias: float = 1.0) -> None:
     """Let the cells remember at first (Jozefowicz et al. 2015)."""
-    layer.input.bias[layer.width : 2 * layer.width] = bias
+    layer.input_gates.bias[layer.width : 2 * layer.width] = bias

@@ -33,6 +33,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Use": {
         "chat": "talk to a model in the terminal",
         "generate": "continue a prompt",
+        "translate": "translate texts, with a picture of where the model looked",
         "serve": "an OpenAI-compatible API and a web page for models",
     },
     "Make": {

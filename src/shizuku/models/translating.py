@@ -3,9 +3,11 @@
 Legend: `B` rows, `S` source tokens, `T` target tokens, `D` width, `V` vocabulary, `L` layers.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -21,6 +23,15 @@ class Sources:
     """Any valid id stands where there is padding."""
     lengths_B: Int[Tensor, " B"]
     """At least 1."""
+
+    @classmethod
+    def padded(cls, rows: Sequence[Any], filler: int) -> "Sources":
+        """Put sentences, the tokens that end them included, into one tensor."""
+        lengths_B = torch.tensor([len(row) for row in rows])
+        ids_BS = torch.full((len(rows), int(lengths_B.max())), filler, dtype=torch.int64)
+        for number, row in enumerate(rows):
+            ids_BS[number, : len(row)] = torch.as_tensor(np.asarray(row, dtype=np.int64))
+        return cls(ids_BS, lengths_B)
 
     @property
     def real_BS(self) -> Bool[Tensor, "B S"]:

@@ -52,10 +52,10 @@ class PreparedPairs:
         sets = {"train": self.train} | ({} if self.heldout is None else {"heldout": self.heldout})
         return {name: pairs.record() for name, pairs in sets.items()} | {"split": self.note}
 
-    @property
-    def ends(self) -> Ends:
-        """What the tokenizer puts around sentences; ConfigError if it has nothing that ends one."""
+    def ends(self, shape: Any) -> Ends:
+        """What stands around sentences; ConfigError if the tokenizer has nothing that ends one."""
         start, end = self.tokenizer.document_start_id, self.tokenizer.eos_id
+        start = start if shape.start_id is None else shape.start_id
         if start is None or end is None:
             raise ConfigError(
                 "--tokenizer: it has no token that ends a sentence (eos), without which no translation ends; "
@@ -92,7 +92,7 @@ def train_on(prepared: PreparedPairs, config: TrainConfig, out: Path) -> TrainRe
         model = build(shape)
     if rank == 0:
         architecture_of(shape).initialise(model, config.loop.seed)
-    budget, ends = config.pairs.batch_tokens, prepared.ends
+    budget, ends = config.pairs.batch_tokens, prepared.ends(shape)
     source = PairBatches(
         prepared.train, ends, batch_tokens=budget, seed=config.loop.seed, rank=rank, world=world
     )

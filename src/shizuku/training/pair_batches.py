@@ -57,7 +57,7 @@ class Ends:
 
 def pair_batch(source: Sequence[Any], target: Sequence[Any], ends: Ends) -> PairBatch:
     """A batch of sentences, whose ids come without beginnings and ends, padded at the end."""
-    sources = padded_sources(source, ends.end)
+    sources = Sources.padded([[*row, ends.end] for row in source], ends.end)
     lengths_B = torch.tensor([len(row) + 1 for row in target])
     ids_BT = torch.full((len(target), int(lengths_B.max())), ends.end, dtype=torch.int64)
     targets_BT = ids_BT.clone()
@@ -66,15 +66,6 @@ def pair_batch(source: Sequence[Any], target: Sequence[Any], ends: Ends) -> Pair
         given = torch.as_tensor(np.asarray(sentence, dtype=np.int64))
         ids_BT[row, 1 : len(given) + 1] = targets_BT[row, : len(given)] = given
     return PairBatch(sources, ids_BT, targets_BT, torch.arange(ids_BT.shape[1]) < lengths_B[:, None])
-
-
-def padded_sources(source: Sequence[Any], end: int) -> Sources:
-    """Sentences, each with the token that ends it, padded at the end."""
-    lengths_B = torch.tensor([len(row) + 1 for row in source])
-    ids_BS = torch.full((len(source), int(lengths_B.max())), end, dtype=torch.int64)
-    for row, sentence in enumerate(source):
-        ids_BS[row, : len(sentence)] = torch.as_tensor(np.asarray(sentence, dtype=np.int64))
-    return Sources(ids_BS, lengths_B)
 
 
 class PairBatches:

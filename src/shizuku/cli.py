@@ -49,7 +49,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "word-align": "align the words of two texts that say the same, with pictures and a phrase table",
     },
     "Measure": {
-        "eval": "perplexity and bits per byte over a whole text",
+        "eval": "perplexity and bits per byte over a whole text, BLEU over pairs",
         "bench": "how fast a model reads a prompt and makes tokens on this machine",
         "diff": "what two runs did differently, and what came of it",
     },

@@ -1,4 +1,4 @@
-"""`shizuku eval`: perplexity and bits per byte over a whole text."""
+"""`shizuku eval`: perplexity and bits per byte over a whole text, or BLEU over pairs of sentences."""
 
 import math
 import time
@@ -6,14 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shizuku.commands.generation_flags import ModelFlags
+from shizuku.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config(ModelFlags):
-    """Perplexity and bits per byte over a whole text, every token scored exactly once."""
+    """Perplexity and bits per byte over a whole text, every token scored exactly once; of a translation model
+    BLEU over pairs of sentences.
+    """
 
-    text: tuple[Path, ...]
+    text: tuple[Path, ...] = ()
     """Files or folders of text: .txt, .md, .jsonl (plain, .gz, .zst), .parquet."""
+    source: Path | None = None
+    """Of a translation model: sentences to translate, one a line (.gz too)."""
+    target: Path | None = None
+    """Their translations by people, line by line (extra: translation)."""
+    beams: int = 4
+    """Of a translation model: beginnings that are kept at each step."""
     field: str = "text"
     """Field that holds the text in JSONL and Parquet."""
     window: int | None = None
@@ -25,6 +34,12 @@ class Config(ModelFlags):
 def run(config: Config) -> dict[str, object]:
     """Evaluate; tokens, bytes, perplexity, bits per byte, and how they were measured."""
     config.chosen()
+    if (config.source is None) != (config.target is None):
+        raise ConfigError("--source and --target: both or neither")
+    if bool(config.text) == (config.source is not None):
+        raise ConfigError("say what to evaluate on: --text, or of a translation model --source and --target")
+    if config.source is not None and config.target is not None:
+        return _translated(config, config.source, config.target)
     from shizuku.progress import say
     from shizuku.text.documents import read_documents
     from shizuku.text.problems import Problems
@@ -55,8 +70,40 @@ def run(config: Config) -> dict[str, object]:
     }
 
 
+def _translated(config: Config, source: Path, target: Path) -> dict[str, object]:
+    from shizuku.evaluation.bleu import evaluate_translation
+    from shizuku.progress import say
+    from shizuku.text.bitext import read_pairs
+    from shizuku.text.problems import Problems
+    from shizuku.translation import Translator
+
+    problems = Problems()
+    pairs = read_pairs(source, target, problems=problems)
+    if problems:
+        say(problems.report())
+    translator = Translator.load(config.chosen(), threads=config.threads)
+    found = evaluate_translation(translator, pairs, beams=config.beams)
+    return {
+        "bleu": found.bleu.score,
+        "signature": found.bleu.signature,
+        "precisions": list(found.bleu.precisions),
+        "brevity_penalty": found.bleu.brevity_penalty,
+        "beams": config.beams,
+        "nats_per_token": found.nats_per_token,
+        "pairs": found.pairs,
+        "tokens": found.target_tokens,
+        "seconds": round(found.seconds, 3),
+    }
+
+
 def show(result: dict[str, object]) -> None:
     """The two measures first, then what they were taken on and how."""
+    if "bleu" in result:
+        print(f"BLEU            {result['bleu']:.2f}   {result['signature']}")
+        print(f"nats a token    {result['nats_per_token']:.4f} of the references")
+        print(f"pairs           {result['pairs']:,} ({result['tokens']:,} target tokens)")
+        print(f"translated in   {result['seconds']:,} s with {result['beams']} beams")
+        return
     perplexity = result["perplexity"]
     print(f"perplexity      {'above 1e304' if perplexity is None else format(perplexity, ',.3f')} a token")
     print(f"bits per byte   {result['bits_per_byte']:.4f}")

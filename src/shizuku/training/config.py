@@ -319,7 +319,7 @@ class NGramSettings:
 class PairSettings:
     """How a translation model learns from pairs of sentences."""
 
-    batch_tokens: int = 2048
+    batch_tokens: int = 4096
     """Tokens of source and target together that a batch has at most, padding counted."""
     label_smoothing: float = 0.1
     """Share of each target token that is spread evenly over the vocabulary."""

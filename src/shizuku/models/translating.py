@@ -5,7 +5,7 @@ Legend: `B` rows, `S` source tokens, `T` target tokens, `D` width, `V` vocabular
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -44,6 +44,7 @@ class Sources:
         return bool((self.lengths_B < self.ids_BS.shape[1]).any())
 
 
+@runtime_checkable
 class TargetState(Protocol):
     """What is remembered between two tokens of the targets: the sources as they were read, and so far."""
 
@@ -62,6 +63,7 @@ class TargetState(Protocol):
         ...
 
 
+@runtime_checkable
 class TranslationModel(Protocol):
     """A model of an architecture that runs as `pairs`."""
 

@@ -169,11 +169,11 @@ def test_marians_logits_are_the_same_here_and_dropping_a_mechanism_is_seen(tmp_p
             assert difference(changed(ids_BT, sources=sources), expected) > 100 * TOLERANCE, flip
 
 
-@pytest.mark.parametrize("tied", [True, False])
-def test_our_model_gives_marian_the_same_logits(tied: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scaled", [True, False])
+def test_our_model_gives_marian_the_same_logits(scaled: bool, tmp_path: Path) -> None:
     model = made(
-        norm_placement="after", final_norm=False, logit_bias=True, start_id=7, tie_embeddings=tied,
-        activation="silu", embedding_scale=tied,
+        norm_placement="after", final_norm=False, logit_bias=True, start_id=7, activation="silu",
+        embedding_scale=scaled,
     )  # fmt: skip
     model.logit_bias_1V.normal_(generator=torch.Generator().manual_seed(2))
     keys, tensors = to_huggingface(model.config, model.state_dict())
@@ -192,6 +192,7 @@ def test_our_model_gives_marian_the_same_logits(tied: bool, tmp_path: Path) -> N
     "changes, named",
     [
         ({"share_encoder_decoder_embeddings": False}, "share_encoder_decoder_embeddings"),
+        ({"tie_word_embeddings": False}, "tie_word_embeddings"),
         ({"decoder_ffn_dim": 96}, "decoder_ffn_dim"),
         ({"decoder_vocab_size": 62}, "decoder_vocab_size"),
         ({"normalize_before": True}, "normalize_before"),

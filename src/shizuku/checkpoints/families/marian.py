@@ -64,12 +64,12 @@ FAMILY = Family(
     ours="encoder-decoder",
     fixed={
         "norm_placement": "after", "final_norm": False, "norm_eps": 1e-5, "positions": "sinusoidal",
-        "biases": True, "share_embeddings": True, "logit_bias": True,
+        "biases": True, "share_embeddings": True, "tie_embeddings": True, "logit_bias": True,
     },
     translations=(
         *renamed(vocab_size="vocab_size", context="max_position_embeddings", width="d_model|hidden_size"),
         *renamed(encoder_layers="encoder_layers", decoder_layers="decoder_layers"),
-        *renamed(embedding_scale="scale_embedding", tie_embeddings="tie_word_embeddings"),
+        *renamed(embedding_scale="scale_embedding"),
         Translation(
             keys=("decoder_start_token_id",),
             read=lambda foreign: {"start_id": foreign["decoder_start_token_id"]},
@@ -100,7 +100,6 @@ FAMILY = Family(
         *weight("model.shared", "embedding"),
         *_stack("encoder"),
         *_stack("decoder"),
-        *weight("lm_head", "unembedding"),
         Weight(theirs="final_logits_bias", ours=("logit_bias_1V",)),
     ),
     ignored=r"model\.(encoder|decoder)\.(embed_positions|embed_tokens)\.weight",

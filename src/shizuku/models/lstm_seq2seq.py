@@ -93,23 +93,27 @@ def turned(x_BS: Tensor, sources: Sources) -> Tensor:
 
 
 class AdditiveAttention(nn.Module):
-    """score = v · tanh(Q query + K source)."""
+    """score = v · tanh(Q state + E token + K source); that the token written last asks too is what the authors'
+    own later code added to the paper's formula.
+    """
 
-    def __init__(self, width: int, attention_width: int) -> None:
+    def __init__(self, width: int, token_width: int, attention_width: int) -> None:
         super().__init__()
         self.query = Linear(width, attention_width)
+        self.token = Linear(token_width, attention_width, bias=False)
         self.key = Linear(width, attention_width, bias=False)
         self.score = Linear(attention_width, 1, bias=False)
 
     def forward(
         self,
         query_BH: Float[Tensor, "B H"],
+        token_BA: Float[Tensor, "B A"],
         keys_BSA: Float[Tensor, "B S A"],
         memory_BSH: Float[Tensor, "B S H"],
         real_BS: Bool[Tensor, "B S"] | None,
     ) -> tuple[Float[Tensor, "B H"], Float[Tensor, "B S"]]:
         """Return the source as the query sees it, and how much of it comes from where."""
-        scores_BS = self.score(torch.tanh(keys_BSA + self.query(query_BH)[:, None]))[..., 0]
+        scores_BS = self.score(torch.tanh(keys_BSA + (self.query(query_BH) + token_BA)[:, None]))[..., 0]
         if real_BS is not None:
             scores_BS = scores_BS.masked_fill(~real_BS, -torch.inf)
         pattern_BS = scores_BS.softmax(-1)
@@ -158,7 +162,7 @@ class LSTMSeq2Seq(nn.Module):
             LSTMLayer(width if layer else narrow, width) for layer in range(config.layers)
         )
         looks = config.attention != "none"
-        self.attention = AdditiveAttention(width, config.attention_width) if looks else None
+        self.attention = AdditiveAttention(width, narrow, config.attention_width) if looks else None
         self.seen_gates = Linear(width, 4 * width, bias=False) if looks else None
         self.readout = Linear(2 * width if looks else width, narrow)
         self.unembedding = None if config.tie_embeddings else Linear(narrow, config.vocab_size, bias=False)
@@ -224,8 +228,7 @@ class LSTMSeq2Seq(nn.Module):
         """Return the logits behind one more token of each target; ModelError beyond the window."""
         if state.length >= self.config.context:
             raise ModelError(f"the target has reached the model's window of {self.config.context} tokens")
-        given_BG = self.writer[0].input_gates(self.embedded(self._targets(ids_B)))  # type: ignore[operator, union-attr]
-        said_B, _ = self._write(given_BG, state)
+        said_B, _ = self._write(*self._given(ids_B), state)
         return self.unembed(self._read_out(said_B))
 
     def _teach(
@@ -233,21 +236,27 @@ class LSTMSeq2Seq(nn.Module):
     ) -> tuple[Float[Tensor, "B T E"], list[Tensor]]:
         check_pair(ids_BT, sources, context=self.config.context, vocab_size=self.config.vocab_size)
         state = self.start(sources)
-        given_BTG = self.writer[0].input_gates(self.embedded(self._targets(ids_BT)))  # type: ignore[operator, union-attr]
-        steps = [self._write(given_BG, state) for given_BG in given_BTG.unbind(1)]
+        given_BTG, token_BTA = self._given(ids_BT)
+        asked = [None] * ids_BT.shape[1] if token_BTA is None else token_BTA.unbind(1)
+        steps = [self._write(*each, state) for each in zip(given_BTG.unbind(1), asked, strict=True)]
         said_BT = torch.stack([said for said, _ in steps], 1)
         return self._read_out(said_BT), [pattern for _, pattern in steps if pattern is not None]
 
-    def _targets(self, ids: Tensor) -> Tensor:
-        found: Tensor = (self.target_embedding or self.embedding)(ids)
-        return found
+    def _given(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the targets' tokens add to the gates of the first layer, and to the attention's question."""
+        x = self.embedded((self.target_embedding or self.embedding)(ids))
+        asked = None if self.attention is None else self.attention.token(x)
+        return self.writer[0].input_gates(x), asked  # type: ignore[operator, union-attr]
 
-    def _write(self, given_BG: Tensor, state: LSTMSeq2SeqState) -> tuple[Tensor, Tensor | None]:
+    def _write(
+        self, given_BG: Tensor, token_BA: Tensor | None, state: LSTMSeq2SeqState
+    ) -> tuple[Tensor, Tensor | None]:
         """Go on by one step; returns the top layer's output, with what it sees of the source, and where."""
         seen_BH = pattern_BS = None
         if self.attention is not None and self.seen_gates is not None:
-            query_BH = state.held[-1][0]
-            seen_BH, pattern_BS = self.attention(query_BH, state.keys_BSA, state.memory_BSH, state.real_BS)
+            seen_BH, pattern_BS = self.attention(
+                state.held[-1][0], token_BA, state.keys_BSA, state.memory_BSH, state.real_BS
+            )
             given_BG = given_BG + self.seen_gates(seen_BH)
         held = []
         for number, layer in enumerate(self.writer):

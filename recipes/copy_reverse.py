@@ -80,7 +80,7 @@ def accuracy(model: LSTMSeq2Seq, task: str, length: int, count: int, seed: int) 
 def measure(task: str, attention: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
     """Train one model and test it."""
     config = LSTMSeq2SeqConfig(
-        vocab_size=SYMBOLS + 3, context=4 * given.length, width=given.width, embedding_width=given.width,
+        vocab_size=SYMBOLS + 3, context=4 * given.length + 2 * given.blanks, width=given.width, embedding_width=given.width,
         layers=1, attention=attention, attention_width=given.width,  # type: ignore[arg-type]
         # Without attention the last symbol read is the first to be written or the last, whichever is nearer.
         bidirectional=attention != "none", reversed_source=attention == "none" and task == "copy",

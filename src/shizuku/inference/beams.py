@@ -55,7 +55,7 @@ class Hypothesis:
     score: float
     """The same, normalised by its length."""
     finish: Literal["stop", "length"]
-    """Whether the model ended it, or the limit did."""
+    """Whether the model ended it, or the limit did, where another token was more probable."""
 
 
 @dataclass(slots=True)
@@ -67,10 +67,27 @@ class _Sentence:
     live: list[tuple[float, tuple[int, ...]]] = field(default_factory=lambda: [(0.0, ())])
     found: list[Hypothesis] = field(default_factory=list)
 
+    @property
+    def last(self) -> bool:
+        """Whether the next token can only be the end."""
+        return len(self.live[0][1]) + 1 == self.limit
+
+    def close(self, candidates: list[tuple[float, int, int]], settings: BeamSettings, end_id: int) -> None:
+        """End all beams, of which the candidates are the most probable token (the beams' ends first)."""
+        best = {beam: token for _, beam, token in candidates[len(self.live) :]}
+        for logprob, beam, _ in candidates[: len(self.live)]:
+            ids = self.live[beam][1]
+            score = settings.normalised(logprob, len(ids) + 1)
+            finish: Literal["stop", "length"] = "stop" if best[beam] == end_id else "length"
+            self.found.append(Hypothesis(ids, logprob, score, finish))
+
     def take(
         self, candidates: list[tuple[float, int, int]], settings: BeamSettings, end_id: int
     ) -> list[int] | None:
         """Go on with the best of (log-probability, beam, token); returns from which beams, None when done."""
+        if self.last:
+            self.close(candidates, settings, end_id)
+            return None
         live: list[tuple[float, tuple[int, ...]]] = []
         beams: list[int] = []
         for rank, (logprob, beam, token) in enumerate(candidates):
@@ -85,15 +102,11 @@ class _Sentence:
                 self.found.append(Hypothesis(ids, logprob, score, "stop"))
             if len(live) == settings.beams:
                 break
-        length = len(self.live[0][1]) + 1
         self.live = live
-        return None if self._is_done(length, settings) else beams
+        return None if self._is_done(settings) else beams
 
-    def _is_done(self, length: int, settings: BeamSettings) -> bool:
-        if length >= self.limit and not self.found:
-            for logprob, ids in self.live:
-                self.found.append(Hypothesis(ids, logprob, settings.normalised(logprob, length), "length"))
-        if length >= self.limit or not self.live or len(self.found) >= settings.beams:
+    def _is_done(self, settings: BeamSettings) -> bool:
+        if not self.live or len(self.found) >= settings.beams:
             return True
         # Log-probabilities only fall, and weigh least over the longest translation that may still come.
         bound = settings.normalised(max(logprob for logprob, _ in self.live), self.limit)
@@ -148,7 +161,7 @@ def _ended(
     while sentences:
         logp_RV = torch.log_softmax(model.step(ids_R, state).float(), -1)
         logp_RV[:, never] = -torch.inf
-        candidates = _candidates(logp_RV, sentences, settings.beams)
+        candidates = _candidates(logp_RV, sentences, settings.beams, end_id)
         rows, tokens, left, first = [], [], [], 0
         for sentence, best in zip(sentences, candidates, strict=True):
             width = len(sentence.live)
@@ -167,15 +180,24 @@ def _ended(
 
 
 def _candidates(
-    logp_RV: Tensor, sentences: Sequence[_Sentence], beams: int
+    logp_RV: Tensor, sentences: Sequence[_Sentence], beams: int, end_id: int
 ) -> list[list[tuple[float, int, int]]]:
-    """For each sentence its best continuations (log-probability, beam, token), more than can be used."""
+    """For each sentence its best continuations (log-probability, beam, token), more than can be used; of one
+    that has to end, its beams' ends, and their most probable tokens.
+    """
     vocabulary = logp_RV.shape[1]
     each = min(2 * beams, vocabulary)
     best_RE, tokens_RE = logp_RV.topk(each, -1)
     found, first = [], 0
     values, tokens = best_RE.double().tolist(), tokens_RE.tolist()
+    ends = logp_RV[:, end_id].double().tolist()
     for sentence in sentences:
+        if sentence.last:
+            closed = [(one + ends[first + beam], beam, end_id) for beam, (one, _) in enumerate(sentence.live)]
+            wanted = [(0.0, beam, tokens[first + beam][0]) for beam in range(len(sentence.live))]
+            found.append([*closed, *wanted])
+            first += len(sentence.live)
+            continue
         some = [
             (before + logp, beam, token)
             for beam, (before, _) in enumerate(sentence.live)

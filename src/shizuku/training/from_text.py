@@ -1,7 +1,7 @@
 """From text to a trained model: tokenizer, shards, model and loop put together, for `shizuku train`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -72,10 +72,15 @@ def train_on_text(config: TrainConfig) -> TrainResult:
     return _train_on(prepare(config), config, config.out)
 
 
-def train_seeds(config: TrainConfig) -> list[TrainResult]:
+def train_seeds(
+    config: TrainConfig,
+    preparing: Callable[[TrainConfig], Any] | None = None,
+    training: Callable[[Any, TrainConfig, Path], TrainResult] | None = None,
+    checking: Callable[[TrainConfig], None] | None = None,
+) -> list[TrainResult]:
     """Train once for each of `config.seeds` seeds, on the same tokens, into `<out>/seed-N/`.
 
-    With `resume`, runs that are finished are taken as they are and the one that was broken off goes on.
+    What is prepared, trained and checked before is text unless other functions are given. With `resume`, runs that are finished are taken as they are and the one that was broken off goes on.
     `<out>/seeds.json` is a run record whose metrics are intervals. Raises as `train_on_text`.
     """
     if config.threads is not None:
@@ -84,14 +89,13 @@ def train_seeds(config: TrainConfig) -> list[TrainResult]:
     runs = {f"seed-{seed}": seed for seed in range(first, first + config.seeds)}
     for name in runs:
         check_place(config.out / name, resume=config.loop.resume)
-    _check_precision(config)
-    check_size(config, vocab_size=1)
-    prepared = prepare(config)
+    (checking or _check_run)(config)
+    prepared = (preparing or prepare)(config)
     results: list[TrainResult] = []
     for name, seed in runs.items():
         say(f"seed {seed}: {len(results) + 1} of {config.seeds}, in {config.out / name}")
         one = replace(config, seeds=1, loop=replace(config.loop, seed=seed))
-        results.append(_train_on(prepared, one, config.out / name))
+        results.append((training or _train_on)(prepared, one, config.out / name))
     figures = {"loss": Interval.of([result.loss for result in results])}
     heldout = [result.validation_loss for result in results if result.validation_loss is not None]
     if heldout:
@@ -102,6 +106,11 @@ def train_seeds(config: TrainConfig) -> list[TrainResult]:
         (config.out / SEEDS).write_text(json_text(record), encoding="utf-8")
     wait_for_all()
     return results
+
+
+def _check_run(config: TrainConfig) -> None:
+    _check_precision(config)
+    check_size(config, vocab_size=1)
 
 
 def _check_precision(config: TrainConfig) -> None:

@@ -104,14 +104,14 @@ def test_ablation_is_patching_of_zeros_and_means(model: Decoder) -> None:
 def test_nothing_patched_is_corrupted_and_everything_is_clean(model: Decoder) -> None:
     clean, corrupted = run_on(model, CLEAN), run_on(model, CORRUPTED)
     assert not close(clean, corrupted)
-    source = activations(model, CLEAN, "*")
+    parts = ("embedding", "*.heads", "*.feedforward")
+    source = activations(model, CLEAN, *parts)
     assert torch.equal(patch(model, CORRUPTED, [], source), corrupted)
-    parts = ["embedding", *(name for name in source if name.endswith((".heads", ".feedforward")))]
-    assert torch.equal(patch(model, CORRUPTED, [Place(name) for name in parts], source), clean)
+    assert torch.equal(patch(model, CORRUPTED, [Place(name) for name in source], source), clean)
     one_by_one = [Place("embedding", position=at) for at in range(len(CLEAN))]
     assert torch.equal(patch(model, CORRUPTED, one_by_one, source), clean)
     assert torch.equal(patch(model, CORRUPTED, [Place("embedding", position=2)], source), clean)
-    own = activations(model, CORRUPTED, "*")
+    own = activations(model, CORRUPTED, *parts)
     assert torch.equal(patch(model, CORRUPTED, [Place(name) for name in own], own), corrupted)
 
 

@@ -46,7 +46,10 @@ def run_on(model: Any, ids: Sequence[int] | Tensor) -> Tensor:
 
 
 def activations(model: Any, ids: Sequence[int] | Tensor, *patterns: str) -> dict[str, Tensor]:
-    """What the model computes on a text, by hook name: every point whose name matches a pattern."""
+    """What the model computes on a text, by hook name: every point whose name matches a pattern.
+
+    Where attention patterns are among them, the rest differs by rounding from a run without hooks.
+    """
     with torch.inference_mode(), recorded(model, *patterns) as kept:
         model(_row(model, ids))
     return kept

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from shizuku.commands.attention import Config
 
 EXPLAINED = {
-    "patch": "Each head, as it is on the text, put into the run on the other text, alone: 0 changes nothing, 1 "
-    "gives the whole difference back, below 0 the head speaks against it.",
+    "patch": "Each head, as it is on the text, put into the run on the other text, alone: 0 changes nothing, "
+    "1 gives the whole difference back, below 0 the head speaks against it.",
     "zero": "Each head taken out alone: the change of the difference in nats; below 0 it was for the answer.",
 }
 
@@ -65,8 +65,8 @@ def _page(config: "Config", shown: Shown, result: dict[str, Any]) -> Page:
     if "known" in result:
         page.section(
             "Heads of known kinds",
-            f"On {result['repeated_tokens']} random tokens said twice: the share of its attention that a head "
-            "gives to the token after the earlier copy (induction), and to the token before.",
+            f"On {result['repeated_tokens']} random tokens said twice: the share of its attention that a "
+            "head gives to the token after the earlier copy (induction), and to the token before.",
         )
         rows = zip(result["known"]["induction"], result["known"]["previous"], strict=True)
         page.table(
@@ -85,8 +85,8 @@ def _add_effects(page: Page, shown: Shown, effect: dict[str, Any]) -> None:
     other = "" if effect["corrupted"] is None else f", and {effect['corrupted']:+.2f} after the other text"
     page.section(
         "What every head does for the answer",
-        f"The model is {effect['clean']:+.2f} nats for “{right.strip()}” rather than “{wrong.strip()}” after the "
-        f"text{other}.",
+        f"The model is {effect['clean']:+.2f} nats for “{right.strip()}” rather than “{wrong.strip()}” after "
+        f"the text{other}.",
     )
     layers = range(len(values_LH))
     page.text(EXPLAINED.get(effect["kind"], EXPLAINED["zero"]) + " Columns are layers.")

@@ -23,8 +23,8 @@ def maps_image(maps_LHTT: np.ndarray, tokens: Sequence[str], title: Any, path: P
     layers, heads, count = maps_LHTT.shape[:3]
     alone = layers == heads == 1
     side = max(3.5, 0.24 * count + 1.6) if alone else 1.0
-    figure, context = _figure(side * heads, side * layers)
-    with context:
+    with _style():
+        figure = _figure(side * heads, side * layers)
         grid = figure.subplots(layers, heads, squeeze=False)
         for layer in range(layers):
             for head in range(heads):
@@ -42,8 +42,8 @@ def maps_image(maps_LHTT: np.ndarray, tokens: Sequence[str], title: Any, path: P
 def effects_image(values_LN: np.ndarray, parts: Sequence[str], path: Path, *, title: str) -> Path:
     """A figure for every layer (column) and part of it (row), blue above zero and orange below."""
     layers, count = values_LN.shape
-    figure, context = _figure(0.3 * layers + 1.6, 0.3 * count + 1.3)
-    with context:
+    with _style():
+        figure = _figure(0.3 * layers + 1.6, 0.3 * count + 1.3)
         axes = figure.subplots()
         largest = max(float(np.abs(values_LN).max()), 1e-9)
         drawn = axes.imshow(values_LN.T, cmap=_shades(PALETTE[0], PALETTE[1]), vmin=-largest, vmax=largest)
@@ -56,22 +56,25 @@ def effects_image(values_LN: np.ndarray, parts: Sequence[str], path: Path, *, ti
         return _save(figure, path)
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def _style() -> Any:
     try:
         import matplotlib as mpl
-        from matplotlib.figure import Figure
         from matplotlib.font_manager import get_font_names
     except ImportError as error:
         raise MissingExtraError("images need matplotlib: pip install 'shizuku[report]'") from error
     there = set(get_font_names())
-    context = mpl.rc_context(
+    return mpl.rc_context(
         {
             "font.family": [name for name in FONTS if name in there],
             "font.size": 8, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
         }
     )  # fmt: skip
-    with context:
-        return Figure(figsize=(width, height), layout="constrained"), context
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _shades(colour: str, below: str | None = None) -> Any:

@@ -2,7 +2,8 @@
 ;(() => {
   const data = JSON.parse(document.getElementById("maps-data").textContent)
   const root = document.getElementById("maps")
-  const { tokens, visible, layers, heads, causal, start } = data
+  const { tokens, layers, heads, causal, start } = data
+  const visible = data.visible.map((text) => text.replace(/^␣(?=[^␣])/, "")) // most words begin with a space
   const count = tokens.length
   const bytes = Uint8Array.from(atob(data.weights), (letter) => letter.charCodeAt(0))
   const numbers = new Uint16Array(bytes.buffer)
@@ -56,7 +57,8 @@
 
   const now = (from, to) => share(state.layer, state.head, from, to)
   const shade = (weight) => Math.cbrt(Math.max(0, weight)) // small weights seen, large ones told apart
-  const cell = Math.max(18, Math.min(34, Math.floor(380 / heads.length)))
+  const room = Math.min(380, document.documentElement.clientWidth - 100)
+  const cell = Math.floor(Math.max(18, Math.min(34, room / heads.length - 3, 860 / layers.length - 3)))
 
   // ---- all heads
 
@@ -101,14 +103,15 @@
     const [red, green, blue] = getComputedStyle(buttons[0][0]).color.match(/[\d.]+/g).map(Number)
     const pair = state.pair && state.to !== null
     const side = pair ? 1 : count
+    const most = Math.max(1e-6, ...layers.flatMap((_, layer) => heads.map((_, head) => pairShare(layer, head))))
     layers.forEach((_, layer) =>
       heads.forEach((_, head) => {
         const canvas = buttons[layer][head].firstChild
         const image = new ImageData(side, side)
         for (let y = 0; y < side; y += 1)
           for (let x = 0; x < side; x += 1) {
-            const weight = pair ? pairShare(layer, head) : share(layer, head, y, x)
-            image.data.set([red, green, blue, Math.round(255 * shade(weight))], 4 * (y * side + x))
+            const strength = pair ? pairShare(layer, head) / most : shade(share(layer, head, y, x))
+            image.data.set([red, green, blue, Math.round(255 * strength)], 4 * (y * side + x))
           }
         canvas.width = canvas.height = side
         canvas.className = side < 2 * cell ? "sharp" : ""
@@ -131,7 +134,7 @@
   }
 
   const pairShare = (layer, head) =>
-    state.by ? share(layer, head, state.to, state.from) : share(layer, head, state.from, state.to)
+    state.to === null ? 0 : state.by ? share(layer, head, state.to, state.from) : share(layer, head, state.from, state.to)
 
   // ---- one head
 
@@ -142,7 +145,7 @@
     translate: "no",
   })
   const nodes = tokens.map((text, at) =>
-    make("span", { role: "button", tabindex: "-1", title: visible[at], "data-at": String(at) }, text),
+    make("span", { role: "button", tabindex: "-1", title: data.visible[at], "data-at": String(at) }, text),
   )
   const facts = make("div", { class: "facts", "aria-live": "polite" })
   const frame = make("div", { class: "frame", tabindex: "0", role: "region" })
@@ -401,9 +404,10 @@
     make("div", { class: "panel look" },
       make("div", { class: "bar" }, step("layer"), step("head"),
         choice("direction", [[false, "reads"], [true, "is read by"]], false, (value) => (state.by = value)),
-        make("label", { class: "check" }, rest, "first token")),
-      make("div", { class: "bar" }, make("span", {}, "A click chooses"),
-        choice("what a click chooses", [["from", "from"], ["to", "to"]], "from", (value) => (picking.value = value))),
+        make("label", { class: "check", title: "Heads with nothing to say rest on the first token; without it " +
+          "the other shares sum to 1" }, rest, "with first token")),
+      make("div", { class: "bar" }, make("span", {}, "Click a token to look"),
+        choice("what a click does", [["from", "from it"], ["to", "at it"]], "from", (value) => (picking.value = value))),
       strip, facts,
       make("div", { class: "views" },
         choice("picture", [["lines", "lines"], ["matrix", "matrix"]], state.view, (value) => (state.view = value)),

@@ -7,7 +7,6 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from importlib.resources import files
 
 import numpy as np
@@ -122,11 +121,6 @@ def head_picture(shown: Shown, layer: int, head: int) -> str:
 
 
 def effect_picture(values_LN: np.ndarray, rows: Sequence[str], layers: Sequence[int]) -> str:
-    """A figure for every layer (column) and part of it (row) as a table of shades that scrolls when narrow."""
+    """A figure for every layer (column) and part of it (row), as a table of shades that scrolls if narrow."""
     svg = grid(values_LN.T, rows, [str(layer) for layer in layers])
     return f'<div class="wide">{svg}</div>'
-
-
-def escaped(text: str) -> str:
-    """Text for `Page.insert`."""
-    return escape(text)

@@ -79,7 +79,8 @@ class Sample:
 
 
 class Page:
-    """A report that grows from top to bottom; every method returns the page, all text is escaped (but by `insert`)."""
+    """A report that grows from top to bottom; every method returns the page, all text but `insert`'s is
+    escaped."""
 
     def __init__(self, title: str, subtitle: str = "") -> None:
         self.title, self.subtitle = title, subtitle

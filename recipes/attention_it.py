@@ -1,13 +1,13 @@
-"""The article's sentence: which heads look from "it" to the animal when it was tired, to the street when wide?
+"""The article's sentence: which heads look from "it" to the animal when it was tired, to the street if wide?
 
     python recipes/attention_it.py [MODEL] [--heads 10]
 
 Printed as Markdown. In a decoder "it" stands before the word that decides, so its attention is the same in
-both sentences, which is checked; what can tell them apart is where the deciding word looks, and what the model
-writes afterwards. So four tables: heads from "it"; heads whose lean (attention to the first noun minus that to
-the second) differs most between the endings; whether these heads lean the same way in other sentences of the
-kind, which nothing was chosen on; and which heads carry the answer, by putting each one's reading of the clean
-text into the other text.
+both sentences, which is checked; what can tell them apart is where the deciding word looks, and what the
+model writes afterwards. So four tables: heads from "it"; heads whose lean (attention to the first noun minus
+that to the second) differs most between the endings; whether these heads lean the same way in other sentences
+of the kind, which nothing was chosen on; and which heads carry the answer, by putting each one's reading of
+the clean text into the other text.
 """
 
 import argparse
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     table(("induction head", "share", "previous-token head", "share"), rows)
     article, others = measure(lm, ARTICLE), [measure(lm, pair) for pair in OTHERS]
     print(
-        f"\n## From `it`\n\nBetween the two ends no head's attention from it moves by more than {article.moved:.1e}."
+        f"\n## From `it`\n\nBetween the ends its attention moves in no head by more than {article.moved:.1e}."
     )
     first, second = article.from_it
     rows = [
@@ -147,9 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     ]
     table(("head", f"to {ARTICLE.nouns[0]}", "head", f"to {ARTICLE.nouns[1]}"), rows)
     print(f"\n## From the end ({' or '.join(ARTICLE.ends)}): the lean's difference\n")
-    print(
-        f"`elsewhere`: the same head's mean difference over {len(OTHERS)} other pairs; `same way`: in how many."
-    )
+    print(f"`elsewhere`: its mean difference over {len(OTHERS)} other pairs; `same way`: in how many.")
     rows, chosen = [], ranked(article.lean, given.heads)
     for one in chosen:
         there = np.array([other.lean[one.layer, one.head] for other in others])

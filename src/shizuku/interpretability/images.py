@@ -3,8 +3,10 @@
 Legend: `L` layers, `H` heads, `T` tokens.
 """
 
+import re
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ from shizuku.errors import MissingExtraError
 from shizuku.report.plots import INK, PALETTE
 
 DOTS = 160
-FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans JP", "Hiragino Sans", "Yu Gothic", "IPAexGothic")
-"""In the order in which a letter is looked for; matplotlib's own first."""
+JAPANESE = re.compile(
+    r"(NotoSans.*(CJK|JP)|ヒラギノ|Hiragino.*W3|YuGoth|Meiryo|IPAex?g|Gothic).*", re.IGNORECASE
+)
+"""Files of fonts that have what matplotlib's own font lacks, of those that are there the first."""
 
 
 def maps_image(maps_LHTT: np.ndarray, tokens: Sequence[str], title: Any, path: Path) -> Path:
@@ -59,16 +63,27 @@ def effects_image(values_LN: np.ndarray, parts: Sequence[str], path: Path, *, ti
 def _style() -> Any:
     try:
         import matplotlib as mpl
-        from matplotlib.font_manager import get_font_names
     except ImportError as error:
         raise MissingExtraError("images need matplotlib: pip install 'shizuku[report]'") from error
-    there = set(get_font_names())
     return mpl.rc_context(
         {
-            "font.family": [name for name in FONTS if name in there],
+            "font.family": ["DejaVu Sans", *_japanese()],
             "font.size": 8, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
         }
     )  # fmt: skip
+
+
+@cache
+def _japanese() -> tuple[str, ...]:
+    """The family of a font with Japanese letters, if there is one; matplotlib's list of fonts may be old."""
+    from matplotlib.font_manager import findSystemFonts, fontManager
+
+    files = sorted(path for path in findSystemFonts() if JAPANESE.match(Path(path).name))
+    files.sort(key=lambda path: "Regular" not in path)
+    if not files:
+        return ()
+    fontManager.addfont(files[0])
+    return (next(entry.name for entry in reversed(fontManager.ttflist) if entry.fname == files[0]),)
 
 
 def _figure(width: float, height: float) -> Any:

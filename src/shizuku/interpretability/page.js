@@ -144,8 +144,15 @@
     "aria-label": "the tokens: choose one to look from, another to look at",
     translate: "no",
   })
-  const nodes = tokens.map((text, at) =>
-    make("span", { role: "button", tabindex: "-1", title: data.visible[at], "data-at": String(at) }, text),
+  // Spaces stand between the boxes of the tokens, so that lines break there; a token of nothing else is shown.
+  const nodes = tokens.map((text, at) => {
+    const face = text.trim() ? text.trim() : visible[at]
+    return make("span", { role: "button", tabindex: "-1", title: data.visible[at], "data-at": String(at) }, face)
+  })
+  const flow = tokens.flatMap((text, at) =>
+    text.trim()
+      ? [text.slice(0, text.length - text.trimStart().length), nodes[at], text.slice(text.trimEnd().length)]
+      : [nodes[at], text.replace(/[^\n]/g, "")],
   )
   const facts = make("div", { class: "facts", "aria-live": "polite" })
   const frame = make("div", { class: "frame", tabindex: "0", role: "region" })
@@ -217,6 +224,7 @@
           class: kind(state.by, read) }, visible[at]),
       )
     }
+    frame.onscroll = null
     frame.replaceChildren(svg)
   }
 
@@ -229,16 +237,26 @@
     svg.setAttribute("aria-label", `each row is a token, each column one that it reads, ${headName(state.layer, state.head)}`)
     const x = (at) => wide + at * step
     const y = (at) => top + at * step
+    // The names stay in sight while the cells scroll below them.
+    const [rows, columns, corner] = [draw("g", {}), draw("g", {}), draw("g", {})]
+    rows.append(draw("rect", { width: wide - 2, height: top + count * step + 4, fill: "var(--card)" }))
+    columns.append(draw("rect", { width, height: top - 2, fill: "var(--card)" }))
+    corner.append(draw("rect", { width: wide - 2, height: top - 2, fill: "var(--card)" }))
+    const follow = () => {
+      rows.setAttribute("transform", `translate(${frame.scrollLeft} 0)`)
+      columns.setAttribute("transform", `translate(0 ${frame.scrollTop})`)
+      corner.setAttribute("transform", `translate(${frame.scrollLeft} ${frame.scrollTop})`)
+    }
     for (let at = 0; at < count; at += 1) {
       const row = (state.by ? state.to : state.from) === at
       const column = (state.by ? state.from : state.to) === at
       const [rowKind, columnKind] = state.by ? ["reached", "picked"] : ["picked", "reached"]
-      svg.append(
+      rows.append(
         draw("text", { x: wide - 7, y: y(at) + 15.5, "text-anchor": "end", "data-at": at, "data-side": "from",
-          class: row ? rowKind : "" }, visible[at]),
+          class: row ? rowKind : "" }, visible[at]))
+      columns.append(
         draw("text", { transform: `translate(${x(at) + 13} ${top - 6}) rotate(-50)`, "data-at": at,
-          "data-side": "to", class: column ? columnKind : "" }, visible[at]),
-      )
+          "data-side": "to", class: column ? columnKind : "" }, visible[at]))
     }
     for (let from = 0; from < count; from += 1) {
       const end = causal ? from + 1 : count
@@ -259,6 +277,8 @@
     if (column !== null)
       svg.append(draw("rect", { ...line, x: x(column) - 0.5, y: y(causal ? column : 0) - 1.5, width: step + 1,
         height: (causal ? count - column : count) * step + 1, stroke: state.by ? "var(--series-2)" : "var(--accent)" }))
+    svg.append(columns, rows, corner)
+    frame.onscroll = follow
     const cellAt = (event) => {
       const box = svg.getBoundingClientRect()
       const to = Math.floor((event.clientX - box.left - wide) / step)
@@ -269,15 +289,17 @@
       const here = cellAt(event)
       if (!here) return
       const [from, to] = here
+      if (at(event)) return
       const told = make("div", {}, token(from), " reads ", token(to), ": ", make("b", {}, percent(now(from, to))))
       facts.replaceChildren(told, ...[...facts.children].slice(-1))
     })
     svg.addEventListener("pointerleave", () => tell())
     svg.addEventListener("click", (event) => {
       const here = cellAt(event)
-      if (here) point(...(state.by ? here.reverse() : here))
+      if (here && !at(event)) point(...(state.by ? here.reverse() : here))
     })
     frame.replaceChildren(svg)
+    follow()
   }
 
   function paintRanks() {
@@ -334,6 +356,17 @@
     paintRanks()
   }
 
+  /** Scrolls the picture so that a token is in it. */
+  function reveal(at) {
+    const place = at * 22
+    const room = frame.clientHeight - 180
+    if (place < frame.scrollTop || place > frame.scrollTop + room) frame.scrollTop = place - room / 2
+    const [row, column] = [state.by ? state.to : state.from, state.by ? state.from : state.to]
+    const left = (column ?? row) * 22
+    const across = frame.clientWidth - 220
+    if (left < frame.scrollLeft || left > frame.scrollLeft + across) frame.scrollLeft = left - across / 2
+  }
+
   const step = (name) =>
     make("span", { class: "step" },
       make("button", { type: "button", "aria-label": `${name} before`, onclick: () => move(name, -1) }, "‹"),
@@ -358,12 +391,13 @@
     return group
   }
 
-  strip.append(...nodes)
+  strip.append(...flow)
   const at = (event) => event.target.closest?.("[data-at]")?.dataset
   strip.addEventListener("click", (event) => {
     const found = at(event)
     if (!found) return
     const chosen = Number(found.at)
+    queueMicrotask(() => reveal(chosen))
     if (event.shiftKey || picking.value === "to") point(state.from, chosen === state.to ? null : chosen)
     else point(chosen)
   })
@@ -417,6 +451,8 @@
   layThumbs()
   paint()
   paintThumbs()
+  strip.scrollTop = nodes[state.from].offsetTop - strip.offsetTop - strip.clientHeight / 2
+  reveal(state.from)
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paintThumbs)
   let width = frame.clientWidth
   addEventListener("resize", () => {

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from shizuku import cli
+from shizuku.commands.attention import Config
+from shizuku.errors import ConfigError
 from shizuku.interpretability.maps import attention_maps
 from shizuku.interpretability.page import packed
 from shizuku.text.prompting import prompt_ids
@@ -90,14 +92,9 @@ def test_known_heads_and_the_figures_for_people(small_checkpoint: Path, capsys) 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--text", TEXT, "--out", "maps.pdf"], "ends in .html, .png, .svg"),
         (["--text", TEXT, "--out", "maps.svg"], "holds one head"),
         (["--text", TEXT, "--layer", "2"], "layers 0 to 1"),
-        (["--text", TEXT, "--to-token", "rain"], "needs --from-token"),
         (["--text", TEXT, "--from-token", "snow"], "no run of tokens writes it"),
-        (["--text", TEXT, "--effect", "patch", "--answers", "a", "b"], "needs --other-text"),
-        (["--text", TEXT, "--effect", "zero"], "needs --answers"),
-        (["--text", TEXT, "--answers", "a", "b"], "are for --effect"),
         (["--text", TEXT, "--effect", "zero", "--answers", "a", "a"], "must be two"),
         (["--text", "rain " * 40], "more than the model's context"),
         (
@@ -111,6 +108,21 @@ def test_what_cannot_be_shown_is_refused(
 ) -> None:
     assert cli.run(["attention", str(small_checkpoint), *words]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({"out": Path("maps.pdf")}, "ends in .html, .png, .svg"),
+        ({"to_token": "rain"}, "needs --from-token"),
+        ({"effect": "patch", "answers": ("a", "b")}, "needs --other-text"),
+        ({"effect": "zero"}, "needs --answers"),
+        ({"answers": ("a", "b")}, "are for --effect"),
+    ],
+)
+def test_flags_that_contradict_each_other_are_refused(named: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Config(model="small", text=TEXT, **named).check()
 
 
 def test_the_page_answers_to_a_reader(small_checkpoint: Path, tmp_path: Path, capsys, chromium: Any) -> None:

@@ -62,6 +62,9 @@ class Config(VerbConfig):
         check_seed(self.seed)
         if self.out is not None and self.out.suffix not in KINDS:
             raise ConfigError(f"--out {self.out}: expected a name that ends in {', '.join(KINDS)}")
+
+    def check(self) -> None:
+        """ConfigError for a flag that needs another one, before any model is loaded."""
         if self.to_token is not None and self.from_token is None:
             raise ConfigError("--to-token needs --from-token, the word that looks there")
         if self.effect is not None and self.answers is None:
@@ -74,6 +77,7 @@ class Config(VerbConfig):
 
 def run(config: Config) -> dict[str, Any]:
     """Make what was asked for; where it is, and the figures."""
+    config.check()
     from shizuku.language_model import LanguageModel
 
     lm = LanguageModel.load(config.model, threads=config.threads)

@@ -190,7 +190,7 @@ def _effects(config: Config, lm: "LanguageModel") -> dict[str, Any]:
     if config.effect == "patch":
         parts = {
             by: patch_effects(model, ids, others[0], score, by=by) for by in ("head", "layer", "position")
-        }  # type: ignore[arg-type]
+        }
         by_head = parts["head"]
         found |= {
             "by_layer": parts["layer"].values.tolist(),

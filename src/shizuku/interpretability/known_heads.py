@@ -69,4 +69,5 @@ def known_heads(
                 )
             ]
         )
-    return KnownHeads(*np.mean(np.array(found), axis=0, dtype=np.float64).astype(np.float32))
+    induction, duplicate, previous, first = np.array(found).mean(0, dtype=np.float64).astype(np.float32)
+    return KnownHeads(induction, duplicate, previous, first)

@@ -50,7 +50,7 @@ class Shown:
         if self.source and self.target:
             values_LH = looks(self.maps_LHTT, self.source, self.target)
         else:
-            values_LH = 1 - sum(summary(self.maps_LHTT).values())
+            values_LH = 1 - np.sum(list(summary(self.maps_LHTT).values()), axis=0)
         best = ranked(values_LH, 1)[0]
         return best.layer, best.head
 

@@ -13,9 +13,11 @@ import numpy as np
 
 import shizuku.config as configs
 from shizuku.adapters.weights import AdapterWeights
+from shizuku.checkpoints.pooling import Pooling, declared_pooling
 from shizuku.errors import CheckpointError, ConfigError, ModelError
 from shizuku.inference.adapting import kind_of
 from shizuku.inference.beside import Beside, put_beside
+from shizuku.inference.embedding import embed_texts
 from shizuku.inference.engine import Engine, EngineSettings
 from shizuku.inference.following import following
 from shizuku.inference.generation import Generation
@@ -35,6 +37,7 @@ from shizuku.inference.scoring import Score, whole_logits
 from shizuku.inference.settings import GenerationSettings, limit_of, reserve_of, settings_from
 from shizuku.inference.text_scores import score_texts
 from shizuku.inference.validation import check_prompt, one_sequence
+from shizuku.models.architectures import abilities_of, require
 from shizuku.text.conversation import Message, check_messages
 from shizuku.text.prompting import conversation_ids, conversing, prompt_ids
 from shizuku.text.reading import TextReader
@@ -165,8 +168,15 @@ class LanguageModel:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What it can do: "generate" and "score" always, "chat" and "tools" if its chat template does."""
-        return frozenset({"generate", "score"} | conversing(self.tokenizer))
+        """What it can do by its architecture ("generate", "score", "embed", "fill"), and "chat" and "tools"
+        if it can generate and its chat template knows them.
+        """
+        config = getattr(self.runtime, "config", None)
+        if config is None:
+            able: tuple[str, ...] = ("generate", "score")
+        else:
+            able = abilities_of(config)
+        return frozenset(able) | (conversing(self.tokenizer) if "generate" in able else set())
 
     # ---- adapters
 
@@ -300,6 +310,7 @@ class LanguageModel:
         """The answer as `respond` gives it, in pieces as it is made; its `message()` is the whole."""
         if adapter is not None:
             return self.adapted(adapter).stream_chat(messages, tools, **settings)
+        self._require_generation()
         check_messages(messages)
         asked = self.settings(**settings)
         reserve = reserve_of(asked, self.context)
@@ -331,6 +342,18 @@ class LanguageModel:
         ids = one_sequence(token_ids)
         check_prompt(ids, 0, context=self.context, vocab_size=self.runtime.vocab_size, name="token_ids")
         return whole_logits(self.engine, ids, adapter=self.adapter)
+
+    def embed(self, texts: Sequence[str | Sequence[int]], *, pooling: Pooling | None = None) -> np.ndarray:
+        """A vector for each text, float32 [N, D], of length one: their products are cosines.
+
+        It is made of the vectors behind the last layer: their "mean", or the "first" token's, which only a
+        model that reads whole texts has; None does as a directory of sentence-transformers' says, else the
+        mean. ModelError for a text that is empty or longer than the window.
+        """
+        pooling, acting = pooling or declared_pooling(self.path), self.adapter
+        return embed_texts(
+            self.engine, self.tokenizer, texts, context=self.context, adapter=acting, pooling=pooling
+        )
 
     # ---- how it is done
 
@@ -380,6 +403,7 @@ class LanguageModel:
         processors: Sequence[Processor] = (),
         index: int = 0,
     ) -> Request:
+        self._require_generation()
         if self.runtime.vocab_size > self.tokenizer.vocab_size:
             processors = (*processors, OnlyTokens(self.tokenizer.vocab_size))
         limit = limit_of(asked, room=min(self.context, self.engine.capacity) - len(ids))
@@ -394,6 +418,10 @@ class LanguageModel:
         )
         self.engine.check(request)
         return request
+
+    def _require_generation(self) -> None:
+        if (config := getattr(self.runtime, "config", None)) is not None:
+            require(config, "generate")
 
 
 load = LanguageModel.load

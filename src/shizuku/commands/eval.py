@@ -4,8 +4,16 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shizuku.commands.generation_flags import ModelFlags
+from shizuku.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shizuku.language_model import LanguageModel
+    from shizuku.text.documents import Document
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +31,10 @@ class Config(ModelFlags):
 
 
 def run(config: Config) -> dict[str, object]:
-    """Evaluate; tokens, bytes, perplexity, bits per byte, and how they were measured."""
+    """Evaluate; tokens, bytes, perplexity, bits per byte, and how they were measured.
+
+    Of a model that fills in hidden tokens pseudo_perplexity and pseudo_bits_per_byte stand there instead.
+    """
     config.chosen()
     from shizuku.progress import say
     from shizuku.text.documents import read_documents
@@ -34,6 +45,9 @@ def run(config: Config) -> dict[str, object]:
     if problems:
         say(problems.report())
     lm = config.load()
+
+    if "fill" in lm.capabilities:
+        return _pseudo(lm, documents, config)
 
     from shizuku.evaluation.perplexity import evaluate_text
 
@@ -55,8 +69,43 @@ def run(config: Config) -> dict[str, object]:
     }
 
 
+def _pseudo(lm: "LanguageModel", documents: "Sequence[Document]", config: Config) -> dict[str, object]:
+    """Of a model that fills in hidden tokens: the same questions, under names of their own."""
+    from shizuku.evaluation.pseudo_perplexity import evaluate_pseudo
+
+    if config.stride is not None:
+        raise ConfigError(
+            f"--stride {config.stride}: this model fills in hidden tokens, and its windows lie end to end: "
+            "leave it out"
+        )
+    begun = time.perf_counter()
+    found = evaluate_pseudo(lm, documents, window=config.window)
+    seconds = time.perf_counter() - begun
+    return {
+        "tokens": found.tokens,
+        "bytes": found.bytes,
+        "pseudo_perplexity": found.pseudo_perplexity if math.isfinite(found.pseudo_perplexity) else None,
+        "pseudo_bits_per_byte": found.pseudo_bits_per_byte,
+        "nats": found.nats,
+        "documents": found.documents,
+        "window": found.window,
+        "seconds": round(seconds, 3),
+        "tokens_per_second": round(found.tokens / seconds, 2),
+    }
+
+
 def show(result: dict[str, object]) -> None:
     """The two measures first, then what they were taken on and how."""
+    if "pseudo_perplexity" in result:
+        print(f"pseudo-perplexity     {result['pseudo_perplexity'] or math.inf:,.3f} a token")
+        print(f"pseudo bits per byte  {result['pseudo_bits_per_byte']:.4f}")
+        print(f"tokens                {result['tokens']:,} in {result['documents']:,} documents")
+        print(
+            f"window                {result['window']:,} tokens; every token hidden once, the rest in sight"
+        )
+        print(f"speed                 {result['tokens_per_second']:,} tokens/s")
+        print("These are no perplexity and no code length: the model sees what comes after each token.")
+        return
     perplexity = result["perplexity"]
     print(f"perplexity      {'above 1e304' if perplexity is None else format(perplexity, ',.3f')} a token")
     print(f"bits per byte   {result['bits_per_byte']:.4f}")

@@ -44,12 +44,13 @@ from shizuku.inference.capacity import cache_blocks
 from shizuku.inference.continuation import Continuation
 from shizuku.inference.engine_settings import EngineSettings
 from shizuku.inference.requests import Finish, Request, Step
-from shizuku.inference.runtime import Runtime
+from shizuku.inference.runtime import Runtime, is_indivisible, reads_whole
 from shizuku.inference.scheduling import Guesser, Scheduler, Work
 from shizuku.inference.speculation import PromptLookup
 from shizuku.inference.statistics import Statistics, Tally
 from shizuku.inference.tickets import OnEnd, OnStep, Ticket
 from shizuku.inference.validation import check_prompt
+from shizuku.models.architectures import require
 
 
 class Engine:
@@ -65,7 +66,13 @@ class Engine:
         self.runtime, self.settings = runtime, settings or EngineSettings()
         self._guesser = guesser or PromptLookup()
         blocks = cache_blocks(runtime, self.settings)
-        self._pool = BlockPool(runtime.block_tokens, blocks, reserve=runtime.reserve, copy=runtime.copy_block)
+        self._pool = BlockPool(
+            runtime.block_tokens,
+            blocks,
+            reserve=runtime.reserve,
+            copy=runtime.copy_block,
+            indivisible=is_indivisible(runtime),
+        )
         self._scheduler = Scheduler(self._pool, self.settings, runtime.vocab_size)
         self._tally = Tally()
         self._tickets: dict[Ticket, Continuation] = {}
@@ -95,6 +102,11 @@ class Engine:
     def capacity(self) -> int:
         """Most tokens of one request, prompt and new ones together."""
         return min(self.runtime.context, self._pool.most * self._pool.block_tokens)
+
+    @property
+    def most_blocks(self) -> int:
+        """Most cache blocks that there may be."""
+        return self._pool.most
 
     def submit(
         self, request: Request, *, on_step: OnStep | None = None, on_end: OnEnd | None = None
@@ -134,7 +146,9 @@ class Engine:
         return tuple(adapters_of(self.runtime))
 
     def check(self, request: Request) -> None:
-        """Raise what `submit` would, but for the queue."""
+        """Raise what `submit` would, but for the queue; ModelError for a model that continues no text."""
+        if reads_whole(self.runtime):
+            require(self.runtime.config, "generate")  # type: ignore[attr-defined]
         limit, vocabulary = request.settings.max_new_tokens, self.runtime.vocab_size
         if limit is None:
             raise ConfigError("max_new_tokens: the engine wants a number, got none")

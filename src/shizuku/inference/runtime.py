@@ -69,3 +69,16 @@ class Runtime(Protocol):
 
     def copy_block(self, source: int, target: int) -> None:
         """Make block `target` hold what block `source` holds."""
+
+
+def reads_whole(runtime: object) -> bool:
+    """Whether a runtime reads whole texts at once, and so can't continue one (see `whole_runtime.py`)."""
+    return bool(getattr(runtime, "whole", False))
+
+
+def is_indivisible(runtime: Runtime) -> bool:
+    """Whether a block's first tokens are of no use without the others, as in a state of fixed size.
+
+    Such a runtime keeps a sequence in one block, and can go back to places inside its last span only.
+    """
+    return bool(getattr(runtime, "indivisible", False))

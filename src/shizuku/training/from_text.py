@@ -1,6 +1,7 @@
 """From text to a trained model: tokenizer, shards, model and loop put together, for `shizuku train`."""
 
 import json
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -12,7 +13,6 @@ from shizuku.checkpoints.memory import available_memory, readable
 from shizuku.checkpoints.run_difference import SEEDS
 from shizuku.checkpoints.run_record import json_text, run_record
 from shizuku.config import from_dict, to_dict
-from shizuku.data.packing import PackedBatches, SomeOf, ValidationBatches
 from shizuku.data.shards import ShardSet, write_shards
 from shizuku.data.splitting import split_by_source
 from shizuku.errors import CheckpointError, ConfigError
@@ -21,18 +21,18 @@ from shizuku.models.decoder import DecoderConfig, initialise
 from shizuku.progress import say, track
 from shizuku.text.documents import Document, Problems, find_files, read_documents
 from shizuku.text.tokenizer import Tokenizer
-from shizuku.training.config import TrainConfig
+from shizuku.training.config import ModelOverrides, TrainConfig
 from shizuku.training.cost import bill, matmul_peak, parameter_total, token_cost
 from shizuku.training.distribution import neighbours, place, wait_for_all
 from shizuku.training.loop import train
 from shizuku.training.memory import check_memory, estimate_memory
-from shizuku.training.objectives import NextToken
 from shizuku.training.precision import check_precision
 from shizuku.training.presets import PRESETS
 from shizuku.training.result import TrainResult
 from shizuku.training.resume import check_place
 from shizuku.training.seeds import Interval
 from shizuku.training.speed import DEFAULT_STEPS, measure_speed
+from shizuku.training.tasks import task_of
 
 SHARDS, PREPARED = "shards", "prepared.json"
 
@@ -131,32 +131,15 @@ def _train_on(prepared: Prepared, config: TrainConfig, out: Path) -> TrainResult
         initialise(model, config.loop.seed, zero_outputs=config.zero_outputs)
     elif rank == 0:
         architecture_of(shape).initialise(model, config.loop.seed)
-    source = PackedBatches(
-        prepared.train,
-        context=shape.context,
-        batch_size=config.batch_size,
-        seed=config.loop.seed,
-        rank=rank,
-        world=world,
-        boundaries=config.boundaries,
-    )
-    validation = None
-    if prepared.heldout is not None:
-        whole = ValidationBatches(
-            prepared.heldout,
-            context=shape.context,
-            batch_size=config.batch_size,
-            boundaries=config.boundaries,
-        )
-        validation = SomeOf(whole, config.validation_tokens)
+    task = task_of(config, shape, prepared.train, prepared.heldout, prepared.tokenizer, share=(rank, world))
     return train(
         model,
-        NextToken(config.z_loss),
-        source,
+        task.objective,
+        task.source,
         config.loop,
         out=out,
         tokenizer=prepared.tokenizer,
-        validation=validation,
+        validation=task.validation,
         run=run_record(config=to_dict(config), data=prepared.record()),
     )
 
@@ -179,14 +162,32 @@ def check_size(config: TrainConfig, vocab_size: int) -> None:
 
 def model_config(config: TrainConfig, vocab_size: int) -> Any:
     """The preset with what the config changes in it; ConfigError where that does not fit together."""
-    given = config.model.given()
+    given = config.model.given() | own_settings(config.setting)
     if config.architecture != "decoder":
         return _other_config(config, {"vocab_size": vocab_size, **given})
+    if config.setting:
+        raise ConfigError("--setting: a decoder's settings all have flags of their own: --model.…")
     shape = dict(PRESETS[config.preset])
     if {"width", "heads"} & given.keys():
         shape.pop("head_width", None)
     values: dict[str, Any] = {"vocab_size": vocab_size, **shape, **given}
     return DecoderConfig(**values)
+
+
+def own_settings(given: Sequence[str]) -> dict[str, Any]:
+    """The values of `--setting name=value …`; ConfigError for what is not of this form."""
+    values: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise ConfigError(f"--setting {text}: expected name=value")
+        try:
+            values[name.replace("-", "_")] = json.loads(
+                value.lower() if value in ("True", "False") else value
+            )
+        except json.JSONDecodeError:
+            values[name.replace("-", "_")] = value
+    return values
 
 
 def _other_config(config: TrainConfig, values: dict[str, Any]) -> Any:
@@ -200,8 +201,10 @@ def _other_config(config: TrainConfig, values: dict[str, Any]) -> Any:
     known = {each.name for each in fields(found.config)}
     strange = [name for name in values if name not in known]
     if strange:
+        flags = {f"model.{each.name}" for each in fields(ModelOverrides)}
+        flag = f"model.{strange[0]}" if f"model.{strange[0]}" in flags else f"setting {strange[0]}"
         raise ConfigError(
-            f"--model.{strange[0].replace('_', '-')}: --architecture {found.name} has no such setting, but "
+            f"--{flag.replace('_', '-')}: --architecture {found.name} has no such setting, but "
             f"{', '.join(sorted(known - {'vocab_size'}))}"
         )
     return from_dict(found.config, {**found.presets[config.preset], **values}, where="model")

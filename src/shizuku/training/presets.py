@@ -73,3 +73,6 @@ RUNS: dict[PresetName, dict[str, Any]] = {
     },
 }
 """Values for TrainConfig that a preset brings along: what a flag or a file says goes before them."""
+
+ARCHITECTURE_RUNS: dict[str, dict[str, Any]] = {"encoder": {"vocabulary": "wordpiece"}}
+"""The same for architectures: an encoder needs a vocabulary with [CLS], [SEP] and [MASK]."""

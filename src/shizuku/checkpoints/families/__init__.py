@@ -43,6 +43,8 @@ class Family:
     """Our architecture, of whose config its members are; see `shizuku.models.architectures`."""
     headed: str | None = None
     """Its class with a head, where that is not the architecture's name with another end."""
+    head: str = "score"
+    """Name of the head's matrix in that class, without its `.weight`."""
     fixed: Mapping[str, Any]
     """Fields of our config that every member has."""
     translations: tuple[Translation, ...]
@@ -55,6 +57,8 @@ class Family:
     """Before every weight's name but the output matrix's; checkpoints of the bare model lack it."""
     output: str = "lm_head"
     """Name of the output matrix, without its `.weight`."""
+    unprefixed: tuple[str, ...] = ()
+    """Beginnings of the names of further weights that the prefix doesn't stand before: of heads."""
     weights: tuple[Weight, ...]
     """Every tensor that a member may have; which it has follows from its config."""
     ignored: str | None = None

@@ -4,10 +4,10 @@
 
 Printed as Markdown. In a decoder "it" stands before the word that decides, so its attention is the same in
 both sentences, which is checked; what can tell them apart is where the deciding word looks, and what the
-model writes afterwards. So four tables: heads from "it"; heads whose lean (attention to the first noun minus
-that to the second) differs most between the endings; whether these heads lean the same way in other sentences
-of the kind, which nothing was chosen on; and which heads carry the answer, by putting each one's reading of
-the clean text into the other text.
+model writes afterwards. So these tables: heads from "it"; heads whose lean (attention to the first noun minus
+that to the second) differs most between the endings, from the ending and, in an encoder, from "it"; whether
+these heads lean the same way in other sentences of the kind, which nothing was chosen on; and which heads
+carry a decoder's answer, by putting each one's reading of the clean text into the other text.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from shizuku import LanguageModel
+from shizuku.inference.embedding import ids_to_embed
 from shizuku.interpretability.effects import patch_effects
 from shizuku.interpretability.known_heads import known_heads
 from shizuku.interpretability.maps import attention_maps
@@ -83,7 +84,7 @@ def measure(lm: LanguageModel, pair: Pair) -> Measured:
     """Where heads look in both sentences of a pair."""
     found = []
     for end in pair.ends:
-        ids = lm.prompt_ids(pair.sentence.format(end))
+        ids = ids_to_embed(lm.engine, lm.tokenizer, pair.sentence.format(end))
         tokens = spellings(lm.tokenizer, ids)
         maps = attention_maps(lm.model, ids)
         nouns = [find_word(tokens, noun) for noun in pair.nouns]
@@ -146,15 +147,30 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         for a, b in zip(ranked(first, given.heads), ranked(second, given.heads), strict=True)
     ]
     table(("head", f"to {ARTICLE.nouns[0]}", "head", f"to {ARTICLE.nouns[1]}"), rows)
-    print(f"\n## From the end ({' or '.join(ARTICLE.ends)}): the lean's difference\n")
-    print(f"`elsewhere`: its mean difference over {len(OTHERS)} other pairs; `same way`: in how many.")
-    rows, chosen = [], ranked(article.lean, given.heads)
-    for one in chosen:
-        there = np.array([other.lean[one.layer, one.head] for other in others])
+    leans(
+        f"From the end ({' or '.join(ARTICLE.ends)})", article.lean, [one.lean for one in others], given.heads
+    )
+    if article.moved > 1e-4:
+        leans("From `it`", article.lean_it, [one.lean_it for one in others], given.heads)
+    found = {"known": known, "article": article, "others": others}
+    return found | carried(lm, article, given.heads) if "generate" in lm.capabilities else found
+
+
+def leans(title: str, article: np.ndarray, others: Sequence[np.ndarray], count: int) -> None:
+    """Print the heads whose lean differs most in the article's pair, and what they do in the others."""
+    print(f"\n## {title}: the lean's difference\n")
+    print(f"`elsewhere`: its mean difference over {len(others)} other pairs; `same way`: in how many.")
+    rows = []
+    for one in ranked(article, count):
+        there = np.array([other[one.layer, one.head] for other in others])
         same = int((there > 0).sum())
         rows.append((f"{one.layer}.{one.head}", one.value, float(there.mean()), f"{same} of {len(there)}",
                      by_chance(same, len(there))))  # fmt: skip
     table(("head", "difference", "elsewhere", "same way", "by chance"), rows)
+
+
+def carried(lm: LanguageModel, article: Measured, count: int) -> dict[str, Any]:
+    """Print what the model answers, and the heads that make the difference."""
     print("\n## What the model says\n")
     said = [answers(lm, pair) for pair in (ARTICLE, *OTHERS)]
     better = sum(one > other for one, other in said)
@@ -167,9 +183,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     effects = patch_effects(lm.model, *texts, logit_difference(right, wrong))
     print("\n## Heads that carry the difference (patched one at a time; 1 restores all of it)")
     rows = [(f"{one.layer}.{one.head}", one.value, float(article.lean[one.layer, one.head]))
-            for one in ranked(effects.values, given.heads, size=True)]  # fmt: skip
+            for one in ranked(effects.values, count, size=True)]  # fmt: skip
     table(("head", "restored", "lean's difference"), rows)
-    return {"known": known, "article": article, "others": others, "said": said, "effects": effects}
+    return {"said": said, "effects": effects}
 
 
 if __name__ == "__main__":

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from peers import CONFIGS, difference, ours, peer, token_ids
+import transformers
+from peers import CONFIGS, difference, ours, peer, randomise, token_ids
 from torch import nn
 
+from shizuku.checkpoints.directory import load_model
 from shizuku.errors import ModelError
 from shizuku.interpretability.maps import attention_maps
 from shizuku.models.hooks import hooked, recorded
@@ -29,6 +31,24 @@ def test_maps_equal_those_of_transformers_and_hooks_change_nothing(name: str, tm
     with recorded(model, "*.pattern"):
         assert difference(model(ids_BT), plain) < 1e-5
     assert model.hooks is None
+
+
+@torch.no_grad()
+def test_an_encoder_has_maps_by_the_same_names(tmp_path: Path) -> None:
+    config = CONFIGS["gpt2"]
+    theirs = transformers.BertModel._from_config(
+        transformers.BertConfig(
+            vocab_size=config.vocab_size, hidden_size=96, intermediate_size=160, num_hidden_layers=3,
+            num_attention_heads=6, max_position_embeddings=128,
+        ),
+        attn_implementation="eager",
+    ).eval()  # fmt: skip
+    randomise(theirs)
+    theirs.save_pretrained(tmp_path)
+    maps_LHTT = attention_maps(load_model(tmp_path), token_ids(1, 24)[0])
+    expected = torch.stack([one[0] for one in theirs(token_ids(1, 24), output_attentions=True).attentions])
+    np.testing.assert_allclose(maps_LHTT, expected.numpy(), atol=1e-5)
+    assert np.triu(maps_LHTT, 1).any() and np.allclose(maps_LHTT.sum(-1), 1, atol=1e-5)
 
 
 def test_layers_and_heads_are_parts_of_the_whole() -> None:

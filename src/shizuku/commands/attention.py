@@ -110,12 +110,13 @@ def run(config: Config) -> dict[str, Any]:
 
 
 def _maps(config: Config, lm: "LanguageModel") -> "Shown":
+    from shizuku.inference.embedding import ids_to_embed
     from shizuku.interpretability.maps import attention_maps, pattern_names
     from shizuku.interpretability.page import Shown
     from shizuku.interpretability.pairs import find_word
     from shizuku.text.spelling import spellings
 
-    ids = lm.prompt_ids(config.text)
+    ids = ids_to_embed(lm.engine, lm.tokenizer, config.text)
     model: Any = lm.model
     layers, heads = (None if one is None else [one] for one in (config.layer, config.head))
     maps_LHTT = attention_maps(model, ids, layers=layers, heads=heads)
@@ -178,6 +179,8 @@ def _effects(config: Config, lm: "LanguageModel") -> dict[str, Any]:
     from shizuku.interpretability.patching import logit_difference
 
     assert config.answers is not None and config.effect is not None, "checked with the flags"
+    if "generate" not in lm.capabilities:
+        raise ModelError(f"{config.model} writes no next word: --effect is for models that continue text")
     right, wrong = (lm.tokenizer.encode(answer)[:1] for answer in config.answers)
     if not right or not wrong or right == wrong:
         raise ModelError(

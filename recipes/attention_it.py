@@ -127,8 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--heads", type=int, default=10)
     given = parser.parse_args(arguments)
     lm = LanguageModel.load(given.model)
-    special = set(range(lm.tokenizer.vocab_size)) - {lm.tokenizer.document_start_id}
-    known = known_heads(lm.model, ids=sorted(special), start=lm.tokenizer.document_start_id)
+    tokenizer = lm.tokenizer
+    known = known_heads(lm.model, ids=range(tokenizer.vocab_size), start=tokenizer.document_start_id)
     print("## Heads that are known from other models")
     rows = [
         (

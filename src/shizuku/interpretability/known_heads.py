@@ -42,11 +42,12 @@ def known_heads(
 ) -> KnownHeads:
     """Mean shares over `texts` of `length` random tokens said twice, behind `start` if there is one.
 
-    The tokens are drawn without repetition from `ids` (the whole vocabulary). By chance a head that looks
-    everywhere has about 1 / (1.5 length). ModelError if twice the length doesn't fit the model's context.
+    The tokens are drawn without repetition from `ids` (the whole vocabulary), `start` left out. By chance a
+    head that looks everywhere has about 1 / (1.5 length). ModelError if twice the length doesn't fit the model's context.
     """
     generator = torch.Generator().manual_seed(seed)
     pool = torch.arange(model.config.vocab_size) if ids is None else torch.as_tensor(ids)
+    pool = pool if start is None else pool[pool != start]
     if len(pool) < length:
         raise ModelError(f"{length} different tokens can't be drawn from {len(pool)}")
     before = [] if start is None else [start]

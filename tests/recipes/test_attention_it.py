@@ -30,5 +30,5 @@ def test_tables_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert found["article"].moved == 0 and len(found["said"]) == 3
     assert np.array_equal(found["article"].lean_it, np.zeros((2, 4)))
     printed = capsys.readouterr().out
-    assert printed.count("|---|") == 4 and "of 2" in printed
+    assert printed.count("\n|---") == 4 and "of 2" in printed
     assert recipe.by_chance(2, 2) == 0.25 and recipe.by_chance(0, 5) == 1

@@ -43,7 +43,8 @@ def known_heads(
     """Mean shares over `texts` of `length` random tokens said twice, behind `start` if there is one.
 
     The tokens are drawn without repetition from `ids` (the whole vocabulary), `start` left out. By chance a
-    head that looks everywhere has about 1 / (1.5 length). ModelError if twice the length doesn't fit the model's context.
+    head that looks everywhere has about 1 / (1.5 length). ModelError if the text doesn't fit the model's
+    context, or there are not as many ids.
     """
     generator = torch.Generator().manual_seed(seed)
     pool = torch.arange(model.config.vocab_size) if ids is None else torch.as_tensor(ids)

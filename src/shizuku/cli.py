@@ -50,6 +50,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Measure": {
         "eval": "perplexity and bits per byte over a whole text, BLEU over pairs",
+        "attention": "where every head of a model looks, and what it does for an answer",
         "bench": "how fast a model reads a prompt and makes tokens on this machine",
         "diff": "what two runs did differently, and what came of it",
     },

@@ -12,7 +12,7 @@ from shizuku.data.town.lessons import LOOK_UPS
 from shizuku.data.town.marking import Mark, mark
 from shizuku.data.town.randomness import Choices
 from shizuku.life.making import BASE, CHECKPOINT
-from shizuku.life.schooling import conversation, school
+from shizuku.life.curriculum import conversation, school
 from shizuku.life.settings import LifeConfig
 from shizuku.tuning.answers import Answer, answers_of
 

@@ -45,41 +45,6 @@ TOKENS_PER_LESSON, FEWEST_LESSONS = 35, 300
 LEAST_SECONDS = 2.0
 
 
-def school(config: LifeConfig, days: int | None) -> tuple[list[Lesson], dict[str, list[Lesson]]]:
-    """What is taught and what is examined; `days` is how long the town is told of, None for other texts."""
-    if days is not None:
-        lessons = town_lessons(build_town(config.seed, days=days), seed=config.seed)
-        return lessons.train, lessons.held_out
-    taught = list(islice(_exercises(config, TRAIN), MOST_EXERCISES))
-    examined: dict[str, list[Lesson]] = {}
-    for lesson in islice(_exercises(config, HELDOUT), MOST_EXERCISES // 20):
-        examined.setdefault(lesson.topic, []).append(lesson)
-    return taught, examined
-
-
-def conversations(lessons: Sequence[Lesson], *, seed: int) -> list[Conversation]:
-    """The lessons in random order as conversations of one to three questions in one language."""
-    pick = Choices(seed, "conversations")
-    found: list[Conversation] = []
-    for language in sorted({lesson.language for lesson in lessons}):
-        rest = pick.shuffled([lesson for lesson in lessons if lesson.language == language])
-        start = 0
-        while start < len(rest):
-            size = pick.between(1, TURNS)
-            found.append(conversation(*rest[start : start + size]))
-            start += size
-    return found
-
-
-def conversation(*lessons: Lesson) -> Conversation:
-    """Questions and answers, one after another."""
-    turns = []
-    for lesson in lessons:
-        turns.append({"role": "user", "content": lesson.question})
-        turns.append({"role": "assistant", "content": lesson.answer})
-    return Conversation(turns)
-
-
 def tune_model(
     config: LifeConfig, trained: dict[str, Any], days: int | None, *, seconds: float
 ) -> dict[str, Any]:
@@ -140,9 +105,3 @@ def _examples(
         "replayed_tokens": replayed,
     }
     return [*encoded.examples, *pieces], counts
-
-
-def _exercises(config: LifeConfig, part: str) -> Iterator[Lesson]:
-    path: Path = config.out / "data" / part
-    for one in exercises(documents_of(path), seed=config.seed):
-        yield Lesson(question=one.question, answer=one.answer, language="", topic=one.family)

@@ -47,7 +47,7 @@ def row(text: list[str], minutes: float, seed: int, keep: Path | None) -> str:
         command += ["--seed", str(seed), "--out", str(out), "--json"]
         result = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
     bits = " | ".join(f"{result['bits_per_byte'][column]:.3f}" for column in COLUMNS)
-    return (
+    shown = (
         f"| {name} | {minutes:g} | {seed} | {result['seconds']:.0f} | {result['parameters']:,} | "
         f"{result['tokens_seen']:,} | {bits} | {result['heldout_bytes']:,} |"
     )

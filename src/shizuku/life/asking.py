@@ -11,8 +11,8 @@ from shizuku.data.town.lesson import Lesson
 from shizuku.data.town.lessons import LOOK_UPS
 from shizuku.data.town.marking import Mark, mark
 from shizuku.data.town.randomness import Choices
-from shizuku.life.making import BASE, CHECKPOINT
 from shizuku.life.curriculum import conversation, school
+from shizuku.life.making import BASE, CHECKPOINT
 from shizuku.life.settings import LifeConfig
 from shizuku.tuning.answers import Answer, answers_of
 
@@ -24,10 +24,13 @@ ANSWER_TOKENS = 100
 SHOWN = 3
 
 
-def ask(config: LifeConfig, days: int | None) -> dict[str, Any]:
-    """Ask what was held out: how much is exact, ends by itself, is true, or is made up."""
+def ask(config: LifeConfig, days: int | None, facts: int | None) -> dict[str, Any]:
+    """Ask what was held out: how much is exact, ends by itself, is true, or is made up.
+
+    `facts` is how many of the town's were to be taught.
+    """
     pick = Choices(config.seed, "examination")
-    _, held_out = school(config, days)
+    _, held_out = school(config, days, facts)
     most = min(QUESTIONS, math.ceil(QUESTIONS_A_MINUTE * config.minutes))
     drawn = {name: pick.some(lessons, most) for name, lessons in sorted(held_out.items())}
     few = [lesson for lessons in drawn.values() for lesson in lessons[: -(-OF_BASE // len(drawn))]]

@@ -4,8 +4,8 @@
     python benchmarks/life.py --text python --minutes 5 60
     python benchmarks/life.py --text FILE --minutes 5 60
 
-Prints one Markdown row a run, as `docs/benchmarks.md` has them, and for the town, whose answers can be marked,
-a second table. With --keep the lives stay, each with its report.
+Prints one Markdown row a run, as `docs/benchmarks.md` has them, and for the town, whose answers can be
+marked, a second table. With --keep the lives stay, each with its report.
 """
 
 import argparse

@@ -19,6 +19,7 @@ from shizuku.tuning.answers import Answer, answers_of
 QUESTIONS, QUESTIONS_A_MINUTE = 150, 30
 """Held-out questions of each examination at most, drawn by the life's seed."""
 OF_BASE = 24
+AT_ONCE = 64
 ANSWER_TOKENS = 100
 """Enough for the longest working of a sum."""
 SHOWN = 3
@@ -59,7 +60,7 @@ def _answers(config: LifeConfig, name: str, lessons: Sequence[Lesson]) -> list[A
     found = load_checkpoint(config.out / name)
     assert found.tokenizer is not None, "a life saves its models with a tokenizer"
     asked = [conversation(lesson) for lesson in lessons]
-    return answers_of(found.model, found.tokenizer, asked, max_new_tokens=ANSWER_TOKENS)
+    return answers_of(found.model, found.tokenizer, asked, max_new_tokens=ANSWER_TOKENS, at_once=AT_ONCE)
 
 
 def _examined(judge: Judge | None, lessons: Sequence[Lesson], answers: Sequence[Answer]) -> dict[str, Any]:

@@ -82,8 +82,8 @@ def number_lessons(teacher: Teacher, lessons: Lessons) -> None:
         rules = [(plain, number) for number in (numbers if held else pick.some(numbers, 3))]
         if first and second and first != second:
             rules.append((shop, pick.below(2)))
-        if first > LIMIT:
-            rules = rules[:1] if pick.chance(SHARE_OF_LARGE) else []
+        if max(first, second) > LIMIT:
+            rules = [pick.of(rules)] if pick.chance(SHARE_OF_LARGE) else []
         for rule, number in rules:
             lesson = _sum(teacher, pick, rule, number, (sign, first, second))
             if held:
@@ -101,12 +101,15 @@ def number_lessons(teacher: Teacher, lessons: Lessons) -> None:
 
 
 def _all_sums() -> list[tuple[str, int, int]]:
-    """Every sum up to 20 and difference within it, and numbers above 20 with up to ten more or less."""
+    """Every sum up to 20 and difference within it, and numbers above 20 with up to ten more or less.
+
+    The sums with the larger number behind teach to turn them round with any smaller number.
+    """
     pairs = [(a, b) for a in range(LIMIT + 1) for b in range(LIMIT + 1)]
     sums = [("+", a, b) for a, b in pairs if a + b <= LIMIT]
     sums += [("−", a, b) for a, b in pairs if b <= min(a, MOST_STEPS)]
     for a in range(LIMIT + 1, LARGEST + 1):
-        sums += [("+", a, b) for b in range(1, MOST_STEPS + 1)]
+        sums += [("+", *pair) for b in range(1, MOST_STEPS + 1) for pair in ((a, b), (b, a))]
         sums += [("−", a, b) for b in range(1, MOST_STEPS + 1) if a - b > LIMIT]
     return sums
 

@@ -36,7 +36,7 @@ SHARES = {
     "ask": 0.05,
     "report": 0.01,
 }
-TUNING = {True: 0.6, False: 0.3}
+TUNING = {True: 0.62, False: 0.3}
 """Share of the time for learning that the tuning gets, of the town and of other texts."""
 LEAST_OF_TUNING = 0.2
 """Share of the time planned for it that tuning gets where nothing is left of it."""

@@ -29,15 +29,15 @@ from shizuku.tuning.rows import ExampleRows
 
 OPTIMIZER = OptimizerConfig(learning_rate=0.004, embedding_learning_rate=0.01, muon_learning_rate=0.03)
 """About what the base is trained with."""
-LESSON_TOKENS, TEXT_TOKENS = 768, 256
-"""Of a batch, which is a quarter of the base's: facts are learned by many small steps sooner than by few
+LESSON_TOKENS, TEXT_TOKENS = 768, 512
+"""Of a batch, which is a third of the base's: facts are learned by many small steps sooner than by few
 large ones.
 """
 TOKENS_PER_LESSON, FEWEST_LESSONS = 30, 300
 """Tokens of a question with its answer, about: more of them than can be read once are not encoded."""
-TOKENS_PER_FACT, FEWEST_FACTS = 3_500, 40
-"""Lessons that it takes to teach one of the town's facts in both languages, beside the sums and the rest."""
-FACT_TIMES = 2
+TOKENS_PER_FACT, FEWEST_FACTS = 5_000, 40
+"""Tokens of lessons that it takes to teach one of the town's facts, in both languages and beside the rest."""
+LOOK_UP_TIMES, YES_OR_NO_TIMES = 4, 2
 """How often a question about a fact is asked for each time that one of the others is."""
 LEAST_SECONDS = 2.0
 SAFETY = 0.92
@@ -96,8 +96,7 @@ def _lessons(
     config: LifeConfig, tokenizer: Tokenizer, taught: Sequence[Lesson], most: int
 ) -> tuple[ExampleRows, dict[str, Any]]:
     """The lessons as rows of conversations, those on facts more than once."""
-    times = [FACT_TIMES if lesson.topic in TOPICS else 1 for lesson in taught]
-    asked = [lesson for lesson, number in zip(taught, times, strict=True) for _ in range(number)]
+    asked = [lesson for lesson in taught for _ in range(_times(lesson))]
     asked = Choices(config.seed, "taught").some(asked, max(most, FEWEST_LESSONS))
     talks = conversations(asked, seed=config.seed)
     encoded = fitted(encode_conversations(tokenizer, talks), config.context, too_long="drop")
@@ -110,6 +109,12 @@ def _lessons(
     }
     source = ExampleRows(encoded.examples, context=config.context, batch_size=rows, seed=config.seed)
     return source, counts
+
+
+def _times(lesson: Lesson) -> int:
+    if lesson.topic in TOPICS:
+        return LOOK_UP_TIMES
+    return YES_OR_NO_TIMES if lesson.fact is not None else 1
 
 
 def _further_text(config: LifeConfig, tokenizer: Tokenizer, trained: dict[str, Any]) -> PackedBatches:

@@ -11,8 +11,8 @@ runtime that a user gets; memory is what one sequence takes beside the weights. 
 their own: pseudo-perplexity compares with nothing else.
 
 Every run is a line of DIR/runs.jsonl; what stands there is not made again, so a long table can be made in
-several sittings, and --seconds 0 makes none and only writes the tables and plots. The next architecture joins
-by itself.
+several sittings; --report-only makes none. Tables and plots show the runs with the settings that are given.
+The next architecture joins by itself.
 """
 
 import argparse
@@ -53,6 +53,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "mamba-2": ("mamba", {}),
 }
 """Several models of one architecture: what they are called, and what is changed in its preset."""
+SETTINGS = ("parameters", "vocab_size", "context", "batch_size", "megabytes", "heldout_bytes")
+"""What all runs of one table have in common, besides the time."""
 CONTEXTS = (512, 4096)
 PROMPT, MADE = 128, 64
 
@@ -176,10 +178,7 @@ def pseudo(lm: Any, heldout: Sequence[Document], given: argparse.Namespace) -> f
 
 def missing(given: argparse.Namespace) -> Iterator[tuple[dict[str, Any], int]]:
     """The keys of all runs that are asked for, seed by seed, so that a broken-off table is even."""
-    settings = {
-        name: getattr(given, name)
-        for name in ("parameters", "vocab_size", "context", "batch_size", "megabytes", "heldout_bytes")
-    }
+    settings = {name: getattr(given, name) for name in SETTINGS}
     for seed in given.seeds:
         for text in given.texts:
             for model in given.models:
@@ -194,7 +193,7 @@ def main(arguments: list[str] | None = None) -> str:
     """Make the runs that are missing, write tables and plots; returns the Markdown."""
     given = parsed(arguments)
     ledger = Ledger(given.out / "runs.jsonl")
-    for key, seed in missing(given) if given.seconds else ():
+    for key, seed in () if given.report_only else missing(given):
         if key in ledger:
             continue
         say(f"{key['model']} on {key['text']}, seed {seed}")
@@ -202,7 +201,7 @@ def main(arguments: list[str] | None = None) -> str:
         shutil.rmtree(place, ignore_errors=True)
         ledger.add(key, run(key["model"], folder, place, seed, given))
         shutil.rmtree(place, ignore_errors=True)
-    for text in given.texts if given.seconds else ():
+    for text in () if given.report_only else given.texts:
         if {"text": text, "baselines": True} not in ledger:
             ledger.add({"text": text, "baselines": True}, baselines(prepare(text, given)))
     markdown = report(ledger, given)
@@ -234,6 +233,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--heldout-bytes", type=int, default=100_000)
     parser.add_argument("--pseudo-bytes", type=int, default=10_000, help="of masked models' held-out text")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--report-only", action="store_true", help="make tables and plots of what is there")
     parser.add_argument("--docs", type=Path, help="the document whose section `yardstick` is to be written")
     given = parser.parse_args(arguments)
     given.models = given.models or list(known_models())
@@ -253,7 +253,7 @@ def report(ledger: Ledger, given: argparse.Namespace) -> str:
     for key, figures in ledger:
         if key.get("baselines"):
             baselines_of[key["text"]] = figures
-        elif key["seconds"] in (None, given.seconds) or not given.seconds:
+        elif key["seconds"] in (None, given.seconds) and all(key[n] == getattr(given, n) for n in SETTINGS):
             runs[key["text"]].setdefault(key["model"], []).append(figures)
     parts = []
     for text, models in runs.items():

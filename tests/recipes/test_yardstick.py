@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -20,9 +21,12 @@ SMALL = [
 
 
 @pytest.fixture
-def recipe(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def recipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.syspath_prepend(str(RECIPES))
-    yield importlib.import_module("yardstick")
+    module = importlib.import_module("yardstick")
+    monkeypatch.setattr(module, "PROMPT", 16)
+    monkeypatch.setattr(module, "MADE", 8)
+    yield module
     for name in ("yardstick", "yardstick_texts"):
         sys.modules.pop(name, None)
 
@@ -52,6 +56,8 @@ def test_models_are_measured_once_and_written_into_the_page(recipe: ModuleType, 
     }
     assert memory["recurrent"]["512"] == memory["recurrent"]["4096"]
     assert memory["decoder"]["4096"] == 8 * memory["decoder"]["512"]
+    assert recipe.main([*out, *SMALL, "--report-only"]) == second
+    assert "recurrent" not in recipe.main([*out, *SMALL, "--report-only", "--seconds", "7"])
     with pytest.raises(ConfigError, match="choose another --out"):
         recipe.main([*out, *SMALL, "--vocab-size", "400"])
 

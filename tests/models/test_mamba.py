@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from recurrent_parts import check_documents, check_pieces, close, random_model
+from recurrent_parts import check_documents, check_pieces, check_shared_beginning, close, random_model
 
 from shizuku.checkpoints.directory import load_checkpoint, save_checkpoint
 from shizuku.checkpoints.families import family_of
@@ -86,6 +86,7 @@ def test_changing_a_mechanism_breaks_parity(name: str, changes: dict, tmp_path: 
 @pytest.mark.parametrize("name", OURS)
 def test_documents_of_a_row_do_not_see_each_other(name: str) -> None:
     check_documents(random_model(OURS[name]), 50)
+    check_shared_beginning(random_model(OURS[name]), 50)
 
 
 @pytest.mark.parametrize("name", OURS)

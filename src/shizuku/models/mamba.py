@@ -1,11 +1,11 @@
 """Mamba: language models of selective state spaces, Mamba-1 (Gu and Dao 2023) and Mamba-2 (Dao and Gu 2024).
 
-A block widens its input, convolves it over a few tokens, passes it through a state space whose step, input and
-output are read from the text itself, gates the result and narrows it again. What a text leaves behind is of
-fixed size. With `heads` the state space is Mamba-2's, whose heads share one decay; without, Mamba-1's.
+A block widens its input, convolves it over a few tokens, passes it through a state space whose step, input
+and output are read from the text itself, gates the result and narrows it again. What a text leaves behind is
+of fixed size. With `heads` the state space is Mamba-2's, whose heads share one decay; without, Mamba-1's.
 
-Legend: `B` batch, `T` tokens, `D` width, `I` inner width, `N` numbers of a feature's state, `H` heads, `P` features
-of a head, `G` groups, `R` rank of the step.
+Legend: `B` batch, `T` tokens, `D` width, `I` inner width, `N` numbers of a feature's state, `H` heads, `P`
+features of a head, `G` groups, `R` rank of the step.
 """
 
 import math
@@ -160,7 +160,7 @@ class HeadsMixer(nn.Module):
     def kept_numbers(self) -> int:
         """Numbers that a token leaves for the backward pass."""
         inner, shared = self.sizes[0], self.groups * self.numbers
-        return 20 * inner + 18 * shared + 6 * self.heads * 64
+        return 16 * inner + 12 * shared + 5 * self.heads * 64
 
     def forward(self, x_BTD: Float[Tensor, "B T D"], call: RecurrentCall) -> Float[Tensor, "B T D"]:
         """Return what is added to the residual stream."""

@@ -79,8 +79,8 @@ class _Chunk:
 
 
 class _SelectiveScan(torch.autograd.Function):
-    """With g_t = C_t dy_t + kept_(t+1) g_(t+1), the gradient of the state: what was added and what was kept get
-    g_t and g_t h_(t-1).
+    """With g_t = C_t dy_t + kept_(t+1) g_(t+1), the gradient of the state: what was added and what was kept
+    get g_t and g_t h_(t-1).
     """
 
     @staticmethod

@@ -22,7 +22,6 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -30,7 +29,7 @@ import torch
 from yardstick_texts import TEXTS, baselines, prepare, spread
 
 import shizuku
-from shizuku.config import to_dict
+from shizuku.config import from_dict, to_dict
 from shizuku.evaluation.perplexity import evaluate_text
 from shizuku.inference.speed import measure, median
 from shizuku.models.architectures import architecture, names
@@ -39,7 +38,7 @@ from shizuku.report.ledger import Ledger
 from shizuku.report.markdown import table, write_section
 from shizuku.report.plots import bars
 from shizuku.text.documents import Document, read_documents
-from shizuku.training.config import LoopConfig, ModelOverrides, NGramSettings, TrainConfig
+from shizuku.training.config import NGramSettings, TrainConfig
 from shizuku.training.cost import parameter_total
 from shizuku.training.counting.from_text import count_text
 from shizuku.training.from_text import train_on_text
@@ -85,15 +84,17 @@ def told_apart(model: str) -> tuple[str, str, dict[str, Any]]:
 
 def known_models() -> tuple[str, ...]:
     """All language models there are."""
-    of_text = (name for name in names() if architecture(name).runs in ("cached", "recurrent", "whole"))
-    several = {name: [key for key, one in VARIANTS.items() if one[0] == name] for name in names()}
-    return (*COUNTED, *(model for name in of_text for model in several[name] or [name]))
+    found: list[str] = []
+    for name in names():
+        if architecture(name).runs != "pairs":
+            found += [model for model, (of, _) in VARIANTS.items() if of == name] or [name]
+    return (*COUNTED, *found)
 
 
 def run(model: str, folder: Path, out: Path, seed: int, given: argparse.Namespace) -> dict[str, Any]:
     """Train a model on a text, and measure it."""
     common: dict[str, Any] = {
-        "text": (folder / "train.parquet",), "out": out, "validation": 0.0, "batch_size": given.batch_size,
+        "text": (str(folder / "train.parquet"),), "out": out, "validation": 0.0, "batch_size": given.batch_size,
         "threads": given.threads, "vocab_size": given.vocab_size,
     }  # fmt: skip
     begun = time.process_time()
@@ -128,14 +129,19 @@ def learned(
     )
     ours, widths = to_dict(shape), [key for key in preset_values(name, preset) if key.endswith("width")]
     changed = {key: ours[key] for key in ("context", *widths, *settings)}
-    loop = LoopConfig(max_seconds=given.seconds, seed=seed, save_minutes=None, log_every=50)
-    config = TrainConfig(architecture=name, preset=preset, loop=loop, **common)  # type: ignore[arg-type]
+    brought = dict(TrainConfig.brought_along({"architecture": name, "preset": preset}))
+    loop = {"max_seconds": given.seconds, "seed": seed, "save_minutes": None, "log_every": 50}
+    common = {key: str(value) if isinstance(value, Path) else value for key, value in common.items()}
+    values = (
+        brought | common | {"architecture": name, "preset": preset, "loop": brought.get("loop", {}) | loop}
+    )
     if not is_masked(model):  # those bring a vocabulary with marks for what is hidden
-        config = replace(config, tokenizer=folder / "tokenizer")
+        values["tokenizer"] = str(folder / "tokenizer")
     if name == "decoder":
-        return replace(config, model=ModelOverrides(**changed)), parameter_total(shape)
-    own = tuple(f"{key}={json.dumps(value)}" for key, value in changed.items())
-    return replace(config, setting=own), parameter_total(shape)
+        values["model"] = changed
+    else:
+        values["setting"] = [f"{key}={json.dumps(value)}" for key, value in changed.items()]
+    return from_dict(TrainConfig, values), parameter_total(shape)
 
 
 def measured(checkpoint: Path, folder: Path, given: argparse.Namespace, *, masked: bool) -> dict[str, Any]:

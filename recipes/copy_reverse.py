@@ -95,7 +95,9 @@ def measure(task: str, attention: str, seed: int, given: argparse.Namespace) -> 
         seed=seed,
         log_every=100,
         save_minutes=None,
-        optimizer=OptimizerConfig(kind="adamw", learning_rate=given.rate, embedding_learning_rate=None, weight_decay=0.0),
+        optimizer=OptimizerConfig(
+            kind="adamw", learning_rate=given.rate, embedding_learning_rate=None, weight_decay=0.0
+        ),
         schedule=ScheduleConfig(decay=0.4),
     )
     source = PairBatches(pairs, ENDS, batch_tokens=given.batch_tokens, seed=seed)

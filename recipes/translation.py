@@ -135,7 +135,9 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=["no-attention", "attention", "transformer"])
+    parser.add_argument(
+        "--models", nargs="+", choices=list(MODELS), default=["no-attention", "attention", "transformer"]
+    )
     parser.add_argument("--every", type=int, default=100, help="steps between looks at the validation loss")
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--evaluate", action=argparse.BooleanOptionalAction, default=True)
@@ -157,7 +159,9 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     drawn = [curve(given.out / f"{name}-seed-{given.first_seed}") for name in given.models]
     series = [one for one in drawn if one is not None]
     if series:
-        (given.out / "translation.svg").write_text(line(series, x="minutes", y="nats a token"), encoding="utf-8")
+        (given.out / "translation.svg").write_text(
+            line(series, x="minutes", y="nats a token"), encoding="utf-8"
+        )
     (given.out / "results.json").write_text(json_text({"runs": results}), encoding="utf-8")
     return results
 

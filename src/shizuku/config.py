@@ -48,6 +48,15 @@ def check_seed(seed: int) -> None:
         raise ConfigError(f"--seed {seed}: expected a whole number from 0 to 2**63 - 1")
 
 
+def at_least(config: object, prefix: str, **lowest: float) -> None:
+    """ConfigError for a field, named as the flag below `prefix`, that is less than its bound and not None."""
+    for name, bound in lowest.items():
+        value = getattr(config, name)
+        if value is not None and not value >= bound:
+            flag = f"--{prefix}{name.replace('_', '-')}"
+            raise ConfigError(f"{flag}: expected at least {bound}, found {value}")
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """The config as plain JSON values: paths become strings, tuples become lists."""
 

@@ -254,6 +254,20 @@ def own_architecture(model_type: object) -> str | None:
     return name if text.startswith(OWN) and name in names() else None
 
 
+def architecture_at(path: Path) -> str:
+    """Return the name of our architecture that a directory's config.json is of; "decoder" for everything that
+    is none, or not known, and is told so where it is opened.
+    """
+    if not (path / "config.json").is_file():
+        return "decoder"
+    foreign: Mapping[str, Any] = read_json(path / "config.json")
+    if foreign.get("model_type") == QUANTIZED_MODEL_TYPE and isinstance(foreign.get("original"), Mapping):
+        foreign = foreign["original"]
+    model_type = foreign.get("model_type")
+    family = families().get(model_type) if isinstance(model_type, str) else None
+    return own_architecture(model_type) or ("decoder" if family is None else family.ours)
+
+
 def huggingface_family(config: Any) -> Family | None:
     """Return the first family that can express the config (see `families` for their order), or None."""
     return next((family for family in families().values() if family.write(config) is not None), None)

@@ -47,12 +47,14 @@ class BlockPool:
         *,
         reserve: Callable[[int], None],
         copy: Callable[[int, int], None],
+        indivisible: bool = False,
     ) -> None:
         """Manage up to `most` blocks; `reserve(n)` is called before block n - 1 is used for the first time.
 
-        `copy(source, target)` copies one block's content.
+        `copy(source, target)` copies one block's content. An `indivisible` block is of use only to a sequence
+        that begins with all of its tokens.
         """
-        self.block_tokens, self.most = block_tokens, most
+        self.block_tokens, self.most, self._indivisible = block_tokens, most, indivisible
         self._reserve, self._copy = reserve, copy
         self.root = b"\0"
         """The key before the first block."""
@@ -134,7 +136,7 @@ class BlockPool:
             tokens = self._contents[block].tokens
             length = min(len(tokens), len(ids))
             shared = next((n for n in range(length) if tokens[n] != ids[n]), length)
-            if shared > found[1]:
+            if shared > found[1] and (shared == len(tokens) or not self._indivisible):
                 found = (block, shared)
         return found
 

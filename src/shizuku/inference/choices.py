@@ -11,7 +11,7 @@ from jaxtyping import Float
 from shizuku.errors import ModelError
 from shizuku.inference import sampling
 from shizuku.inference.engine import Engine
-from shizuku.inference.runtime import Span
+from shizuku.inference.runtime import Span, is_indivisible
 from shizuku.inference.validation import check_prompt
 from shizuku.progress import track
 
@@ -39,7 +39,7 @@ def choice_log_probs(
     with engine.borrowed(longest) as blocks:
         before: Sequence[int] = ()
         for number, context in enumerate(track(contexts, "reading contexts")):
-            kept = _common(before, context)
+            kept = 0 if is_indivisible(runtime) else _common(before, context)
             rows = runtime.forward([Span(context[kept:], kept, blocks, "last")])
             behind_V = rows[0] - sampling.log_normalisers(rows)[0]
             for place, choice in enumerate(choices):

@@ -44,7 +44,7 @@ from shizuku.inference.capacity import cache_blocks
 from shizuku.inference.continuation import Continuation
 from shizuku.inference.engine_settings import EngineSettings
 from shizuku.inference.requests import Finish, Request, Step
-from shizuku.inference.runtime import Runtime
+from shizuku.inference.runtime import Runtime, is_indivisible
 from shizuku.inference.scheduling import Guesser, Scheduler, Work
 from shizuku.inference.speculation import PromptLookup
 from shizuku.inference.statistics import Statistics, Tally
@@ -65,7 +65,13 @@ class Engine:
         self.runtime, self.settings = runtime, settings or EngineSettings()
         self._guesser = guesser or PromptLookup()
         blocks = cache_blocks(runtime, self.settings)
-        self._pool = BlockPool(runtime.block_tokens, blocks, reserve=runtime.reserve, copy=runtime.copy_block)
+        self._pool = BlockPool(
+            runtime.block_tokens,
+            blocks,
+            reserve=runtime.reserve,
+            copy=runtime.copy_block,
+            indivisible=is_indivisible(runtime),
+        )
         self._scheduler = Scheduler(self._pool, self.settings, runtime.vocab_size)
         self._tally = Tally()
         self._tickets: dict[Ticket, Continuation] = {}
@@ -95,6 +101,11 @@ class Engine:
     def capacity(self) -> int:
         """Most tokens of one request, prompt and new ones together."""
         return min(self.runtime.context, self._pool.most * self._pool.block_tokens)
+
+    @property
+    def most_blocks(self) -> int:
+        """Most cache blocks that there may be."""
+        return self._pool.most
 
     def submit(
         self, request: Request, *, on_step: OnStep | None = None, on_end: OnEnd | None = None

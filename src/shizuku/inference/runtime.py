@@ -69,3 +69,11 @@ class Runtime(Protocol):
 
     def copy_block(self, source: int, target: int) -> None:
         """Make block `target` hold what block `source` holds."""
+
+
+def is_indivisible(runtime: Runtime) -> bool:
+    """Whether a block's first tokens are of no use without the others, as in a state of fixed size.
+
+    Such a runtime keeps a sequence in one block, and can go back to places inside its last span only.
+    """
+    return bool(getattr(runtime, "indivisible", False))

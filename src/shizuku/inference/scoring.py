@@ -107,7 +107,10 @@ def score_passages(
         check_prompt(passage.ids, 0, context=runtime.context, vocab_size=runtime.vocab_size)
     scores: dict[int, PassageScore] = {}
     rows = max(1, LOGITS_AT_ONCE // runtime.vocab_size)
-    for group in _groups([len(passage.ids) for passage in passages], min(PASS_TOKENS, rows)):
+    lengths = [len(passage.ids) for passage in passages]
+    # Half of the blocks: the others may be at work for requests.
+    most_blocks = max(1, engine.most_blocks // 2)
+    for group in _groups(lengths, min(PASS_TOKENS, rows), runtime.block_tokens, most_blocks):
         found = _score_group(engine, [passages[number] for number in group], rows, adapter)
         scores.update(zip(group, found, strict=True))
     return [scores[number] for number in range(len(passages))]
@@ -127,11 +130,14 @@ def whole_vectors(engine: Engine, ids: Sequence[int]) -> Float[np.ndarray, "T D"
         return engine.runtime.hidden([Span(ids, 0, blocks, "all")])
 
 
-def _groups(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Indices of passages that share a pass: sorted by length, at most so many tokens with their padding."""
+def _groups(lengths: Sequence[int], most: int, size: int, most_blocks: int) -> Iterator[list[int]]:
+    """Indices of passages that share a pass: sorted by length, at most so many tokens with their padding, and
+    so many blocks of `size` tokens.
+    """
     group: list[int] = []
     for number in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
-        if group and lengths[group[0]] * (len(group) + 1) > most:
+        blocks = -(-lengths[group[0]] // size) * (len(group) + 1) if group else 0
+        if group and (lengths[group[0]] * (len(group) + 1) > most or blocks > most_blocks):
             yield group
             group = []
         group.append(number)

@@ -18,7 +18,7 @@ from shizuku.inference.capacity import cache_blocks
 from shizuku.inference.continuation import Continuation
 from shizuku.inference.engine_settings import EngineSettings
 from shizuku.inference.proposals import Proposals
-from shizuku.inference.runtime import Runtime, Span
+from shizuku.inference.runtime import Runtime, Span, is_indivisible
 
 
 class PromptLookup:
@@ -73,6 +73,7 @@ class DraftModel:
             cache_blocks(runtime, self._settings),
             reserve=runtime.reserve,
             copy=runtime.copy_block,
+            indivisible=is_indivisible(runtime),
         )
         self._followed: dict[Continuation, _Followed] = {}
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from shizuku.config import VerbConfig, check_seed, check_threads
+from shizuku.config import at_least as _at_least
 from shizuku.errors import ConfigError
 from shizuku.models.architectures import names
 from shizuku.models.decoder_config import RotaryScaling
@@ -16,14 +17,6 @@ from shizuku.text.vocabulary_training import Kind
 from shizuku.training.presets import RUNS, PresetName
 
 PrecisionName = Literal["float32", "bfloat16", "float16"]
-
-
-def _at_least(config: object, prefix: str, **lowest: float) -> None:
-    for name, bound in lowest.items():
-        value = getattr(config, name)
-        if value is not None and not value >= bound:
-            flag = f"--{prefix}{name.replace('_', '-')}"
-            raise ConfigError(f"{flag}: expected at least {bound}, found {value}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -352,6 +345,8 @@ class TrainConfig(VerbConfig):
     """
     model: ModelOverrides = field(default_factory=ModelOverrides)
     """What to change in the preset."""
+    setting: tuple[str, ...] = ()
+    """Settings of the architecture's own that no other flag names, as name=value: state_width=32."""
     ngram: NGramSettings = field(default_factory=NGramSettings)
     """Of --architecture ngram, which is counted and has no preset."""
     batch_size: int = 16

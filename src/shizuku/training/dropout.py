@@ -1,7 +1,7 @@
 """Dropout from outside the model: while a run trains, and nowhere else."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -21,6 +21,7 @@ def seed_draws(seed: int, step: int, rank: int) -> None:
 def dropping(model: nn.Module, share: float) -> Iterator[None]:
     """Inside the `with` block, leave out a `share` of the embeddings and of what each layer adds.
 
+    A model that has no attention and feed-forward layers says in `dropped` whose outputs are meant.
     Only while the model is in training mode; what stays is scaled up by 1 / (1 - share), so that sums keep
     their expectation (Srivastava et al. 2014).
     """
@@ -28,10 +29,18 @@ def dropping(model: nn.Module, share: float) -> Iterator[None]:
     def drop(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
         return F.dropout(output, share) if module.training else output
 
-    parts = [part for block in model.blocks for part in (block.attention, block.feedforward)]  # type: ignore[union-attr]
-    handles = [part.register_forward_hook(drop) for part in (decoder_of(model).embedding, *parts) if share]
+    places = (part for part in _places(model) if share)
+    handles = [part.register_forward_hook(drop) for part in places]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _places(model: nn.Module) -> Sequence[nn.Module]:
+    if hasattr(decoder_of(model), "dropped"):
+        own: Sequence[nn.Module] = decoder_of(model).dropped  # type: ignore[assignment]
+        return own
+    parts = [part for block in model.blocks for part in (block.attention, block.feedforward)]  # type: ignore[union-attr]
+    return (decoder_of(model).embedding, *parts)  # type: ignore[arg-type]

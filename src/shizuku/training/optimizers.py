@@ -13,9 +13,9 @@ from shizuku.training.adamw import AdamW
 from shizuku.training.config import OptimizerConfig
 from shizuku.training.muon import Muon
 
-FUSED = "query_key_value"
-"""In the name of a projection that is query, key and value in one matrix: split before it is
-orthogonalised.
+FUSED = {"query_key_value": 3, "gates": 4}
+"""How many matrices stand in one, by what is in its name: query, key and value, or the gates of an LSTM. They
+are split before they are orthogonalised.
 """
 
 
@@ -51,11 +51,12 @@ class Optimizers:
         self._peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in self._all]
 
     def _muon(self, matrices: list[nn.Parameter], config: OptimizerConfig) -> Muon:
-        fused = [matrix for matrix in matrices if FUSED in self.names[matrix]]
-        whole = [matrix for matrix in matrices if FUSED not in self.names[matrix]]
-        groups = [{"params": whole, "parts": 1}, {"params": fused, "parts": 3}]
+        by_parts: dict[int, list[nn.Parameter]] = {}
+        for matrix in matrices:
+            parts = next((count for inside, count in FUSED.items() if inside in self.names[matrix]), 1)
+            by_parts.setdefault(parts, []).append(matrix)
         return Muon(
-            [group for group in groups if group["params"]],
+            [{"params": by_parts[parts], "parts": parts} for parts in sorted(by_parts)],
             lr=config.muon_learning_rate,
             momentum=config.muon_momentum,
             weight_decay=config.weight_decay,
@@ -110,15 +111,17 @@ class Optimizers:
 
 def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """The trainable parameters as `matrices` (of hidden layers), `embeddings` (and the output matrix),
-    `vectors` (and routers, whose every row is one expert's).
+    `vectors`, to which belong routers (every row is one expert's) and what the model names as `elementwise`.
     """
+    elementwise = getattr(model, "elementwise", frozenset())
     tables: set[Any] = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
     tables.add(getattr(model, "unembedding_weight_VD", None))
     routers: set[Any] = {layer.router.weight for layer in sparse_layers(model)}
     groups: dict[str, list[nn.Parameter]] = {"matrices": [], "embeddings": [], "vectors": []}
-    for parameter in model.parameters():
+    for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            matrix = parameter.dim() == 2 and parameter not in routers
+            vector = parameter in routers or name.rpartition(".")[2] in elementwise
+            matrix = parameter.dim() == 2 and not vector
             kind = "embeddings" if parameter in tables else "matrices" if matrix else "vectors"
             groups[kind].append(parameter)
     return groups

@@ -13,9 +13,11 @@ import numpy as np
 
 import shizuku.config as configs
 from shizuku.adapters.weights import AdapterWeights
+from shizuku.checkpoints.pooling import Pooling, declared_pooling
 from shizuku.errors import CheckpointError, ConfigError, ModelError
 from shizuku.inference.adapting import kind_of
 from shizuku.inference.beside import Beside, put_beside
+from shizuku.inference.embedding import embed_texts
 from shizuku.inference.engine import Engine, EngineSettings
 from shizuku.inference.following import following
 from shizuku.inference.generation import Generation
@@ -308,6 +310,7 @@ class LanguageModel:
         """The answer as `respond` gives it, in pieces as it is made; its `message()` is the whole."""
         if adapter is not None:
             return self.adapted(adapter).stream_chat(messages, tools, **settings)
+        self._require_generation()
         check_messages(messages)
         asked = self.settings(**settings)
         reserve = reserve_of(asked, self.context)
@@ -339,6 +342,18 @@ class LanguageModel:
         ids = one_sequence(token_ids)
         check_prompt(ids, 0, context=self.context, vocab_size=self.runtime.vocab_size, name="token_ids")
         return whole_logits(self.engine, ids, adapter=self.adapter)
+
+    def embed(self, texts: Sequence[str | Sequence[int]], *, pooling: Pooling | None = None) -> np.ndarray:
+        """A vector for each text, float32 [N, D], of length one: their products are cosines.
+
+        It is made of the vectors behind the last layer: their "mean", or the "first" token's, which only a
+        model that reads whole texts has; None does as a directory of sentence-transformers' says, else the
+        mean. ModelError for a text that is empty or longer than the window.
+        """
+        pooling, acting = pooling or declared_pooling(self.path), self.adapter
+        return embed_texts(
+            self.engine, self.tokenizer, texts, context=self.context, adapter=acting, pooling=pooling
+        )
 
     # ---- how it is done
 
@@ -388,8 +403,7 @@ class LanguageModel:
         processors: Sequence[Processor] = (),
         index: int = 0,
     ) -> Request:
-        if (config := getattr(self.runtime, "config", None)) is not None:
-            require(config, "generate")
+        self._require_generation()
         if self.runtime.vocab_size > self.tokenizer.vocab_size:
             processors = (*processors, OnlyTokens(self.tokenizer.vocab_size))
         limit = limit_of(asked, room=min(self.context, self.engine.capacity) - len(ids))
@@ -405,5 +419,27 @@ class LanguageModel:
         self.engine.check(request)
         return request
 
+    def _require_generation(self) -> None:
+        if (config := getattr(self.runtime, "config", None)) is not None:
+            require(config, "generate")
 
-load = LanguageModel.load
+
+def load(name_or_path: str | Path, **settings: Any) -> Any:
+    """Load any model: a `LanguageModel`, with the settings of its `load`, or a `Translator` where that is
+    what the model does, whose only setting is `threads`.
+    """
+    from shizuku.checkpoints.huggingface import architecture_at
+    from shizuku.checkpoints.names import resolve
+
+    path = resolve(name_or_path)
+    kind = architecture_at(path)
+    if kind != "decoder":
+        from shizuku.models.architectures import architecture
+        from shizuku.translation import Translator
+
+        if architecture(kind).runs == "pairs":
+            strange = sorted(settings.keys() - {"threads"})
+            if strange:
+                raise ConfigError(f"{path} is a translation model: it has no setting {', '.join(strange)}")
+            return Translator.load(path, **settings)
+    return LanguageModel.load(path, **settings)

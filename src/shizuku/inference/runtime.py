@@ -71,6 +71,11 @@ class Runtime(Protocol):
         """Make block `target` hold what block `source` holds."""
 
 
+def reads_whole(runtime: object) -> bool:
+    """Whether a runtime reads whole texts at once, and so can't continue one (see `whole_runtime.py`)."""
+    return bool(getattr(runtime, "whole", False))
+
+
 def is_indivisible(runtime: Runtime) -> bool:
     """Whether a block's first tokens are of no use without the others, as in a state of fixed size.
 

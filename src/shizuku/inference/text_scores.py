@@ -4,6 +4,8 @@ from typing import Any
 
 from shizuku.errors import ConfigError
 from shizuku.inference.engine import Engine
+from shizuku.inference.pseudo_likelihood import pseudo_scores
+from shizuku.inference.runtime import reads_whole
 from shizuku.inference.scoring import Score, score_sequences
 from shizuku.inference.validation import one_sequence
 from shizuku.progress import warn_once
@@ -26,6 +28,8 @@ def score_texts(
     before = [_encode(tokenizer, text, "context") for text in contexts or [[]] * len(sequences)]
     if len(before) != len(sequences):
         raise ConfigError(f"{len(sequences)} texts, but {len(before)} contexts: give one for each text")
+    if reads_whole(engine.runtime):
+        return pseudo_scores(engine, tokenizer, sequences, before, context=context)
     start = tokenizer.document_start_id
     prefixes = [[*([] if start is None else [start]), *ids] for ids in before]
     if not all(prefixes):

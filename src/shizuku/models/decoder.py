@@ -171,8 +171,8 @@ class Decoder(nn.Module):
             ids_BT, embeddings_BTD=embeddings_BTD, positions_BT=positions_BT, segments_BT=segments_BT,
             state=state,
         )  # fmt: skip
-        logits_BTV = self.unembed(x_BTD)
-        return logits_BTV if self.hooks is None else self.hooks("logits", logits_BTV)
+        logits_BTV, hooks = self.unembed(x_BTD), self.hooks
+        return logits_BTV if hooks is None else hooks("logits", logits_BTV)
 
     def unembed(self, x_D: Float[Tensor, "*dims D"]) -> Float[Tensor, "*dims V"]:
         """Return the logits of final residual streams, as `hidden` gives them."""

@@ -1,15 +1,18 @@
-"""A head on a decoder: it reads the final stream of a token and gives numbers (a reward, a value, classes).
+"""A head on a model: it reads the final stream of a token and gives numbers (a reward, a value, classes).
 
 Legend: `B` rows, `T` tokens, `D` width, `O` outputs.
 """
 
 from typing import Any
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from shizuku.models.decoder import Decoder, DecoderConfig
+from shizuku.models.decoder import Decoder
+from shizuku.models.encoder import Encoder, bare
 from shizuku.models.layers.products import Linear
+from shizuku.models.layers.visibility import complete_layout, plain_layout
 
 REWARD = "reward"
 """The label of a head with one output."""
@@ -21,19 +24,25 @@ def default_labels(outputs: int) -> tuple[str, ...]:
 
 
 class HeadedDecoder(nn.Module):
-    """A decoder with a linear head in the place of its output matrix.
+    """A model with a linear head in the place of its output matrix, or of an encoder's own heads.
 
     A reward model has one output, a value model too, a classifier one for each label. What is read is the
-    stream behind the final norm; which token of a row speaks for the row is the caller's business.
+    stream behind the final norm; which token of a row speaks for the row is the caller's business. Of an
+    encoder it is the pooled first token of each text, whichever of its tokens is asked.
     """
 
-    def __init__(self, decoder: Decoder, outputs: int, *, labels: tuple[str, ...] = ()) -> None:
-        """Put a head that gives zeros on `decoder`, which is used as it is, not copied."""
+    def __init__(self, decoder: Decoder | Encoder, outputs: int, *, labels: tuple[str, ...] = ()) -> None:
+        """Put a head that gives zeros on `decoder`, which is used as it is, not copied; an encoder's own
+        heads are left out.
+        """
         super().__init__()
         assert not labels or len(labels) == outputs, "a label for each output, or none"
-        self.decoder, self.labels = decoder, labels or default_labels(outputs)
-        self.head = Linear(decoder.config.width, outputs, bias=False)
-        nn.init.zeros_(self.head.weight)
+        self.whole = isinstance(decoder, Encoder)
+        self.decoder: Any = bare(decoder) if isinstance(decoder, Encoder) else decoder
+        self.labels = labels or default_labels(outputs)
+        self.head = Linear(decoder.config.width, outputs, bias=self.whole)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
 
     @property
     def outputs(self) -> int:
@@ -41,8 +50,8 @@ class HeadedDecoder(nn.Module):
         return self.head.out_features
 
     @property
-    def config(self) -> DecoderConfig:
-        """The decoder's."""
+    def config(self) -> Any:
+        """The decoder's, or the encoder's."""
         return self.decoder.config
 
     @property
@@ -53,7 +62,8 @@ class HeadedDecoder(nn.Module):
     @property
     def unembedding_weight_VD(self) -> Tensor:
         """The decoder's."""
-        return self.decoder.unembedding_weight_VD
+        weight_VD: Tensor = self.decoder.unembedding_weight_VD
+        return weight_VD
 
     def forward(
         self, ids_BT: Int[Tensor, "B T"], *,
@@ -62,5 +72,19 @@ class HeadedDecoder(nn.Module):
     ) -> Float[Tensor, "B T O"]:  # fmt: skip
         """The head's outputs behind every token; padding is said by segments, as for the decoder."""
         x_BTD = self.decoder.hidden(ids_BT, segments_BT=segments_BT, positions_BT=positions_BT)
+        if self.whole:
+            x_BTD = self.decoder.pooled(_first_of_text(x_BTD, segments_BT, positions_BT))
         outputs: Tensor = self.head(x_BTD)
         return outputs
+
+
+def _first_of_text(
+    x_BTD: Float[Tensor, "B T D"],
+    segments_BT: Int[Tensor, "#B T"] | None,
+    positions_BT: Int[Tensor, "#B T"] | None,
+) -> Float[Tensor, "B T D"]:
+    """In the place of each token the first one of its text."""
+    (batch, tokens), device = x_BTD.shape[:2], x_BTD.device
+    layout = complete_layout(positions_BT, segments_BT, plain_layout(batch, 0, device), tokens)
+    first_BT = torch.arange(tokens, device=device) - layout.positions_BT
+    return x_BTD.gather(1, first_BT[..., None].expand_as(x_BTD))

@@ -1,7 +1,7 @@
 """POST /v1/completions."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,13 +117,22 @@ async def prepare_completion(
     return Completion(body, Answering(model, requests, choices, settings.request_seconds, tokens), echoed)
 
 
-def ids_of(given: str | list[Any], model: ServedModel, param: str) -> list[list[int]]:
-    """Token ids of each text, from any of the four forms: one or several, as strings or as ids."""
+def ids_of(
+    given: str | list[Any],
+    model: ServedModel,
+    param: str,
+    encode: Callable[[str], list[int]] | None = None,
+) -> list[list[int]]:
+    """Token ids of each text, from any of the four forms: one or several, as strings or as ids.
+
+    Strings are read as prompts, if not by `encode`.
+    """
+    encode = encode or model.lm.prompt_ids
     if isinstance(given, str) or (given and isinstance(given[0], int)):
         given = [given]
     if not given:
         raise bad_value(param, "the list is empty")
     try:
-        return [model.lm.prompt_ids(one) if isinstance(one, str) else list(one) for one in given]
+        return [encode(one) if isinstance(one, str) else list(one) for one in given]
     except (ModelError, TokenizerError) as error:
         raise bad_value(param, str(error)) from error

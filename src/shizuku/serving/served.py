@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shizuku.checkpoints.weights import expected_shapes
 from shizuku.errors import ConfigError
-from shizuku.models.parameter_shapes import parameter_shapes
 from shizuku.serving.faults import ApiError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def sizes(lm: "LanguageModel") -> dict[str, int]:
     runtime: Any = lm.runtime
     module = getattr(runtime, "model", None)
     config = runtime.config if module is None else module.config
-    parameters = sum(math.prod(shape) for shape in parameter_shapes(config).values())
+    parameters = sum(math.prod(shape) for shape in expected_shapes(config).values())
     if module is not None:
         return {"parameters": parameters, "bytes": sum(p.nbytes for p in module.parameters())}
     return {"parameters": parameters, "bytes": runtime.weight_bytes}

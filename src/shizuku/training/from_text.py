@@ -1,7 +1,7 @@
 """From text to a trained model: tokenizer, shards, model and loop put together, for `shizuku train`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -13,7 +13,6 @@ from shizuku.checkpoints.memory import available_memory, readable
 from shizuku.checkpoints.run_difference import SEEDS
 from shizuku.checkpoints.run_record import json_text, run_record
 from shizuku.config import from_dict, to_dict
-from shizuku.data.packing import PackedBatches, SomeOf, ValidationBatches
 from shizuku.data.shards import ShardSet, write_shards
 from shizuku.data.splitting import split_by_source
 from shizuku.errors import CheckpointError, ConfigError
@@ -27,13 +26,13 @@ from shizuku.training.cost import active_parameters, bill, matmul_peak, paramete
 from shizuku.training.distribution import neighbours, place, wait_for_all
 from shizuku.training.loop import train
 from shizuku.training.memory import check_memory, estimate_memory
-from shizuku.training.objectives import NextToken
 from shizuku.training.precision import check_precision
 from shizuku.training.presets import PRESETS
 from shizuku.training.result import TrainResult
 from shizuku.training.resume import check_place
 from shizuku.training.seeds import Interval
 from shizuku.training.speed import DEFAULT_STEPS, measure_speed
+from shizuku.training.tasks import task_of
 
 SHARDS, PREPARED = "shards", "prepared.json"
 
@@ -73,10 +72,15 @@ def train_on_text(config: TrainConfig) -> TrainResult:
     return _train_on(prepare(config), config, config.out)
 
 
-def train_seeds(config: TrainConfig) -> list[TrainResult]:
+def train_seeds(
+    config: TrainConfig,
+    preparing: Callable[[TrainConfig], Any] | None = None,
+    training: Callable[[Any, TrainConfig, Path], TrainResult] | None = None,
+    checking: Callable[[TrainConfig], None] | None = None,
+) -> list[TrainResult]:
     """Train once for each of `config.seeds` seeds, on the same tokens, into `<out>/seed-N/`.
 
-    With `resume`, runs that are finished are taken as they are and the one that was broken off goes on.
+    What is prepared, trained and checked before is text unless other functions are given. With `resume`, runs that are finished are taken as they are and the one that was broken off goes on.
     `<out>/seeds.json` is a run record whose metrics are intervals. Raises as `train_on_text`.
     """
     if config.threads is not None:
@@ -85,14 +89,13 @@ def train_seeds(config: TrainConfig) -> list[TrainResult]:
     runs = {f"seed-{seed}": seed for seed in range(first, first + config.seeds)}
     for name in runs:
         check_place(config.out / name, resume=config.loop.resume)
-    _check_precision(config)
-    check_size(config, vocab_size=1)
-    prepared = prepare(config)
+    (checking or _check_run)(config)
+    prepared = (preparing or prepare)(config)
     results: list[TrainResult] = []
     for name, seed in runs.items():
         say(f"seed {seed}: {len(results) + 1} of {config.seeds}, in {config.out / name}")
         one = replace(config, seeds=1, loop=replace(config.loop, seed=seed))
-        results.append(_train_on(prepared, one, config.out / name))
+        results.append((training or _train_on)(prepared, one, config.out / name))
     figures = {"loss": Interval.of([result.loss for result in results])}
     heldout = [result.validation_loss for result in results if result.validation_loss is not None]
     if heldout:
@@ -103,6 +106,11 @@ def train_seeds(config: TrainConfig) -> list[TrainResult]:
         (config.out / SEEDS).write_text(json_text(record), encoding="utf-8")
     wait_for_all()
     return results
+
+
+def _check_run(config: TrainConfig) -> None:
+    _check_precision(config)
+    check_size(config, vocab_size=1)
 
 
 def _check_precision(config: TrainConfig) -> None:
@@ -132,32 +140,15 @@ def _train_on(prepared: Prepared, config: TrainConfig, out: Path) -> TrainResult
         initialise(model, config.loop.seed, zero_outputs=config.zero_outputs)
     elif rank == 0:
         architecture_of(shape).initialise(model, config.loop.seed)
-    source = PackedBatches(
-        prepared.train,
-        context=shape.context,
-        batch_size=config.batch_size,
-        seed=config.loop.seed,
-        rank=rank,
-        world=world,
-        boundaries=config.boundaries,
-    )
-    validation = None
-    if prepared.heldout is not None:
-        whole = ValidationBatches(
-            prepared.heldout,
-            context=shape.context,
-            batch_size=config.batch_size,
-            boundaries=config.boundaries,
-        )
-        validation = SomeOf(whole, config.validation_tokens)
+    task = task_of(config, shape, prepared.train, prepared.heldout, prepared.tokenizer, share=(rank, world))
     return train(
         model,
-        NextToken(config.z_loss),
-        source,
+        task.objective,
+        task.source,
         config.loop,
         out=out,
         tokenizer=prepared.tokenizer,
-        validation=validation,
+        validation=task.validation,
         run=run_record(config=to_dict(config), data=prepared.record()),
     )
 

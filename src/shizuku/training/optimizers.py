@@ -111,7 +111,8 @@ class Optimizers:
 
 def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """The trainable parameters as `matrices` (of hidden layers), `embeddings` (and the output matrix),
-    `vectors`, to which belong routers (every row is one expert's) and what the model names as `elementwise`.
+    `vectors`, to which belong what the model names as `elementwise`, and routers, whose every row is one
+    expert's.
     """
     elementwise = getattr(model, "elementwise", frozenset())
     tables: set[Any] = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
@@ -120,8 +121,8 @@ def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     groups: dict[str, list[nn.Parameter]] = {"matrices": [], "embeddings": [], "vectors": []}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            vector = parameter in routers or name.rpartition(".")[2] in elementwise
-            matrix = parameter.dim() == 2 and not vector
+            matrix = parameter.dim() == 2 and parameter not in routers
+            matrix &= name.rpartition(".")[2] not in elementwise
             kind = "embeddings" if parameter in tables else "matrices" if matrix else "vectors"
             groups[kind].append(parameter)
     return groups

@@ -50,7 +50,10 @@ def head_outputs(
         return torch.zeros(0, model.outputs)
     room = max(LEAST_CONTEXT, max(map(len, texts)))
     rows = HeldoutRows(
-        [read_at_end(ids) for ids in texts], context=room, batch_size=max(1, ROW_TOKENS // room)
+        [read_at_end(ids) for ids in texts],
+        context=room,
+        batch_size=max(1, ROW_TOKENS // room),
+        share=not model.whole,
     )
     device, training = next(model.parameters()).device, model.training
     found = torch.zeros(len(texts), model.outputs)

@@ -42,9 +42,9 @@ class ExampleRows:
 
     `batch_size` counts the rows of a batch over all processes: process `rank` of `world` takes rows
     rank::world of each. Rows are as long as the longest of their batch. With `share`, what all examples begin
-    with stands once in a row; where each example draws random numbers of its own (noise, dropout), leave it
-    out. Raises ConfigError for settings that don't fit together, DocumentError without examples or for one
-    longer than `context`.
+    with stands once in a row; where each example draws random numbers of its own (noise, dropout), or the
+    model looks ahead, so that the beginning depends on the rest, leave it out. Raises ConfigError for
+    settings that don't fit together, DocumentError without examples or for one longer than `context`.
     """
 
     def __init__(
@@ -142,10 +142,15 @@ class ExampleRows:
 
 
 class HeldoutRows:
-    """Goes through examples, each once, packed the same way every time; the last batch may be smaller."""
+    """Goes through examples, each once, packed the same way every time; the last batch may be smaller.
 
-    def __init__(self, examples: Sequence[Example], *, context: int, batch_size: int) -> None:
-        self.examples, self.batch_size = _Packed(examples, context), batch_size
+    `share` as for `ExampleRows`.
+    """
+
+    def __init__(
+        self, examples: Sequence[Example], *, context: int, batch_size: int, share: bool = True
+    ) -> None:
+        self.examples, self.batch_size = _Packed(examples, context, share=share), batch_size
         self.rows = self.examples.rows_of(np.arange(len(self.examples.sizes)))
 
     def __len__(self) -> int:

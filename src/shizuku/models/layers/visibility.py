@@ -131,6 +131,13 @@ def visible(
     return Visibility(mask_BHTS, pieces=_pieces(mask_BTS, mask_BHTS, queries) if queries is keys else ())
 
 
+def visible_both_ways(layout: Layout) -> Visibility:
+    """Return the rule of encoders: a token sees all tokens of its segment, those behind it too."""
+    mask_BTS = _together(layout.segments_BT, layout.segments_BT)
+    mask_BHTS = mask_BTS[:, None]
+    return Visibility(mask_BHTS, pieces=_pieces(mask_BTS, mask_BHTS, layout))
+
+
 def _pieces(mask_BTS: Bool[Tensor, "B T T"], mask_BHTS: Tensor, layout: Layout) -> tuple[Piece, ...]:
     """Return the mask in pieces without the keys that nobody in them sees, if that leaves much less to do.
 

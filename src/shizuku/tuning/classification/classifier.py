@@ -13,6 +13,7 @@ from jaxtyping import Float
 from shizuku.checkpoints.headed import load_headed
 from shizuku.errors import CheckpointError, ConfigError
 from shizuku.models.heads import HeadedDecoder
+from shizuku.text.framing import framed
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.tuning.head_rows import head_outputs
 
@@ -36,8 +37,8 @@ class Predictions:
 class Classifier:
     """A trained classifier: `Classifier.load(DIR).predict(texts)`.
 
-    A text is read as it is, without a chat template, at its last token; what is longer than the window is
-    read up to there.
+    A text is read as it is, without a chat template, at its last token, by an encoder at its first; what is
+    longer than the window is read up to there.
     """
 
     def __init__(self, model: HeadedDecoder, tokenizer: Tokenizer) -> None:
@@ -61,15 +62,22 @@ class Classifier:
     def predict(self, texts: Sequence[str]) -> Predictions:
         """The labels of texts and their probabilities; ConfigError for a text that is empty."""
         window = self.model.config.context
-        ids = [text_ids(self.tokenizer, text)[:window] for text in texts]
+        ids = [
+            cut_to(text_ids(self.tokenizer, text, whole=self.model.whole), window, whole=self.model.whole)
+            for text in texts
+        ]
         logits_NC = head_outputs(self.model, ids, what="labelling texts" if len(ids) > 64 else None)
         probabilities_NC = logits_NC.double().softmax(-1).numpy()
         return Predictions([self.labels[number] for number in probabilities_NC.argmax(1)], probabilities_NC)
 
 
-def text_ids(tokenizer: Tokenizer, text: str) -> list[int]:
-    """The ids of a text as transformers' tokenizer gives them, so that its classifiers read the same."""
+def text_ids(tokenizer: Tokenizer, text: str, *, whole: bool = False) -> list[int]:
+    """The ids of a text as transformers' tokenizer gives them, so that its classifiers read the same: between
+    its marks for a model that reads whole texts.
+    """
     ids = tokenizer.encode(text)
+    if whole and ids:
+        return framed(tokenizer, ids)
     added = list(tokenizer.backend.encode("").ids)
     if tokenizer.bos_id is not None and (
         added == [tokenizer.bos_id] or tokenizer.settings.get("add_bos_token")
@@ -78,3 +86,8 @@ def text_ids(tokenizer: Tokenizer, text: str) -> list[int]:
     if not ids:
         raise ConfigError("a text without any token has no label")
     return ids
+
+
+def cut_to(ids: list[int], window: int, *, whole: bool) -> list[int]:
+    """The first `window` ids; a whole text keeps its closing mark."""
+    return [*ids[: window - 1], ids[-1]] if whole and len(ids) > window else ids[:window]

@@ -13,7 +13,7 @@ from shizuku.progress import say
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.tuning.base import lasting_name, open_base, put_adapter
-from shizuku.tuning.classification.classifier import text_ids
+from shizuku.tuning.classification.classifier import cut_to, text_ids
 from shizuku.tuning.classification.config import ClassifyConfig
 from shizuku.tuning.classification.labelled import Labelled, LabelledTexts, read_labelled, split_labelled
 from shizuku.tuning.dataset import LEAST_CONTEXT
@@ -58,16 +58,21 @@ def prepare(config: ClassifyConfig, extra: Sequence[Labelled]) -> Prepared:
     labels = _checked(read, held)
     path = resolve(config.model)
     name = lasting_name(config.model, path)
-    found = open_base(path, "float", name=name, out=None, needs="head")
+    found = open_base(path, "float", name=name, out=None, needs="embed")
     if found.tokenizer is None:
         raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
     model = HeadedDecoder(found.model, len(labels), labels=labels)
+    if config.lora.rank and model.whole:
+        raise ConfigError(
+            f"--lora.rank {config.lora.rank}: adapters are for decoders, {name} is an encoder: leave it out, "
+            "and the whole model is trained"
+        )
     if config.lora.rank:
         put_adapter(model, config.lora, path, name=name, seed=config.loop.seed)
     window = config.context or model.config.context
     if window > model.config.context:
         raise ConfigError(f"--context {window}: the model's window has {model.config.context} tokens")
-    parts = [_encoded(found.tokenizer, items, labels, window) for items in (trained, held)]
+    parts = [_encoded(found.tokenizer, items, labels, window, model.whole) for items in (trained, held)]
     cut = sum(more for _, more in parts)
     if problems:
         say(problems.report())
@@ -102,12 +107,15 @@ def prepare(config: ClassifyConfig, extra: Sequence[Labelled]) -> Prepared:
 
 
 def _encoded(
-    tokenizer: Tokenizer, items: Sequence[Labelled], labels: Sequence[str], window: int
+    tokenizer: Tokenizer, items: Sequence[Labelled], labels: Sequence[str], window: int, whole: bool
 ) -> tuple[list[Example], int]:
     """The texts as ids with their labels' numbers, and how many of them were cut."""
     place = {label: number for number, label in enumerate(labels)}
-    texts = [text_ids(tokenizer, item.text) for item in items]
-    examples = [read_at_end(ids[:window], place[item.label]) for ids, item in zip(texts, items, strict=True)]
+    texts = [text_ids(tokenizer, item.text, whole=whole) for item in items]
+    examples = [
+        read_at_end(cut_to(ids, window, whole=whole), place[item.label])
+        for ids, item in zip(texts, items, strict=True)
+    ]
     return examples, sum(len(ids) > window for ids in texts)
 
 

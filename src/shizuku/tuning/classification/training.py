@@ -100,7 +100,12 @@ def train_classifier(config: ClassifyConfig) -> ClassifyResult:
     source, loop = _rows(ready, config), _loop(config, ready)
     validation = None
     if ready.heldout:
-        validation = HeldoutRows(ready.heldout_examples, context=ready.context, batch_size=config.batch_size)
+        validation = HeldoutRows(
+            ready.heldout_examples,
+            context=ready.context,
+            batch_size=config.batch_size,
+            share=not ready.model.whole,
+        )
     training = train(
         ready.model,
         Labels(),
@@ -205,7 +210,11 @@ def _begin(config: ClassifyConfig) -> None:
 
 def _rows(ready: Prepared, config: ClassifyConfig) -> ExampleRows:
     return ExampleRows(
-        ready.examples, context=ready.context, batch_size=config.batch_size, seed=config.loop.seed
+        ready.examples,
+        context=ready.context,
+        batch_size=config.batch_size,
+        seed=config.loop.seed,
+        share=not ready.model.whole,
     )
 
 

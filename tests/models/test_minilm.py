@@ -1,0 +1,49 @@
+"""The real MiniLM encoder that `shizuku pull all-minilm-l6-v2` fetches, against transformers' BertModel."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+import shizuku
+
+HOME = Path(os.environ.get("SHIZUKU_HOME", Path.home() / ".cache" / "shizuku"))
+DIRECTORY = HOME / "models" / "all-minilm-l6-v2"
+
+pytestmark = pytest.mark.skipif(
+    not DIRECTORY.is_dir(), reason="needs the model: shizuku pull all-minilm-l6-v2"
+)
+
+PAIRS = [
+    ("A man is playing a guitar.", "Someone plays an instrument."),
+    ("The stock market fell sharply today.", "Share prices dropped a lot this afternoon."),
+    ("How do I bake bread at home?", "A simple recipe for a loaf from your own oven."),
+    ("The cat sleeps on the warm windowsill.", "A kitten is napping in the sun by the window."),
+    ("The train to Kyoto leaves at nine.", "Departure for Kyoto is at 9 o'clock by rail."),
+    ("She has a fever and a cough.", "The patient is ill with flu symptoms."),
+]
+
+
+def test_vectors_are_those_of_transformers() -> None:
+    texts = [text for pair in PAIRS for text in pair] + ["word", "many words " * 60]
+    lm = shizuku.load("all-minilm-l6-v2")
+    found_ND = lm.embed(texts)
+    model = transformers.BertModel.from_pretrained(DIRECTORY).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(DIRECTORY)
+    given = tokenizer(texts, padding="longest", truncation=False, return_tensors="pt")
+    with torch.no_grad():
+        x_NTD = model(**given).last_hidden_state
+    mask_NT1 = given["attention_mask"][..., None]
+    mean_ND = (x_NTD * mask_NT1).sum(1) / mask_NT1.sum(1)
+    np.testing.assert_allclose(found_ND, torch.nn.functional.normalize(mean_ND), atol=1e-5)
+
+
+def test_sentences_that_mean_the_same_are_nearest() -> None:
+    lm = shizuku.load("all-minilm-l6-v2")
+    left_ND, right_ND = (lm.embed(list(side)) for side in zip(*PAIRS, strict=True))
+    cosines_NN = left_ND @ right_ND.T
+    assert (cosines_NN.argmax(1) == np.arange(len(PAIRS))).all()
+    assert (cosines_NN.argmax(0) == np.arange(len(PAIRS))).all()

@@ -177,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--steps", type=int, default=None)
-    parser.add_argument("--rows", type=int, default=16)
+    parser.add_argument("--rows", type=int, default=8)
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--tested", type=int, nargs="*", default=[256, 1024, 4096])
     parser.add_argument("--held", type=int, default=256)

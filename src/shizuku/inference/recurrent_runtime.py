@@ -77,7 +77,7 @@ class RecurrentRuntime:
     @property
     def _like(self) -> Tensor:
         """What says device and type; the output matrix may be packed."""
-        return next(self.model.parameters())  # type: ignore[no-any-return]
+        return next(self.model.parameters())
 
     @property
     def block_bytes(self) -> int:

@@ -28,7 +28,7 @@ Ability = Literal["generate", "score", "embed", "head", "fill", "translate"]
 ABILITIES: Mapping[Runs, tuple[Ability, ...]] = {
     "cached": ("generate", "score", "embed", "head"),
     "recurrent": ("generate", "score", "embed"),
-    "whole": ("fill", "score", "embed"),
+    "whole": ("fill", "score", "embed", "head"),
     "pairs": ("translate",),
 }
 """What follows from how a model goes through a text."""

@@ -25,6 +25,7 @@ FITTING: dict[tuple[str, str], Any] = {
     ("quantize", "outliers"): 0.01,
     ("align", "method"): "dpo",
     ("train", "architecture"): "ngram",
+    ("attention", "out"): Path("maps.png"),
     ("quantize", "target_bytes"): "60MB",
 }
 

@@ -115,3 +115,17 @@ def test_unknown_names_are_refused(model: Decoder) -> None:
         pass
     with pytest.raises(ModelError, match=r"no hook point matches 'block\.\*'"), recorded(model, "block.*"):
         pass
+
+
+def test_what_heads_read_is_what_the_output_projection_gets(model: Decoder) -> None:
+    with recorded(model, "blocks.*.attention.heads") as kept:
+        model(token_ids(2, 5))
+    heads_BHTK = kept["blocks.1.attention.heads"]
+    assert heads_BHTK.shape == (2, 6, 5, 8)
+    got = []
+    handle = model.blocks[1].attention.output.register_forward_pre_hook(
+        lambda _, inputs: got.append(inputs[0])
+    )
+    model(token_ids(2, 5))
+    handle.remove()
+    assert torch.equal(heads_BHTK.transpose(1, 2).reshape(2, 5, 48), got[0])

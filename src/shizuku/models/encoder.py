@@ -109,8 +109,8 @@ class Encoder(nn.Module):
     ) -> Float[Tensor, "B T V"]:  # fmt: skip
         """Return the logits of what stands at each token (not behind it); arguments as for `hidden`."""
         x_BTD = self.hidden(ids_BT, types_BT=types_BT, positions_BT=positions_BT, segments_BT=segments_BT)
-        logits_BTV = self.unembed(x_BTD)
-        return logits_BTV if self.hooks is None else self.hooks("logits", logits_BTV)
+        logits_BTV, hooks = self.unembed(x_BTD), self.hooks
+        return logits_BTV if hooks is None else hooks("logits", logits_BTV)
 
     def hidden(
         self, ids_BT: Int[Tensor, "B T"], *,

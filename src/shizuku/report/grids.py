@@ -9,6 +9,8 @@ import numpy as np
 CELL = 22
 """Side of a cell, in the units of the drawing; text is 12 high."""
 COLOUR = "var(--series-1, #0b6785)"
+BELOW = "var(--series-2, #c4541d)"
+"""Of values below zero."""
 
 
 def grid(
@@ -19,13 +21,14 @@ def grid(
     marks: Collection[tuple[int, int]] = (),
     most: float | None = None,
 ) -> str:
-    """A cell for each row and column, darker the larger its value; `marks` are framed.
+    """A cell for each row and column, darker the larger its value, in another colour below zero.
 
-    `most` is the value that is drawn full (the largest). Columns are named above, aslant; rows on the left.
+    `marks` are framed; `most` is the size that is drawn full (the largest). Columns are named above, aslant;
+    rows on the left.
     """
     if values_RC.shape != (len(rows), len(columns)):
         raise ValueError(f"{values_RC.shape} values for {len(rows)} rows and {len(columns)} columns")
-    largest = most if most is not None else float(values_RC.max(initial=0.0))
+    largest = most if most is not None else float(np.abs(values_RC).max(initial=0.0))
     left, top = max(map(_width, rows), default=0) + 10, max(map(_width, columns), default=0) * 0.75 + 14
     width, height = left + CELL * len(columns) + top * 0.8, top + CELL * len(rows) + 2
     parts = [
@@ -40,11 +43,12 @@ def grid(
         parts.append(f'<text x="{left - 6:.1f}" y="{y + 15:.1f}" text-anchor="end">{escape(name)}</text>')
         for column, other in enumerate(columns):
             value = float(values_RC[row, column])
-            shade = min(max(value / largest, 0.0), 1.0) if largest > 0 else 0.0
+            shade = min(abs(value) / largest, 1.0) if largest > 0 else 0.0
+            colour = COLOUR if value >= 0 else BELOW
             frame = ' stroke="currentColor" stroke-width="1.6"' if (row, column) in marks else ""
             parts.append(
                 f'<rect x="{left + CELL * column + 1:.1f}" y="{y + 1:.1f}" width="{CELL - 2}" '
-                f'height="{CELL - 2}" rx="2" fill="{COLOUR}" fill-opacity="{0.06 + 0.94 * shade:.3f}"{frame}>'
+                f'height="{CELL - 2}" rx="2" fill="{colour}" fill-opacity="{0.06 + 0.94 * shade:.3f}"{frame}>'
                 f"<title>{escape(name)} · {escape(other)}: {value:.3f}</title></rect>"
             )
     return "".join([*parts, "</svg>"])

@@ -79,7 +79,8 @@ class Sample:
 
 
 class Page:
-    """A report that grows from top to bottom; every method returns the page, all text is escaped."""
+    """A report that grows from top to bottom; every method returns the page, all text but `insert`'s is
+    escaped."""
 
     def __init__(self, title: str, subtitle: str = "") -> None:
         self.title, self.subtitle = title, subtitle
@@ -164,6 +165,10 @@ class Page:
     def samples(self, *samples: Sample) -> Page:
         """What a model wrote, with the prompt set off."""
         return self._add(f'<div class="samples">{"".join(map(_sample, samples))}</div>')
+
+    def insert(self, html: str) -> Page:
+        """HTML as it is: what is not markup in it has been escaped."""
+        return self._add(html)
 
     def commands(self, *commands: str) -> Page:
         """Commands to go on with, one a line, scrolling inside their frame."""

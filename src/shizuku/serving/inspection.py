@@ -138,9 +138,7 @@ def _ids(body: TokenizeRequest | AttentionRequest, model: ServedModel) -> list[i
 def _pattern(
     body: AttentionRequest, model: ServedModel, ids: list[int]
 ) -> tuple[int, int, list[list[float]]]:
-    import torch
-
-    from shizuku.models.hooks import recorded
+    from shizuku.interpretability.maps import attention_maps
 
     decoder = model.lm.model
     if not hasattr(decoder.config, "heads"):
@@ -151,8 +149,5 @@ def _pattern(
     for name, value, count in (("layer", body.layer, layers), ("head", body.head, heads)):
         if value >= count:
             raise bad_value(name, f"this model has {name}s 0 to {count - 1}")
-    place = f"blocks.{body.layer}.attention.pattern"
-    with torch.inference_mode(), recorded(decoder, place) as kept:
-        decoder.hidden(torch.tensor([ids]))
-    pattern_TS = kept[place][0, body.head].float()
+    pattern_TS = attention_maps(decoder, ids, layers=[body.layer], heads=[body.head])[0, 0]
     return layers, heads, [[round(value, DIGITS) for value in row] for row in pattern_TS.tolist()]

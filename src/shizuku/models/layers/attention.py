@@ -33,7 +33,7 @@ class AttentionCall:
     append: Append | None
     """The state's slots for this layer, if there is a state."""
     tap: Tap | None
-    """Hook points query, key, value and pattern; None takes the fused path."""
+    """Hook points query, key, value, pattern and heads; None takes the fused path."""
     eager: bool = False
     """Compute the attention pattern openly, for a hook to see or change it."""
 
@@ -86,6 +86,8 @@ class Attention(nn.Module):
             )  # fmt: skip
         else:
             y_BHTK = attend(q_BHTK, k_BGSK, v_BGSK, call.visibility, scale=self.scale)
+        if call.tap is not None:
+            y_BHTK = call.tap("heads", y_BHTK)
         return self.output(y_BHTK.transpose(1, 2).reshape(*x_BTD.shape[:2], -1))
 
 

@@ -1,0 +1,1 @@
+"""Looking inside: where heads look, what happens without one, and what carries an answer."""

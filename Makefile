@@ -1,5 +1,7 @@
 # `make check` is what every change must pass; `make test` is the whole suite.
 PYTHON ?= python
+# Two processes, each with whole files of tests.
+TOGETHER = -n 2 --dist loadfile
 
 .PHONY: check format lint types imports fast test
 
@@ -18,7 +20,7 @@ imports:
 	lint-imports
 
 fast:
-	$(PYTHON) -m pytest -m "not slow and not network"
+	$(PYTHON) -m pytest $(TOGETHER) -m "not slow and not network"
 
 test:
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest $(TOGETHER)

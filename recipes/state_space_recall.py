@@ -5,12 +5,13 @@
 
 Two tasks of Gu and Dao (2023). Induction: somewhere in random tokens stands a special one, and behind it the
 answer; when the special one comes again at the very end, the answer is asked for. (In training it may come
-up to three times in between, each time followed by the answer, so that there is more to learn from in a row.)
+several times in between, each time followed by the answer, so that there is more to learn from in a row.)
 Selective copying: some tokens stand at random places among noise; after it they are asked for in their order.
 
-Models of two blocks and a width of 64 learn each task at one length, for so many seconds, and are tested on
-256 new rows of each tested length: the share of asked tokens that come out right. `mamba` has a decay for
-each number of its state, `mamba2` one a head; `attention` is a decoder with rotary positions, the control.
+Models of two blocks and a width of 64 learn each task in rows of at most `--length` tokens (a half, a quarter
+and an eighth of it as often), for so many seconds, and are tested on new rows of each tested length: the
+share of asked tokens that come out right. `mamba` has a decay for each number of its state, `mamba2` one a head;
+`attention` is a decoder with rotary positions, the control.
 """
 
 import argparse
@@ -36,7 +37,9 @@ PLAIN = 16
 """Tokens that are drawn; the next id is the special one, or noise, and the one after it asks for a copy."""
 SPECIAL = NOISE = PLAIN
 ASKS = PLAIN + 1
-REPEATS, ITEMS = 3, 8
+REPEATS, ITEMS = 8, 8
+SHORTER = (1, 2, 4, 8)
+"""Parts of the full length that training rows have; a batch has as many tokens at each."""
 PIECE = 512
 """Tokens of a test that are read at once, the state standing between."""
 Rows = tuple[np.ndarray, np.ndarray]
@@ -48,7 +51,7 @@ def induction(random: np.random.Generator, rows: int, length: int, *, testing: b
     tokens_BT = random.integers(0, PLAIN, (rows, length + 1))
     asked_BT = np.zeros((rows, length), dtype=bool)
     for tokens_T, asked_T in zip(tokens_BT, asked_BT, strict=True):
-        repeats = 0 if testing else int(random.integers(0, REPEATS + 1))
+        repeats = 0 if testing else int(random.integers(0, min(REPEATS, length // 8) + 1))
         places = np.sort(random.choice((length - 2) // 2, repeats + 1, replace=False)) * 2
         answer = random.integers(0, PLAIN)
         for place in (*places, length - 1):
@@ -94,7 +97,8 @@ class Drawn:
         """The next rows."""
         self.drawn += 1
         random = np.random.default_rng([self.seed, self.drawn])
-        return batch_of(self.task, random, self.rows, self.length)
+        part = int(random.choice(SHORTER))
+        return batch_of(self.task, random, self.rows * part, self.length // part)
 
     def state_dict(self) -> dict[str, int]:
         """How many batches were drawn."""
@@ -182,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args(argv)
     lengths = " | ".join(f"{length:,} tokens" for length in arguments.tested)
-    print(f"trained at {arguments.length} tokens\n\n| task | model | seed | steps | {lengths} |")
+    print(f"trained at up to {arguments.length} tokens\n\n| task | model | seed | steps | {lengths} |")
     print("|---|---|---:|---:|" + "---:|" * len(arguments.tested))
     found = []
     for task in arguments.tasks:

@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 from jaxtyping import install_import_hook
 
+# Workers that share the cores compute with one thread each; torch reads this when it is imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Shapes and dtypes in public signatures are checked under pytest only.
 install_import_hook(["shizuku.models", "shizuku.inference"], "beartype.beartype")
 

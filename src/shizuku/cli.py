@@ -33,6 +33,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Use": {
         "chat": "talk to a model in the terminal",
         "generate": "continue a prompt",
+        "translate": "translate texts, with a picture of where the model looked",
         "serve": "an OpenAI-compatible API and a web page for models",
     },
     "Make": {
@@ -48,7 +49,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "word-align": "align the words of two texts that say the same, with pictures and a phrase table",
     },
     "Measure": {
-        "eval": "perplexity and bits per byte over a whole text",
+        "eval": "perplexity and bits per byte over a whole text, BLEU over pairs",
         "attention": "where every head of a model looks, and what it does for an answer",
         "bench": "how fast a model reads a prompt and makes tokens on this machine",
         "diff": "what two runs did differently, and what came of it",

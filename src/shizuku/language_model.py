@@ -424,4 +424,22 @@ class LanguageModel:
             require(config, "generate")
 
 
-load = LanguageModel.load
+def load(name_or_path: str | Path, **settings: Any) -> Any:
+    """Load any model: a `LanguageModel`, with the settings of its `load`, or a `Translator` where that is
+    what the model does, whose only setting is `threads`.
+    """
+    from shizuku.checkpoints.huggingface import architecture_at
+    from shizuku.checkpoints.names import resolve
+
+    path = resolve(name_or_path)
+    kind = architecture_at(path)
+    if kind != "decoder":
+        from shizuku.models.architectures import architecture
+        from shizuku.translation import Translator
+
+        if architecture(kind).runs == "pairs":
+            strange = sorted(settings.keys() - {"threads"})
+            if strange:
+                raise ConfigError(f"{path} is a translation model: it has no setting {', '.join(strange)}")
+            return Translator.load(path, **settings)
+    return LanguageModel.load(path, **settings)

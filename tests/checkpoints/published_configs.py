@@ -80,5 +80,30 @@ PUBLISHED: dict[str, tuple[int, dict[str, Any]]] = {
         "rope_theta": 10_000.0, "rope_scaling": None, "layer_norm_eps": 1e-5, "hidden_act": "gelu_new",
         "tie_word_embeddings": False,
     }),
+    "mixtral-8x7b-v0.1": (46_702_792_704, {
+        "model_type": "mixtral", "vocab_size": 32_000, "hidden_size": 4096, "intermediate_size": 14_336,
+        "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
+        "num_local_experts": 8, "num_experts_per_tok": 2, "max_position_embeddings": 32_768,
+        "rms_norm_eps": 1e-5, "rope_theta": 1_000_000.0, "sliding_window": None, "hidden_act": "silu",
+        "output_router_logits": False, "router_aux_loss_coef": 0.02, "tie_word_embeddings": False,
+    }),
+    "olmoe-1b-7b-0924": (6_919_161_856, {
+        "model_type": "olmoe", "vocab_size": 50_304, "hidden_size": 2048, "intermediate_size": 1024,
+        "num_hidden_layers": 16, "num_attention_heads": 16, "num_key_value_heads": 16, "num_experts": 64,
+        "num_experts_per_tok": 8, "norm_topk_prob": False, "max_position_embeddings": 4096,
+        "rms_norm_eps": 1e-5, "rope_theta": 10_000.0, "rope_scaling": None, "clip_qkv": None,
+        "attention_bias": False, "output_router_logits": False, "router_aux_loss_coef": 0.01,
+        "hidden_act": "silu", "tie_word_embeddings": False,
+    }),
+    "qwen3-30b-a3b": (30_532_122_624, {
+        "model_type": "qwen3_moe", "vocab_size": 151_936, "hidden_size": 2048, "intermediate_size": 6144,
+        "moe_intermediate_size": 768, "num_hidden_layers": 48, "num_attention_heads": 32,
+        "num_key_value_heads": 4, "head_dim": 128, "num_experts": 128, "num_experts_per_tok": 8,
+        "norm_topk_prob": True, "decoder_sparse_step": 1, "mlp_only_layers": [], "max_window_layers": 48,
+        "max_position_embeddings": 40_960, "rms_norm_eps": 1e-6, "rope_theta": 1_000_000.0,
+        "rope_scaling": None, "sliding_window": None, "use_sliding_window": False,
+        "attention_bias": False, "output_router_logits": False, "router_aux_loss_coef": 0.001,
+        "hidden_act": "silu", "tie_word_embeddings": False,
+    }),
 }  # fmt: skip
 """By name."""

@@ -414,3 +414,49 @@ def test_the_catalogue_is_true(smollm2_gguf: Path) -> None:
     entry = CATALOGUE["smollm2-135m-instruct"]
     assert smollm2_gguf.stat().st_size == entry.bytes
     assert file_digest(smollm2_gguf, "sha256") == entry.sha256
+
+
+def test_a_directory_comes_whole_from_a_wheel(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shizuku.checkpoints.catalogue import Beside
+    from shizuku.checkpoints.directory import save_checkpoint
+
+    made = save_checkpoint(tmp_path / "made", model=small_model(), tokenizer=small_tokenizer())
+    names = ("config.json", "tokenizer.json", "tokenizer_config.json")
+    files = {name: (made / name).read_bytes() for name in ("model.safetensors", *names)}
+    files["1_Pooling/config.json"] = b'{"pooling_mode_cls_token": true}'
+    members = {f"small/model/{name}": content for name, content in files.items()}
+    path = make_wheel(tmp_path / "index", "shizuku-test-directory", members)
+    wheel = Wheel(
+        package="shizuku-test-directory", version="1.0", bytes=path.stat().st_size,
+        member="small/model/model.safetensors", sha256=sha256(files["model.safetensors"]),
+    )  # fmt: skip
+    beside = tuple(
+        Beside(name=name, member=f"small/model/{name}", bytes=len(content), sha256=sha256(content))
+        for name, content in files.items()
+        if name != "model.safetensors"
+    )
+    entry = Entry(
+        name="folder", what="a small model", licence="none", licence_url="https://example.org",
+        file="model.safetensors", bytes=len(files["model.safetensors"]), sha256=wheel.sha256,
+        wheels=(wheel,), beside=beside,
+    )  # fmt: skip
+    monkeypatch.setitem(CATALOGUE, "folder", entry)
+    there = pull("folder", wheels=tmp_path / "index")
+    assert there == home / "models" / "folder" == resolve("folder")
+    assert (there / "1_Pooling" / "config.json").is_file()
+    load_model(there)
+    with (there / "model.safetensors").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x07")
+    with pytest.raises(CheckpointError, match="damaged or was changed"):
+        load_model(there)
+
+    wrong = dataclasses.replace(beside[0], sha256="0" * 64)
+    monkeypatch.setitem(
+        CATALOGUE, "other", dataclasses.replace(entry, name="other", beside=(wrong, *beside[1:]))
+    )
+    with pytest.raises(FetchError, match="digest"):
+        pull("other", wheels=tmp_path / "index")
+    assert pulled("other") is None

@@ -80,3 +80,21 @@ def test_bad_calls_exit_with_2_and_say_what_to_change(
     code, out, err = call(capsys, *[{"MODEL": model, "TEXT": str(text)}.get(word, word) for word in words])
     assert (code, out) == (2, "")
     assert message in err
+
+
+def test_a_baseline_is_measured_on_the_same_text(
+    model: str, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = str(tiny_lm(seed=1).save(tmp_path / "other"))
+    code, out, _ = call(capsys, model, "--text", str(text), "--baseline", other, "--json")
+    result = json.loads(out)
+    assert code == 0 and result["baseline"] == other
+    saved = result["baseline_bits_per_byte"] - result["bits_per_byte"]
+    assert result["bits_per_byte_saved"]["mean"] == pytest.approx(saved, abs=1e-9)
+    _, out, _ = call(capsys, model, "--text", str(text), "--baseline", other)
+    assert "one document, so no interval" in out
+    (tmp_path / "more.txt").write_text("A boat went over the lake.", encoding="utf-8")
+    _, out, _ = call(capsys, model, "--text", str(text), str(tmp_path / "more.txt"), "--baseline", other)
+    assert "over 2 documents redrawn" in out
+    code, _, err = call(capsys, model, "--text", str(text), "--baseline", "nowhere")
+    assert code == 2 and "nowhere" in err

@@ -7,7 +7,7 @@ import pytest
 
 from shizuku.data.town import Judge, Town, build_town
 from shizuku.data.town.lesson import Lesson, Lessons
-from shizuku.data.town.lessons import LOOK_UPS, town_lessons
+from shizuku.data.town.lessons import LOOK_UPS, TOPICS, town_lessons
 from shizuku.data.town.marking import UNKNOWN, mark
 from shizuku.data.town.number_lessons import HELD_OUT_FROM, LIMIT, MOST_STEPS, SUMS, working_holds
 
@@ -69,6 +69,16 @@ def test_rephrased_facts_are_taught_otherwise_and_unasked_ones_nowhere() -> None
         assert not any(all(name in lesson.answer for name in couple) for couple in couples if couple)
 
 
+def test_fewer_facts_are_a_part_of_all_and_the_others_are_asked_nowhere() -> None:
+    few = town_lessons(town(), seed=SEED, facts=100)
+    facts = {lesson.fact for lesson in few.train if lesson.fact and lesson.topic in TOPICS}
+    assert 60 < len(facts) < 140
+    assert facts < {lesson.fact for lesson in lessons().train}
+    assert {lesson.fact for lesson in few.held_out["rephrased"]} == facts
+    assert not facts & {lesson.fact for lesson in few.held_out["unasked"]}
+    assert {lesson.question for lesson in few.train} < {lesson.question for lesson in lessons().train}
+
+
 def test_no_lesson_asks_for_a_held_out_sum_nor_passes_through_one() -> None:
     held = {
         (sign, a if sign == "+" else a + b, b)
@@ -81,7 +91,7 @@ def test_no_lesson_asks_for_a_held_out_sum_nor_passes_through_one() -> None:
         if lesson.topic not in SUMS:
             continue
         assert working_holds(lesson.answer), lesson
-        steps = [(sign, int(a), int(b)) for a, sign, b in re.findall(r"(\d+) ([+−]) (\d+)", lesson.answer)]
+        steps = [(sign, int(a), int(b)) for a, sign, b in re.findall(r"(\d+)([+−])(\d+)", lesson.answer)]
         if name == "sums":
             assert steps[0] in held
             asked.add(steps[0])
@@ -98,6 +108,8 @@ def test_no_lesson_asks_for_a_held_out_sum_nor_passes_through_one() -> None:
         ("8 + 5 = 12.", False),
         ("13 − 5 = 12 − 4 = 8円残ります。", True),
         ("13 − 5 = 12 − 4 = 9円残ります。", False),
+        ("8+5=9+4=13.", True),
+        ("8+5=9+5=13.", False),
         ("8 + 5 =", False),
         ("13.", False),
         ("8 + 5 = 9 and 4 = 13.", False),

@@ -2,12 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from shizuku.errors import ConfigError, DocumentError
 from shizuku.evaluation import perplexity
-from shizuku.evaluation.perplexity import evaluate_text, windows
+from shizuku.evaluation.perplexity import bits_per_byte_of, evaluate_text, windows
 from shizuku.language_model import LanguageModel
 from tiny_language_model import bare_lm, tiny_lm
 
@@ -110,3 +111,18 @@ def test_windows_that_do_not_fit_are_named(window: int, stride: int | None, mess
 def test_nothing_to_score_is_an_error(documents: object) -> None:
     with pytest.raises(DocumentError, match=r"nothing to score.*--text"):
         evaluate_text(tiny_lm(), documents)  # type: ignore[arg-type]
+
+
+def test_each_document_has_its_share_and_two_models_are_compared_on_them() -> None:
+    texts, lm = ["The cat sat.", "雨が降っています。", TEXT], tiny_lm()
+    found, alone = evaluate_text(lm, texts, window=16), [evaluate_text(lm, t, window=16) for t in texts]
+    assert found.of_documents == pytest.approx(np.array([[one.nats, one.bytes] for one in alone]), rel=1e-5)
+    assert bits_per_byte_of(lm, texts[:2]) == pytest.approx(
+        [one.bits_per_byte for one in alone[:2]], rel=1e-5
+    )
+    other = evaluate_text(tiny_lm(seed=1), texts, window=16)
+    saved = found.less_than(other)
+    assert saved.mean == pytest.approx(other.bits_per_byte - found.bits_per_byte, rel=1e-9)
+    assert saved.low <= saved.mean <= saved.high and saved.items == 3
+    with pytest.raises(ConfigError, match="the same documents"):
+        found.less_than(alone[0])

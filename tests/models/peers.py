@@ -101,6 +101,23 @@ CONFIGS: dict[str, transformers.PretrainedConfig] = {
         **(_SHAPE | {"hidden_size": 90, "num_attention_heads": 5}), num_key_value_heads=1,
         partial_rotary_factor=0.34,
     ),
+    "mixtral": transformers.MixtralConfig(
+        **_SHAPE, num_key_value_heads=2, head_dim=20, num_local_experts=5, num_experts_per_tok=2,
+        sliding_window=9,
+    ),
+    "olmoe": transformers.OlmoeConfig(
+        **(_SHAPE | {"pad_token_id": None}), num_key_value_heads=2, num_experts=7, num_experts_per_tok=3,
+        attention_bias=True, rms_norm_eps=0.01,
+    ),
+    "qwen3_moe": transformers.Qwen3MoeConfig(
+        **_SHAPE, num_key_value_heads=2, head_dim=32, num_experts=6, num_experts_per_tok=2,
+        moe_intermediate_size=40, mlp_only_layers=[1], norm_topk_prob=True, tie_word_embeddings=True,
+    ),
+    "dots1": transformers.Dots1Config(
+        **_SHAPE, num_key_value_heads=2, n_routed_experts=6, num_experts_per_tok=2, n_shared_experts=2,
+        moe_intermediate_size=40, first_k_dense_replace=1, norm_topk_prob=True, routed_scaling_factor=1.7,
+        sliding_window=9, max_window_layers=2,
+    ),
     "qwen3_full": transformers.Qwen3Config(
         **_SHAPE, num_key_value_heads=1, head_dim=8, tie_word_embeddings=True, attention_bias=True
     ),
@@ -113,13 +130,16 @@ def randomise(model: nn.Module, seed: int = 0) -> None:
     biases of half a unit.
     """
     generator = torch.Generator().manual_seed(seed)
+    for name, buffer in model.named_buffers():
+        if name.endswith(("choice_bias", "e_score_correction_bias")):
+            buffer.copy_(0.2 * torch.randn(buffer.shape, generator=generator))
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     for name, parameter in model.named_parameters():
         drawn = torch.randn(parameter.shape, generator=generator)
         if id(parameter) in embeddings:
             parameter.copy_(drawn)
-        elif parameter.dim() == 2:
-            parameter.copy_(1.5 * drawn * parameter.numel() ** -0.25)
+        elif parameter.dim() >= 2:  # experts are stacked in three dimensions
+            parameter.copy_(1.5 * drawn * parameter.shape[-2:].numel() ** -0.25)
         else:
             centre = parameter.mean().round() if name.endswith("weight") else 0.0  # 1, or 0 for 1 + weight
             parameter.copy_(0.5 * drawn + centre)

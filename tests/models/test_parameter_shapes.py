@@ -11,6 +11,8 @@ OTHERS = {
     "plain norms after": {"norm": "layernorm", "norm_placement": "after", "unembedding_bias": True},
     "norms on both sides": {"norm": "layernorm", "norm_bias": True, "norm_placement": "both"},
     "wide heads": {"head_width": 24, "kv_heads": 1, "qk_norm": True, "qk_norm_joint": True},
+    "experts": {"experts": 3, "expert_width": 5, "sparse_layers": (False, True), "mlp_bias": True},
+    "shared experts": {"experts": 2, "shared_experts": 2, "router_bias": True},
     "learned": {"positions": "learned", "embedding_norm": True, "mlp_bias": True},
 }
 

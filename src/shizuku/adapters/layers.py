@@ -182,7 +182,7 @@ def _beside(x: Tensor, base: Base, pair: LowRankPair) -> Tensor:
     x_NI = x.reshape(-1, x.shape[-1])
     y_NO = product(x_NI, base.weight, base.bias)
     y_NO.addmm_(x_NI @ pair.a_RI.t(), pair.b_OR.t(), alpha=pair.scale)
-    return y_NO.view(*x.shape[:-1], -1)
+    return y_NO.view(*x.shape[:-1], y_NO.shape[1])
 
 
 class _Beside(torch.autograd.Function):
@@ -199,7 +199,7 @@ class _Beside(torch.autograd.Function):
         y_NO.addmm_(h_NR, b_OR.t(), alpha=scale)
         ctx.save_for_backward(x_NI, h_NR, a_RI, b_OR)
         ctx.base, ctx.scale, ctx.shape = base, scale, x.shape
-        return y_NO.view(*x.shape[:-1], -1)
+        return y_NO.view(*x.shape[:-1], y_NO.shape[1])
 
     @staticmethod
     @once_differentiable

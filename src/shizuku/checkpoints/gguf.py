@@ -213,6 +213,10 @@ def _family_for(config: DecoderConfig) -> Family:
     family = _able(config)
     if family is not None:
         return family
+    if config.experts:
+        raise CheckpointError(
+            f"GGUF files of models with experts ({config.experts} here) are not written: choose --format hf"
+        )
     single, whole = _in_the_way(config), json.dumps(to_dict(config))
     known = ", ".join(sorted(filter(None, (one.gguf_architecture for one in families().values()))))
     raise CheckpointError(

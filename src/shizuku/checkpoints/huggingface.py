@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shizuku.checkpoints.expert_tensors import split_experts
 from shizuku.checkpoints.families import Family, families, family_of
 from shizuku.checkpoints.weights import (
     Source,
@@ -122,7 +123,7 @@ def load_weights(directory: str | Path, config: Any = None) -> "dict[str, Tensor
 
     directory = Path(directory)
     config = config or read_config(directory)
-    tensors = stored_tensors(directory)
+    tensors = single_experts(directory, stored_tensors(directory))
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     floats = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
     try:
@@ -146,6 +147,13 @@ def stored_tensors(directory: Path) -> "dict[str, Tensor]":
     for path in weight_files(directory):
         tensors.update(_read_safetensors(path))
     return tensors
+
+
+def single_experts(directory: Path, tensors: "dict[str, Tensor]") -> "dict[str, Tensor]":
+    """The tensors of a directory, each expert with its own: those that stand for all experts are split."""
+    model_type = read_json(directory / "config.json").get("model_type")
+    family = family_of_type(model_type) if own_architecture(model_type) is None else None
+    return tensors if family is None or family.experts is None else split_experts(family.experts, tensors)
 
 
 def weight_files(directory: Path) -> list[Path]:

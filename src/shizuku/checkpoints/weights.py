@@ -7,7 +7,7 @@ group them and to take some. Only `to_theirs` imports torch.
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, product
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,7 +29,9 @@ MOST_BYTES = 1 << 63
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Weight:
-    """One foreign tensor and the tensors here that it is made of; `{n}` stands for the layer."""
+    """One foreign tensor and the tensors here that it is made of; `{n}` stands for the layer, `{e}` for the
+    expert.
+    """
 
     theirs: str
     """Its name, without the family's prefix."""
@@ -74,10 +76,12 @@ def _shapes_made(config: Any) -> dict[str, tuple[int, ...]]:
 def written_out(weights: tuple[Weight, ...], config: Any, present: Mapping[str, object]) -> Iterator[Weight]:
     """Yield the entries of all layers whose tensors here are among those `present`."""
     for entry in weights:
-        for n in range(config.layers) if "{n}" in entry.theirs else (0,):
-            ours = tuple(name.format(n=n) for name in entry.ours)
+        layers = range(config.layers) if "{n}" in entry.theirs else (0,)
+        experts = range(config.experts) if "{e}" in entry.theirs else (0,)
+        for n, e in product(layers, experts):
+            ours = tuple(name.format(n=n, e=e) for name in entry.ours)
             if ours[0] in present:
-                theirs, groups = entry.theirs.format(n=n), config.heads if entry.by_head else 1
+                theirs, groups = entry.theirs.format(n=n, e=e), config.heads if entry.by_head else 1
                 yield replace(entry, theirs=theirs, ours=ours, groups=groups)
 
 

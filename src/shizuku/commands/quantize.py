@@ -115,6 +115,7 @@ def run(config: Config) -> dict[str, object]:
 
     from shizuku.checkpoints.directory import load_checkpoint, resolve
     from shizuku.commands.quantization_text import texts_for
+    from shizuku.models.architectures import abilities_of
     from shizuku.quantization.surgery import is_quantized, matrices
 
     begun = time.perf_counter()
@@ -133,6 +134,11 @@ def run(config: Config) -> dict[str, object]:
         raise CheckpointError(
             f"{source} is of the architecture {checkpoint.model.config.ARCHITECTURE}, whose blocks have no "
             "linear layers: there is nothing to pack"
+        )
+    if "generate" not in abilities_of(checkpoint.model.config):
+        raise CheckpointError(
+            f"{source} is of the architecture {checkpoint.model.config.ARCHITECTURE} and continues no text: "
+            "its perplexity before and after can't be measured: quantize models that do"
         )
     names = list(matrices(checkpoint.model, config.keep))
     schemes = _schemes(config, names)

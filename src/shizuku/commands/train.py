@@ -1,5 +1,6 @@
 """`shizuku train`: a model from text."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shizuku.errors import ConfigError
@@ -30,17 +31,24 @@ def run(config: Config) -> dict[str, object] | None:
 def _run(config: Config) -> dict[str, object]:
     from shizuku.progress import say
     from shizuku.training.distribution import program
+    from shizuku.training.from_pairs import check_run, plan_pairs, prepare_pairs, train_on, train_on_pairs
     from shizuku.training.from_text import plan, train_on_text, train_seeds
     from shizuku.training.resume import has_state
 
     if config.architecture == "ngram":
+        if config.source is not None:
+            raise ConfigError("--source, --target: --architecture ngram learns from --text")
         return _counted(config)
     if config.ngram != NGramSettings():
         raise ConfigError("--ngram.*: settings of --architecture ngram: leave them out, or choose that")
+    pairs = _learns_from_pairs(config)
     if config.dry_run:
-        return plan(config)
+        return plan_pairs(config) if pairs else plan(config)
     try:
-        results = train_on_text(config) if config.seeds == 1 else train_seeds(config)
+        if config.seeds > 1:
+            results = train_seeds(config, *((prepare_pairs, train_on, check_run) if pairs else ()))
+        else:
+            results = train_on_pairs(config) if pairs else train_on_text(config)
     except (KeyboardInterrupt, SystemExit):
         if config.seeds > 1:
             say("go on with: the same again with --resume")
@@ -57,7 +65,26 @@ def _run(config: Config) -> dict[str, object]:
         "loss": results.loss,
         "validation_loss": results.validation_loss,
         "flops": results.flops,
+        **({"pairs": True} if pairs else {}),
     }
+
+
+def _learns_from_pairs(config: Config) -> bool:
+    """Whether the architecture translates; ConfigError where what is to be read is for another kind."""
+    from shizuku.models.architectures import architecture
+
+    pairs = architecture(config.architecture).runs == "pairs"
+    if pairs and config.source is None:
+        raise ConfigError(
+            f"--text: --architecture {config.architecture} learns from pairs: give --source and --target, two "
+            "files of sentences that say the same line by line"
+        )
+    if config.source is not None and not pairs:
+        raise ConfigError(
+            f"--source, --target: --architecture {config.architecture} learns from --text; pairs of sentences "
+            "are for --architecture encoder-decoder or lstm-seq2seq"
+        )
+    return pairs
 
 
 def _counted(config: Config) -> dict[str, object]:
@@ -128,7 +155,19 @@ def show(result: dict[str, object]) -> None:
         f"{result['tokens_seen']:,} tokens in {result['seconds']:,.0f} s, "
         f"{result['tokens_per_second']:,.0f} tokens/s"
     )
-    print(f'next: shizuku generate {result["checkpoint"]} --prompt "…"')
+    print(f"next: shizuku {_next(result)}")
+
+
+def _next(result: dict[str, object]) -> str:
+    """The verb to go on with."""
+    from shizuku.checkpoints.huggingface import architecture_at
+
+    checkpoint = result["checkpoint"]
+    if "pairs" in result:
+        return f'translate {checkpoint} "…"'
+    if architecture_at(Path(str(checkpoint))) == "encoder":
+        return f"eval {checkpoint} --text FILE"
+    return f'generate {checkpoint} --prompt "…"'
 
 
 def _show_intervals(result: dict[str, object]) -> None:

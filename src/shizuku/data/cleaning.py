@@ -46,6 +46,13 @@ class Ledger:
         self.changes: Counter[str] = Counter()
         """How many documents each kind of mending changed."""
 
+    def drop(
+        self, document: Document, step: str, reason: str, *, score: float | None = None,
+        partner_id: str | None = None,
+    ) -> None:  # fmt: skip
+        """Write down that a step left a document out, and why."""
+        self.drops.append(Drop(document.id, step, reason, score, partner_id))
+
     def counts(self) -> dict[str, int]:
         """How many documents were dropped for each reason, the most frequent first."""
         return dict(Counter(drop.reason for drop in self.drops).most_common())
@@ -61,7 +68,7 @@ def clean(
         characters = len(text) - sum(map(text.count, " \n\t\u3000"))
         if characters < min_characters:
             reason = "shorter than the minimum" if characters else "empty"
-            ledger.drops.append(Drop(document.id, "clean", reason, score=characters))
+            ledger.drop(document, "clean", reason, score=characters)
         else:
             yield document if text == document.text else replace(document, text=text)
 
@@ -93,7 +100,7 @@ def drop_duplicates(documents: Iterable[Document], ledger: Ledger | None = None)
         normal = " ".join(document.text.split()).encode("utf-8", "surrogatepass")
         digest = hashlib.blake2b(normal, digest_size=16).digest()
         if digest in first:
-            ledger.drops.append(Drop(document.id, "deduplicate", "exact duplicate", partner_id=first[digest]))
+            ledger.drop(document, "deduplicate", "exact duplicate", partner_id=first[digest])
         else:
             first[digest] = document.id
             yield document

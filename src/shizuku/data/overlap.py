@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shizuku.data.cleaning import Drop, Ledger
+from shizuku.data.cleaning import Ledger
 from shizuku.errors import ConfigError
 from shizuku.text.documents import Document
 
@@ -88,9 +88,7 @@ def drop_overlapping(
     if ledger is not None:
         for document, ratio in zip(heldout, ratios, strict=True):
             if ratio > threshold:
-                ledger.drops.append(
-                    Drop(document.id, "overlap", "mostly in the training text", score=float(ratio))
-                )
+                ledger.drop(document, "overlap", "mostly in the training text", score=float(ratio))
     return Overlap(
         kept=[document for document, stays in zip(heldout, keep, strict=True) if stays],
         ratios=ratios,

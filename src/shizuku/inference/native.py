@@ -32,6 +32,8 @@ def unsupported(config: DecoderConfig, kinds: Iterable[str] = ()) -> list[str]:
     missing = [f"weights of kind {kind}" for kind in sorted(set(kinds) - set(library.KINDS))]
     if config.head_width > _WIDEST_HEAD:
         missing.append(f"head_width {config.head_width} (at most {_WIDEST_HEAD})")
+    if config.experts:
+        missing.append(f"experts ({config.experts})")
     return missing
 
 

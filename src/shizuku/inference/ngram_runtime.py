@@ -9,6 +9,7 @@ from shizuku.inference.runtime import Span
 from shizuku.models.ngram import NGramModel
 
 BLOCK_TOKENS = 64
+ROWS_AT_ONCE = 256
 LONGEST = 1 << 20
 """Tokens of a sequence at most: the model itself has no window, as it looks back a few tokens."""
 
@@ -67,12 +68,13 @@ class NGramRuntime:
             tokens = np.concatenate([self._slots[blocks[before // BLOCK_TOKENS], before % BLOCK_TOKENS], ids])
             if span.wanted == "none":
                 continue
-            ends = range(len(tokens) - len(ids), len(tokens))
-            for end in ends if span.wanted == "all" else ends[-1:]:
-                rows.append(self.model.next_logprobs(tokens[max(0, end + 2 - self.model.order) : end + 1]))
+            new = len(ids) if span.wanted == "all" else 1
+            for begin in range(len(tokens) - new, len(tokens), ROWS_AT_ONCE):
+                end = min(begin + ROWS_AT_ONCE, len(tokens))
+                rows.append(self.model.logits(tokens[:end], first=begin))
         if not rows:
             return np.zeros((0, self.vocab_size), dtype=np.float32)
-        return np.stack(rows).astype(np.float32)
+        return np.concatenate(rows)
 
     def hidden(self, spans: Sequence[Span]) -> np.ndarray:
         """An n-gram model has no vectors: ModelError."""

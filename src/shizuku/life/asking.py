@@ -11,23 +11,27 @@ from shizuku.data.town.lesson import Lesson
 from shizuku.data.town.lessons import LOOK_UPS
 from shizuku.data.town.marking import Mark, mark
 from shizuku.data.town.randomness import Choices
+from shizuku.life.curriculum import conversation, school
 from shizuku.life.making import BASE, CHECKPOINT
-from shizuku.life.schooling import conversation, school
 from shizuku.life.settings import LifeConfig
 from shizuku.tuning.answers import Answer, answers_of
 
 QUESTIONS, QUESTIONS_A_MINUTE = 150, 30
 """Held-out questions of each examination at most, drawn by the life's seed."""
 OF_BASE = 24
+AT_ONCE = 64
 ANSWER_TOKENS = 100
 """Enough for the longest working of a sum."""
 SHOWN = 3
 
 
-def ask(config: LifeConfig, days: int | None) -> dict[str, Any]:
-    """Ask what was held out: how much is exact, ends by itself, is true, or is made up."""
+def ask(config: LifeConfig, days: int | None, facts: int | None) -> dict[str, Any]:
+    """Ask what was held out: how much is exact, ends by itself, is true, or is made up.
+
+    `facts` is how many of the town's were to be taught.
+    """
     pick = Choices(config.seed, "examination")
-    _, held_out = school(config, days)
+    _, held_out = school(config, days, facts)
     most = min(QUESTIONS, math.ceil(QUESTIONS_A_MINUTE * config.minutes))
     drawn = {name: pick.some(lessons, most) for name, lessons in sorted(held_out.items())}
     few = [lesson for lessons in drawn.values() for lesson in lessons[: -(-OF_BASE // len(drawn))]]
@@ -56,7 +60,7 @@ def _answers(config: LifeConfig, name: str, lessons: Sequence[Lesson]) -> list[A
     found = load_checkpoint(config.out / name)
     assert found.tokenizer is not None, "a life saves its models with a tokenizer"
     asked = [conversation(lesson) for lesson in lessons]
-    return answers_of(found.model, found.tokenizer, asked, max_new_tokens=ANSWER_TOKENS)
+    return answers_of(found.model, found.tokenizer, asked, max_new_tokens=ANSWER_TOKENS, at_once=AT_ONCE)
 
 
 def _examined(judge: Judge | None, lessons: Sequence[Lesson], answers: Sequence[Answer]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from shizuku.text.documents import Document, Problems, read_documents, write_doc
 TOWN, PYTHON = "town", "python"
 GATHERED, TRAIN, HELDOUT = "gathered.parquet", "train.parquet", "heldout.parquet"
 LEAST_BYTES = 10_000
-TOWN_MEGABYTES_PER_MINUTE = 4.0
+TOWN_MEGABYTES_PER_MINUTE = 3.0
 """About the bytes that a model of the planned size gets through in a minute on two cores."""
 
 

@@ -12,7 +12,8 @@ from shizuku.life.asking import ask
 from shizuku.life.continued import SHARES as SHARES_FROM
 from shizuku.life.continued import continue_life
 from shizuku.life.corpus import gather, is_town, prepare
-from shizuku.life.making import SAFETY, choose_size, train_model, write_tokens
+from shizuku.life.curriculum import wording
+from shizuku.life.making import choose_size, train_model, write_tokens
 from shizuku.life.measuring import measure, sample
 from shizuku.life.page import write_page
 from shizuku.life.schooling import tune_model
@@ -24,21 +25,22 @@ from shizuku.text.documents import find_files
 # How a resumed life may differ from what it was begun with.
 FREE_TO_CHANGE = ("json", "resume", "dry_run", "threads", "watts", "price_per_hour", "out")
 
-# Shares of the whole time, from the default of five minutes on two cores; training gets what is left.
+# Shares of the whole time, from the default of five minutes on two cores; learning gets what is left.
 SHARES = {
-    "gather": 0.06,
-    "clean": 0.03,
+    "gather": 0.05,
+    "clean": 0.02,
     "tokens": 0.05,
-    "plan": 0.03,
-    "tune": 0.25,
-    "measure": 0.12,
-    "sample": 0.03,
-    "ask": 0.06,
+    "plan": 0.02,
+    "measure": 0.06,
+    "sample": 0.02,
+    "ask": 0.05,
     "report": 0.01,
 }
-
-
-AFTER_TRAINING = ("tune", "measure", "sample", "ask", "report")
+TUNING = {True: 0.62, False: 0.3}
+"""Share of the time for learning that the tuning gets, of the town and of other texts."""
+LEAST_OF_TUNING = 0.2
+"""Share of the time planned for it that tuning gets where nothing is left of it."""
+AFTERWARDS = ("measure", "sample", "ask", "report")
 
 
 def plan_of(config: LifeConfig) -> dict[str, object]:
@@ -46,7 +48,11 @@ def plan_of(config: LifeConfig) -> dict[str, object]:
     total = 60.0 * config.minutes
     shares = SHARES if config.pretrained is None else SHARES_FROM
     budget = {name: round(share * total, 1) for name, share in shares.items()}
-    budget["train"] = round(total - sum(budget.values()), 1)
+    left = total - sum(budget.values())
+    if config.pretrained is None:
+        budget["tune"] = round(TUNING[is_town(config)] * left, 1)
+        left -= budget["tune"]
+    budget["train"] = round(left, 1)
     result: dict[str, object] = {"dry_run": True, "text": list(config.text), "out": str(config.out)}
     if not {"town", "python"} & set(config.text):
         files = find_files(config.text)
@@ -85,17 +91,22 @@ def _from_nothing(config: LifeConfig, stages: Stages) -> dict[str, object]:
     gathered = run("gather", lambda: gather(config, data))
     heldout_bytes = int(config.heldout_megabytes * 1e6)
     cleaned = run("clean", lambda: prepare(config.text, data, heldout_bytes=heldout_bytes, seed=config.seed))
-    tokens = run("tokens", lambda: write_tokens(config.out, config.vocab_size))
-    rest = sum(budget[name] for name in AFTER_TRAINING)
-    plan = run(
-        "plan", lambda: choose_size(config, tokens, seconds=total - stages.elapsed - rest - budget["plan"])
-    )
-    trained = run("train", lambda: train_model(config, plan), seconds=plan["seconds"])
     days = gathered["days"] if is_town(config) else None
-    tuned = run("tune", lambda: tune_model(config, trained, days, seconds=SAFETY * budget["tune"]))
-    measured = run("measure", lambda: measure(config, trained))
+    tokens = run("tokens", lambda: write_tokens(config.out, config.vocab_size, list(wording(config, days))))
+    rest = sum(budget[name] for name in AFTERWARDS)
+
+    def planned() -> dict[str, Any]:
+        learning = max(total - stages.elapsed - rest - budget["plan"], 0.0)
+        tuning = TUNING[is_town(config)] * learning
+        return choose_size(config, tokens, seconds=learning - tuning) | {"tuning_seconds": tuning}
+
+    plan = run("plan", planned)
+    trained = run("train", lambda: train_model(config, plan), seconds=plan["seconds"])
+    left = max(total - stages.elapsed - rest, LEAST_OF_TUNING * plan["tuning_seconds"])
+    tuned = run("tune", lambda: tune_model(config, plan, trained, days, seconds=left), seconds=left)
+    measured = run("measure", lambda: measure(config, trained["tokens_seen"] + tuned["text_tokens_seen"]))
     samples = run("sample", lambda: sample(config, gathered))
-    asked = run("ask", lambda: ask(config, days))
+    asked = run("ask", lambda: ask(config, days, tuned["facts"]))
     facts = {
         "gather": gathered,
         "clean": cleaned,
@@ -120,8 +131,12 @@ def _from_nothing(config: LifeConfig, stages: Stages) -> dict[str, object]:
         "heldout_bytes": measured["heldout_bytes"],
         "overlap": cleaned["overlap"],
         "sample": samples["first"],
-        "answers": asked["summary"],
+        "answers": asked["summary"] | _taught(tuned),
         "report": page["report"],
     }
     say(f"done in {stages.elapsed:.0f} s of {total:.0f} s")
     return result
+
+
+def _taught(tuned: dict[str, Any]) -> dict[str, int]:
+    return {"facts_taught": tuned["facts_taught"]} if tuned["facts"] is not None else {}

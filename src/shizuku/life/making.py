@@ -1,7 +1,7 @@
 """The second part of a life: tokenizer and token shards, the choice of a size, and training."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +31,26 @@ HEAD_WIDTH = 32
 TOKENS_PER_BATCH = 4096
 TOKENIZER_SAMPLE_BYTES = 6_000_000
 """Text that the merges are counted on, from all over; more hardly changes a small vocabulary."""
-VALIDATION_TOKENS = 40_000
+VALIDATION_TOKENS, EVALUATIONS = 20_000, 5
 SAFETY = 0.85
 """Share of the time left that is planned with: clocks change by a fifth or so while a model trains."""
 
 
-def write_tokens(out: Path, vocab_size: int) -> dict[str, Any]:
-    """Train the tokenizer on a sample of the training text and write the token shards of both parts."""
+def write_tokens(out: Path, vocab_size: int, wording: Sequence[str] = ()) -> dict[str, Any]:
+    """Train the tokenizer on a sample of the training text, and write the token shards of both parts.
+
+    `wording` is further text for the tokenizer alone.
+    """
     data = out / "data"
+
+    def trained(size: int) -> Tokenizer:
+        return Tokenizer.train(itertools.chain(_sample(data / TRAIN), wording), size)
+
     try:
-        tokenizer = Tokenizer.train(_sample(data / TRAIN), vocab_size)
+        tokenizer = trained(vocab_size)
     except VocabularySizeError as error:
         say(f"this text allows a vocabulary of {error.possible:,}, so that is taken, not {vocab_size:,}")
-        tokenizer = Tokenizer.train(_sample(data / TRAIN), error.possible)
+        tokenizer = trained(error.possible)
     (out / TOKENIZER).mkdir(exist_ok=True)
     tokenizer.save(out / TOKENIZER)
     train_shards = write_shards(documents_of(data / TRAIN), tokenizer, out / SHARDS / "train")
@@ -101,7 +108,7 @@ def train_model(config: LifeConfig, plan: dict[str, Any]) -> dict[str, Any]:
         steps=plan["steps"],
         seed=config.seed,
         resume=True,
-        evaluate_every=max(plan["steps"] // 10, 1),
+        evaluate_every=max(plan["steps"] // EVALUATIONS, 1),
         log_every=max(plan["steps"] // 200, 1),
         save_minutes=1.0,
         watts=config.watts,

@@ -11,51 +11,49 @@ from shizuku.data.overlap import is_spaceless
 from shizuku.data.shards import ShardSet
 from shizuku.data.town import Judge, Town, build_town
 from shizuku.evaluation.baselines import order5_bits_per_byte, xz_bits_per_byte
-from shizuku.evaluation.perplexity import evaluate_text
+from shizuku.evaluation.perplexity import Perplexity, evaluate_text
 from shizuku.language_model import LanguageModel, load
 from shizuku.life.corpus import HELDOUT, TRAIN, documents_of, is_town
 from shizuku.life.making import BASE, CHECKPOINT, SHARDS, batches
 from shizuku.life.settings import LifeConfig
 from shizuku.text.documents import Document
 
-MEASURED_BYTES = 1_500_000
-"""Held-out text is scored up to about this size, in whole documents."""
+MEASURED_BYTES, MEASURED_BYTES_A_MINUTE = 1_500_000, 80_000
+"""Held-out text is scored up to about this size, in whole documents from all over."""
 SAMPLES, SAMPLE_TOKENS, TEMPERATURE = 6, 160, 0.8
 JUDGED_SAMPLES = 48
 
 
-def measure(config: LifeConfig, trained: dict[str, Any]) -> dict[str, Any]:
-    """Bits per byte of the model and of three baselines on the same held-out documents.
+def measure(config: LifeConfig, tokens_seen: int) -> dict[str, Any]:
+    """Bits per byte of the models and of three baselines on the same held-out documents.
 
-    The baselines learn from the bytes that the model was trained on, no more and no less.
+    The baselines learn from the bytes that the model was trained on, the lessons apart, no more and no less.
+    Plain xz, which learns from nothing else, packs all that is held out: of more text it makes less a byte.
     """
     lm = load(config.out / CHECKPOINT)
-    documents = _spread(list(documents_of(config.out / "data" / HELDOUT)), MEASURED_BYTES)
+    every = list(documents_of(config.out / "data" / HELDOUT))
+    wanted = min(MEASURED_BYTES, int(MEASURED_BYTES_A_MINUTE * config.minutes))
+    documents = _spread(every, wanted)
     heldout = [document.text.encode() for document in documents]
-    seen = seen_text(config, lm, trained["tokens_seen"])
+    whole = [document.text.encode() for document in _spread(every, MEASURED_BYTES)]
+    seen = seen_text(config, lm, tokens_seen)
     with ThreadPoolExecutor(2) as pool:  # the compressor works outside Python's lock
         primed = pool.submit(xz_bits_per_byte, heldout, b"\n\n".join(seen))
-        plain = pool.submit(xz_bits_per_byte, heldout)
+        plain = pool.submit(xz_bits_per_byte, whole)
         ngram = order5_bits_per_byte(seen, heldout)
+        groups = _by_language(config, documents) if is_town(config) else {"": documents}
+        groups = {name: some for name, some in groups.items() if some}
+        scored = {name: _scored(config, lm, some) for name, some in groups.items()}
+        base = load(config.out / BASE)
+        before = [_scored(config, base, some) for some in groups.values()]
         bits = {"ngram": ngram, "xz": plain.result(), "xz_primed": primed.result()}
-    groups = _by_language(config, documents) if is_town(config) else {"": documents}
-    scored = {
-        name: evaluate_text(lm, some, window=config.context, stride=config.context // 2)
-        for name, some in groups.items()
-        if some
-    }
-    base = load(config.out / BASE)
-    before = [
-        evaluate_text(base, some, window=config.context, stride=config.context // 2)
-        for some in groups.values()
-        if some
-    ]
     nats, size = sum(s.nats for s in scored.values()), sum(s.bytes for s in scored.values())
     return {
         "bits_per_byte": {"model": nats / math.log(2) / size, **bits},
         "base_bits_per_byte": sum(s.nats for s in before) / math.log(2) / size,
         "perplexity": math.exp(nats / sum(s.tokens for s in scored.values())),
         "heldout_bytes": size,
+        "xz_bytes": sum(map(len, whole)),
         "seen_bytes": sum(map(len, seen)),
         "by_language": {
             name: {"bits_per_byte": s.bits_per_byte, "bytes": s.bytes, "floor": _floor(config, groups[name])}
@@ -63,6 +61,10 @@ def measure(config: LifeConfig, trained: dict[str, Any]) -> dict[str, Any]:
             if name
         },
     }
+
+
+def _scored(config: LifeConfig, lm: LanguageModel, documents: Sequence[Document]) -> Perplexity:
+    return evaluate_text(lm, documents, window=config.context, stride=config.context // 2)
 
 
 def sample(config: LifeConfig, gathered: dict[str, Any]) -> dict[str, Any]:

@@ -119,8 +119,9 @@ def _learned(page: Page, facts: Mapping[str, Any]) -> None:
             bars(
                 shown, x="bits per byte (lower is better)", highlight=NAMES["model"], number_format="{:.3f}"
             ),
-            f"On {facts['measure']['heldout_bytes']:,} held-out bytes. The order-5 model and the priming "
-            f"text are the {facts['measure']['seen_bytes']:,} bytes that this model read.",
+            f"On {facts['measure']['heldout_bytes']:,} held-out bytes (plain xz: all "
+            f"{facts['measure']['xz_bytes']:,}). The order-5 model and the priming text are the "
+            f"{facts['measure']['seen_bytes']:,} bytes of text that this model read.",
         )
     )
     page.figures(*figures)

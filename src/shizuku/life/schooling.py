@@ -1,26 +1,23 @@
-"""The tuning stage of a life: conversations out of the town's facts or out of the text, and the tuning.
+"""The tuning stage of a life: lessons beside text that the base has not read yet.
 
-The base model reads questions with their answers (town), or exercises (other texts), mixed with pieces of
-the text that it was trained on, so that it goes on writing as before; the loss of a conversation counts
-the answers, that of a piece every token.
+A batch has rows of conversations, in which the answers are learned, and rows of text, in which every token
+is, so that the model goes on learning to write while it learns to answer.
 """
 
 import time
-from collections.abc import Iterator, Sequence
-from itertools import islice
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from shizuku.checkpoints.directory import load_checkpoint
 from shizuku.config import to_dict
-from shizuku.data.exercises import exercises
+from shizuku.data.mixing import MixedBatches
+from shizuku.data.packing import PackedBatches
 from shizuku.data.shards import ShardSet
-from shizuku.data.town import build_town
 from shizuku.data.town.lesson import Lesson
-from shizuku.data.town.lessons import town_lessons
+from shizuku.data.town.lessons import TOPICS
 from shizuku.data.town.randomness import Choices
-from shizuku.life.corpus import HELDOUT, TRAIN, documents_of
-from shizuku.life.making import BASE, CHECKPOINT, SHARDS, batches
+from shizuku.life.curriculum import conversations, school
+from shizuku.life.making import BASE, CHECKPOINT, SHARDS, rows_of_batch
 from shizuku.life.settings import LifeConfig
 from shizuku.progress import say
 from shizuku.text.tokenizer import Tokenizer
@@ -28,74 +25,50 @@ from shizuku.training.config import LoopConfig, OptimizerConfig, ScheduleConfig
 from shizuku.training.loop import train
 from shizuku.training.objectives import NextToken
 from shizuku.tuning.dataset import encode_conversations, fitted
-from shizuku.tuning.examples import Conversation, Example
 from shizuku.tuning.rows import ExampleRows
 
-OPTIMIZER = OptimizerConfig(learning_rate=0.004, embedding_learning_rate=0.01, muon_learning_rate=0.03)
-"""About what the base is trained with."""
-TURNS = 3
-"""Questions in a conversation at most."""
-TOKENS_PER_BATCH = 1024
-"""A quarter of the base's: facts are learned by many small steps sooner than by few large ones."""
-REPLAY = 0.1
-"""Share of the tokens that are pieces of the text."""
-MOST_EXERCISES = 40_000
-TOKENS_PER_LESSON, FEWEST_LESSONS = 35, 300
+OPTIMIZER = OptimizerConfig(learning_rate=0.004, embedding_learning_rate=0.015, muon_learning_rate=0.015)
+"""Facts want a high rate of the embeddings; a high one of Muon, in steps this small, spoils the writing."""
+LESSON_TOKENS, TEXT_TOKENS = 768, 512
+"""Of a batch, which is a third of the base's: facts are learned by many small steps sooner than by few
+large ones.
+"""
+TOKENS_PER_LESSON, FEWEST_LESSONS = 30, 300
 """Tokens of a question with its answer, about: more of them than can be read once are not encoded."""
+TOKENS_PER_FACT, FEWEST_FACTS = 5_000, 40
+"""Tokens of lessons that it takes to teach one of the town's facts, in both languages and beside the rest."""
+LOOK_UP_TIMES, YES_OR_NO_TIMES = 4, 2
+"""How often a question about a fact is asked for each time that one of the others is."""
 LEAST_SECONDS = 2.0
-
-
-def school(config: LifeConfig, days: int | None) -> tuple[list[Lesson], dict[str, list[Lesson]]]:
-    """What is taught and what is examined; `days` is how long the town is told of, None for other texts."""
-    if days is not None:
-        lessons = town_lessons(build_town(config.seed, days=days), seed=config.seed)
-        return lessons.train, lessons.held_out
-    taught = list(islice(_exercises(config, TRAIN), MOST_EXERCISES))
-    examined: dict[str, list[Lesson]] = {}
-    for lesson in islice(_exercises(config, HELDOUT), MOST_EXERCISES // 20):
-        examined.setdefault(lesson.topic, []).append(lesson)
-    return taught, examined
-
-
-def conversations(lessons: Sequence[Lesson], *, seed: int) -> list[Conversation]:
-    """The lessons in random order as conversations of one to three questions in one language."""
-    pick = Choices(seed, "conversations")
-    found: list[Conversation] = []
-    for language in sorted({lesson.language for lesson in lessons}):
-        rest = pick.shuffled([lesson for lesson in lessons if lesson.language == language])
-        start = 0
-        while start < len(rest):
-            size = pick.between(1, TURNS)
-            found.append(conversation(*rest[start : start + size]))
-            start += size
-    return found
-
-
-def conversation(*lessons: Lesson) -> Conversation:
-    """Questions and answers, one after another."""
-    turns = []
-    for lesson in lessons:
-        turns.append({"role": "user", "content": lesson.question})
-        turns.append({"role": "assistant", "content": lesson.answer})
-    return Conversation(turns)
+SAFETY = 0.92
+"""Share of the time that is left which steps are planned for: their speed is measured once."""
 
 
 def tune_model(
-    config: LifeConfig, trained: dict[str, Any], days: int | None, *, seconds: float
+    config: LifeConfig, plan: dict[str, Any], trained: dict[str, Any], days: int | None, *, seconds: float
 ) -> dict[str, Any]:
-    """Tune the base for about `seconds` and leave it in `model/`; a killed run goes on from its last save."""
+    """Tune the base for `seconds` and leave it in `model/`; a killed run goes on from its last save.
+
+    How many facts are taught depends on what was planned, so that a resumed run teaches the same ones.
+    """
     started = time.monotonic()
     found = load_checkpoint(config.out / BASE)
     tokenizer = found.tokenizer
     assert tokenizer is not None, "a life saves its base with a tokenizer"
-    taught, _ = school(config, days)
-    affordable = int(trained["tokens_per_second"] * seconds / TOKENS_PER_LESSON)
-    taught = Choices(config.seed, "taught").some(taught, max(affordable, FEWEST_LESSONS))
-    examples, counts = _examples(config, tokenizer, taught, trained)
-    rows = max(TOKENS_PER_BATCH // config.context, 1)
-    source = ExampleRows(examples, context=config.context, batch_size=rows, seed=config.seed)
+    tokens = (
+        SAFETY
+        * trained["tokens_per_second"]
+        * plan["tuning_seconds"]
+        * LESSON_TOKENS
+        / (LESSON_TOKENS + TEXT_TOKENS)
+    )
+    facts = None if days is None else max(int(tokens / TOKENS_PER_FACT), FEWEST_FACTS)
+    taught, _ = school(config, days, facts)
+    lessons, counts = _lessons(config, tokenizer, taught, int(tokens / TOKENS_PER_LESSON))
+    text = _further_text(config, tokenizer, trained)
+    read = text.state_dict()["rows"]
     loop = LoopConfig(
-        max_seconds=max(seconds - (time.monotonic() - started), LEAST_SECONDS),
+        max_seconds=max(SAFETY * (seconds - (time.monotonic() - started)), LEAST_SECONDS),
         seed=config.seed,
         resume=True,
         save_minutes=1.0,
@@ -104,45 +77,51 @@ def tune_model(
     )
     say(f"{counts['lessons']:,} questions in {counts['conversations']:,} conversations")
     result = train(
-        found.model, NextToken(), source, loop, out=config.out / CHECKPOINT, tokenizer=tokenizer,
+        found.model, NextToken(), MixedBatches([lessons, text]), loop,
+        out=config.out / CHECKPOINT, tokenizer=tokenizer,
     )  # fmt: skip
-    seen = source.seen()
-    passes = seen.tokens / (counts["lesson_tokens"] + counts["replayed_tokens"])
-    return {**to_dict(result), **counts, "passes": passes, "tuned_tokens": seen.tokens}
+    seen = lessons.seen().tokens
+    return {
+        **to_dict(result),
+        **counts,
+        "facts": facts,
+        "facts_taught": len({lesson.fact for lesson in taught if lesson.topic in TOPICS}),
+        "passes": seen / counts["lesson_tokens"],
+        "lesson_tokens_seen": seen,
+        "text_tokens_seen": (text.state_dict()["rows"] - read) * config.context,
+    }
 
 
-def _examples(
-    config: LifeConfig,
-    tokenizer: Tokenizer,
-    taught: Sequence[Lesson],
-    trained: dict[str, Any],
-) -> tuple[list[Example], dict[str, Any]]:
-    """The conversations as the model reads them, and pieces of the text that the base has read."""
-    talks = conversations(taught, seed=config.seed)
+def _lessons(
+    config: LifeConfig, tokenizer: Tokenizer, taught: Sequence[Lesson], most: int
+) -> tuple[ExampleRows, dict[str, Any]]:
+    """The lessons as rows of conversations, those on facts more than once."""
+    asked = [lesson for lesson in taught for _ in range(_times(lesson))]
+    asked = Choices(config.seed, "taught").some(asked, max(most, FEWEST_LESSONS))
+    talks = conversations(asked, seed=config.seed)
     encoded = fitted(encode_conversations(tokenizer, talks), config.context, too_long="drop")
-    size = sum(len(example.ids) for example in encoded.examples)
-    wanted, replayed = size * REPLAY / (1 - REPLAY), 0
-    shards = ShardSet.open(config.out / SHARDS / "train", tokenizer=tokenizer, verify=False)
-    read = min(trained["tokens_seen"], shards.tokens) // config.context
-    pieces: list[Example] = []
-    for piece in Choices(config.seed, "replay").shuffled(list(batches(config, shards).pieces_seen(read))):
-        if replayed >= wanted:
-            break
-        ids = [int(token) for token in piece[: config.context + 1]]
-        if len(ids) > 1:
-            pieces.append(Example(ids, [True] * len(ids)))
-            replayed += len(ids)
+    rows = max(LESSON_TOKENS // config.context, 1)
     counts = {
-        "lessons": len(taught),
+        "lessons": len(asked),
         "conversations": len(talks),
         "dropped": encoded.dropped,
-        "lesson_tokens": size,
-        "replayed_tokens": replayed,
+        "lesson_tokens": sum(len(example.ids) for example in encoded.examples),
     }
-    return [*encoded.examples, *pieces], counts
+    source = ExampleRows(encoded.examples, context=config.context, batch_size=rows, seed=config.seed)
+    return source, counts
 
 
-def _exercises(config: LifeConfig, part: str) -> Iterator[Lesson]:
-    path: Path = config.out / "data" / part
-    for one in exercises(documents_of(path), seed=config.seed):
-        yield Lesson(question=one.question, answer=one.answer, language="", topic=one.family)
+def _times(lesson: Lesson) -> int:
+    if lesson.topic in TOPICS:
+        return LOOK_UP_TIMES
+    return YES_OR_NO_TIMES if lesson.fact is not None else 1
+
+
+def _further_text(config: LifeConfig, tokenizer: Tokenizer, trained: dict[str, Any]) -> PackedBatches:
+    """The text from where the base left off, in the same order."""
+    shards = ShardSet.open(config.out / SHARDS / "train", tokenizer=tokenizer, verify=False)
+    rows = max(TEXT_TOKENS // config.context, 1)
+    text = PackedBatches(shards, context=config.context, batch_size=rows, seed=config.seed)
+    read = trained["tokens_seen"] // (rows_of_batch(config) * config.context) * rows_of_batch(config)
+    text.load_state_dict({**text.state_dict(), "rows": read})
+    return text

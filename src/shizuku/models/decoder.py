@@ -16,6 +16,7 @@ from shizuku.errors import ModelError
 from shizuku.models.decoder_config import DecoderConfig
 from shizuku.models.hooks import HookTable
 from shizuku.models.layers.attention import Attention, AttentionCall
+from shizuku.models.layers.experts import Experts
 from shizuku.models.layers.feedforward import FeedForward
 from shizuku.models.layers.norms import make_norm
 from shizuku.models.layers.products import Linear, linear
@@ -57,7 +58,7 @@ class _Pass:
 class Block(nn.Module):
     """Attention and feed-forward layer, normed before, after or both, one after the other or side by side."""
 
-    def __init__(self, config: DecoderConfig) -> None:
+    def __init__(self, config: DecoderConfig, sparse: bool = False) -> None:
         super().__init__()
         before, after = config.norm_placement != "after", config.norm_placement != "before"
         own = before and not config.shared_norm
@@ -65,9 +66,13 @@ class Block(nn.Module):
         self.attention = Attention(config)
         self.attention_output_norm = norm_of(config) if after else None
         self.feedforward_norm = norm_of(config) if own else None
-        self.feedforward = FeedForward(
-            config.width, config.ffn_width,
-            activation=config.activation, gated=config.gated, bias=config.mlp_bias,
+        self.feedforward = (
+            Experts(config)
+            if sparse
+            else FeedForward(
+                config.width, config.ffn_width,
+                activation=config.activation, gated=config.gated, bias=config.mlp_bias,
+            )
         )  # fmt: skip
         self.feedforward_output_norm = norm_of(config) if after else None
         self.parallel, self.shared_norm = config.parallel_residual, config.shared_norm
@@ -126,7 +131,7 @@ class Decoder(nn.Module):
         learned = config.positions == "learned"
         self.position_embedding = _table(config.context, config.width) if learned else None
         self.embedding_norm = norm_of(config) if config.embedding_norm else None
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(Block(config, sparse) for sparse in config.sparse)
         self.final_norm = norm_of(config)
         self.unembedding: nn.Linear | None = None
         if not config.tie_embeddings:
@@ -328,7 +333,7 @@ def initialise(model: Decoder, seed: int, *, zero_outputs: bool = False) -> None
 
     Matrices are normal with deviation 1 / sqrt(inputs), those that write into the residual stream divided
     by sqrt(2 layers) so that its variance doesn't grow with depth (Radford et al. 2019), or zero with
-    `zero_outputs`; embeddings have deviation 0.02; norms scale by one, biases are zero.
+    `zero_outputs`; embeddings and routers have deviation 0.02; norms scale by one, biases are zero.
     """
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
@@ -338,7 +343,8 @@ def initialise(model: Decoder, seed: int, *, zero_outputs: bool = False) -> None
         elif parameter.dim() == 1:
             parameter.fill_(0.0 if model.config.norm_offset else 1.0)
         else:
-            deviation = 0.02 if "embedding" in module else parameter.shape[1] ** -0.5
+            small = "embedding" in module or module == "router"
+            deviation = 0.02 if small else parameter.shape[1] ** -0.5
             if module in ("output", "down"):
                 deviation = 0.0 if zero_outputs else deviation / math.sqrt(2 * model.config.layers)
             drawn = torch.randn(parameter.shape, generator=generator) * deviation

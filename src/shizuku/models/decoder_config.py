@@ -147,6 +147,34 @@ class DecoderConfig:
     """Factor on what attention and feed-forward layers add to the residual stream."""
     logit_multiplier: float = 1.0
     """Factor on the logits."""
+    experts: int = 0
+    """Feed-forward layers that a token can be sent to; 0 means that all tokens go through the one."""
+    experts_per_token: int = 2
+    """How many of them each token is sent to."""
+    expert_width: int = 0
+    """Hidden features of one expert; 0 means ffn_width."""
+    shared_experts: int = 0
+    """Experts that every token goes through besides, as one layer that is as many times as wide."""
+    sparse_layers: tuple[bool, ...] | None = None
+    """Which layers have experts, one entry a layer; None means all of them when there are experts."""
+    router_score: str = "softmax"
+    """What makes scores of the router's logits: softmax over the experts, or sigmoid of each."""
+    normalise_experts: bool = True
+    """Whether the weights of a token's experts are divided by their sum."""
+    expert_multiplier: float = 1.0
+    """Factor on what the experts, without the shared ones, add up to."""
+    router_bias: bool = False
+    """Whether a bias on the scores helps to choose the experts, without changing their weights; training
+    moves it so that all get equally many tokens (Wang et al. 2024, loss-free)."""
+    router_bias_rate: float = 0.001
+    """How far a training step moves each expert's bias."""
+    balance_coefficient: float = 0.01
+    """In training: coefficient of the load-balance loss (Fedus et al. 2021, Switch)."""
+    router_z_coefficient: float = 0.0
+    """In training: coefficient of the mean squared log of the router's normaliser (Zoph et al. 2022)."""
+    capacity_factor: float | None = None
+    """In training: an expert takes at most this many times its even share of the tokens, and drops the
+    rest; None means that it takes all. Nothing is ever dropped outside of training."""
 
     def __post_init__(self) -> None:
         """Resolve the zeros, bring equal meanings into one spelling, check every field against the others."""
@@ -166,6 +194,12 @@ class DecoderConfig:
         _check_positions(self)
         _check_windows(self)
         _check_factors(self)
+        _check_experts(self)
+
+    @property
+    def sparse(self) -> tuple[bool, ...]:
+        """Whether each layer has experts."""
+        return self.sparse_layers or (self.experts > 0,) * self.layers
 
     @property
     def windows(self) -> tuple[int | None, ...]:
@@ -254,3 +288,38 @@ def _check_factors(config: DecoderConfig) -> None:
         object.__setattr__(config, "attention_scale", None)
     if config.unembedding_bias and config.tie_embeddings:
         raise ConfigError("unembedding_bias needs tie_embeddings to be off")
+
+
+def _check_experts(config: DecoderConfig) -> None:
+    check_choice("router_score", config.router_score, ("softmax", "sigmoid"))
+    object.__setattr__(config, "expert_width", config.expert_width or config.ffn_width)
+    if config.experts < 0 or config.shared_experts < 0 or config.expert_width < 1:
+        raise ConfigError("experts and shared_experts must be at least 0, expert_width at least 1")
+    for name in ("router_bias_rate", "balance_coefficient", "router_z_coefficient"):
+        if not getattr(config, name) >= 0:
+            raise ConfigError(f"{name} is {getattr(config, name)}; it must be at least 0")
+    if not config.expert_multiplier > 0 or (
+        config.capacity_factor is not None and not config.capacity_factor > 0
+    ):
+        raise ConfigError("expert_multiplier and capacity_factor must be above 0")
+    if config.experts == 0:
+        _check_no_experts(config)
+        return
+    if not 1 <= config.experts_per_token <= config.experts:
+        raise ConfigError(
+            f"experts_per_token is {config.experts_per_token}; it must be between 1 and experts, "
+            f"{config.experts}"
+        )
+    if config.sparse_layers is None:
+        return
+    if len(config.sparse_layers) != config.layers:
+        raise ConfigError(f"sparse_layers has {len(config.sparse_layers)} entries for {config.layers} layers")
+    if not any(config.sparse_layers):
+        raise ConfigError("sparse_layers has no layer with experts: leave experts out")
+    everywhere = all(config.sparse_layers)
+    object.__setattr__(config, "sparse_layers", None if everywhere else tuple(config.sparse_layers))
+
+
+def _check_no_experts(config: DecoderConfig) -> None:
+    if config.sparse_layers is not None or config.shared_experts or config.router_bias:
+        raise ConfigError("sparse_layers, shared_experts and router_bias need experts: set experts")

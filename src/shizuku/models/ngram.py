@@ -4,7 +4,7 @@ All smoothing methods end in this form (Katz 1987; ARPA files have it too): the 
 of the longest known n-gram that ends in it, times the backoff weights of the longer contexts that were seen
 without it. Nothing here needs torch.
 
-Legend: `T` tokens, `V` vocabulary, `N` n-grams of one length.
+Legend: `T` tokens, `R` rows asked for, `V` vocabulary, `N` n-grams of one length, `M` of several prefixes.
 """
 
 from collections.abc import Sequence
@@ -47,11 +47,15 @@ class Level:
         at = np.minimum(at, len(self) - 1)
         return np.where(known & (self.keys_N[at] == wanted), at, NOWHERE)
 
-    def children(self, prefix: int, vocab_size: int) -> slice:
-        """Where the n-grams are that go on from this shorter one."""
-        first = np.uint64(prefix) * np.uint64(vocab_size)
-        low, high = np.searchsorted(self.keys_N, [first, first + np.uint64(vocab_size)])
-        return slice(int(low), int(high))
+    def all_children(self, prefixes_T: np.ndarray, vocab_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """The n-grams that go on from each of these shorter ones: rows of `prefixes_T`, and indices here."""
+        known_T = np.flatnonzero(prefixes_T >= 0)
+        firsts_T = prefixes_T[known_T].astype(np.uint64) * np.uint64(vocab_size)
+        low_T = np.searchsorted(self.keys_N, firsts_T)
+        sizes_T = np.searchsorted(self.keys_N, firsts_T + np.uint64(vocab_size)) - low_T
+        begins_T = np.cumsum(sizes_T) - sizes_T
+        within_M = np.arange(sizes_T.sum()) - np.repeat(begins_T, sizes_T)
+        return np.repeat(known_T, sizes_T), np.repeat(low_T, sizes_T) + within_M
 
 
 class NGramModel:
@@ -107,27 +111,29 @@ class NGramModel:
 
     def next_logprobs(self, history: Sequence[int] | np.ndarray) -> Float[np.ndarray, "V"]:
         """Log-probabilities in nats of all tokens behind these ones, float64; they sum to one."""
-        tail = self._checked(
-            np.asarray(history, dtype=np.int64)[-(self.order - 1) :] if self.order > 1 else []
-        )
-        contexts = [int(context[-1]) for context in self._contexts(tail)] if len(tail) else []
-        found = self.levels[0].logprobs_N.copy()
-        for context, shorter, longer in zip(contexts, self.levels, self.levels[1:], strict=False):
-            if context < 0:
-                break
-            if shorter.backoffs_N is not None:
-                found += shorter.backoffs_N[context]
-            here = longer.children(context, self.vocab_size)
-            tokens = longer.keys_N[here] % np.uint64(self.vocab_size)
-            found[tokens.astype(np.int64)] = longer.logprobs_N[here]
-        return found
+        tail = np.asarray(history, dtype=np.int64)[max(0, len(history) - self.order + 1) :]
+        if not len(tail):
+            return self.levels[0].logprobs_N.copy()
+        return self._rows(self._checked(tail), len(tail) - 1)[0]
 
-    def logits(self, ids_T: Int[np.ndarray, "T"]) -> Float[np.ndarray, "T V"]:
-        """Log-probabilities of what comes next behind each token, float32."""
+    def logits(self, ids_T: Int[np.ndarray, "T"], *, first: int = 0) -> Float[np.ndarray, "R V"]:
+        """Log-probabilities of what comes next behind each token from `first` on, float32."""
         ids_T = self._checked(ids_T)
-        return np.stack([self.next_logprobs(ids_T[: end + 1]) for end in range(len(ids_T))]).astype(
-            np.float32
-        )
+        if first >= len(ids_T):
+            return np.zeros((0, self.vocab_size), dtype=np.float32)
+        begin = max(0, first - max(self.order - 2, 0))
+        return self._rows(ids_T[begin:], first - begin).astype(np.float32)
+
+    def _rows(self, ids_T: np.ndarray, first: int) -> np.ndarray:
+        """Log-probabilities behind each token from `first` on, float64 [T - first, V]."""
+        contexts = [context[first:] for context in self._contexts(ids_T)]
+        found_RV = np.tile(self.levels[0].logprobs_N, (len(ids_T) - first, 1))
+        for context_R, shorter, longer in zip(contexts, self.levels, self.levels[1:], strict=False):
+            found_RV += self._backoff(shorter, context_R)[:, None]
+            rows_M, grams_M = longer.all_children(context_R, self.vocab_size)
+            tokens_M = (longer.keys_N[grams_M] % np.uint64(self.vocab_size)).astype(np.int64)
+            found_RV[rows_M, tokens_M] = longer.logprobs_N[grams_M]
+        return found_RV
 
     def _contexts(self, ids_T: np.ndarray) -> list[np.ndarray]:
         """For each length but the longest, the index of the n-gram that ends at each token, or NOWHERE."""

@@ -18,16 +18,16 @@ def _decoder(config: DecoderConfig) -> Named:
         yield "position_embedding.weight", (config.context, config.width)
     if config.embedding_norm:
         yield from _norm("embedding_norm", config)
-    block = list(_block(config))
-    for layer in range(config.layers):
-        for name, shape in block:
+    blocks = {sparse: list(_block(config, sparse)) for sparse in set(config.sparse)}
+    for layer, sparse in enumerate(config.sparse):
+        for name, shape in blocks[sparse]:
             yield f"blocks.{layer}.{name}", shape
     yield from _norm("final_norm", config)
     if not config.tie_embeddings:
         yield from _linear("unembedding", config.width, config.vocab_size, config.unembedding_bias)
 
 
-def _block(config: DecoderConfig) -> Named:
+def _block(config: DecoderConfig, sparse: bool) -> Named:
     before, after = config.norm_placement != "after", config.norm_placement != "before"
     inner, shared = config.heads * config.head_width, config.kv_heads * config.head_width
     if before:
@@ -43,11 +43,28 @@ def _block(config: DecoderConfig) -> Named:
         yield from _norm("attention_output_norm", config)
     if before and not config.shared_norm:
         yield from _norm("feedforward_norm", config)
-    for name in ("gate", "up") if config.gated else ("up",):
-        yield from _linear(f"feedforward.{name}", config.width, config.ffn_width, config.mlp_bias)
-    yield from _linear("feedforward.down", config.ffn_width, config.width, config.mlp_bias)
+    if sparse:
+        yield from _experts(config)
+    else:
+        yield from _feedforward("feedforward", config, config.ffn_width)
     if after:
         yield from _norm("feedforward_output_norm", config)
+
+
+def _experts(config: DecoderConfig) -> Named:
+    yield "feedforward.router.weight", (config.experts, config.width)
+    if config.router_bias:
+        yield "feedforward.router.choice_bias", (config.experts,)
+    for expert in range(config.experts):
+        yield from _feedforward(f"feedforward.experts.{expert}", config, config.expert_width)
+    if config.shared_experts:
+        yield from _feedforward("feedforward.shared", config, config.shared_experts * config.expert_width)
+
+
+def _feedforward(name: str, config: DecoderConfig, hidden: int) -> Named:
+    for part in ("gate", "up") if config.gated else ("up",):
+        yield from _linear(f"{name}.{part}", config.width, hidden, config.mlp_bias)
+    yield from _linear(f"{name}.down", hidden, config.width, config.mlp_bias)
 
 
 def _norm(name: str, config: DecoderConfig) -> Named:

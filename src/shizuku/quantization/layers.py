@@ -109,7 +109,7 @@ class _Unpacking(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
         weight_RC = ctx.layer.weight
         dx = product(dy.reshape(-1, dy.shape[-1]), weight_RC.to(dy.dtype).t())
-        return dx.view(*dy.shape[:-1], -1), None
+        return dx.view(*dy.shape[:-1], dx.shape[-1]), None
 
 
 class QuantizedEmbedding(QuantizedLayer):

@@ -48,28 +48,41 @@ def read_lines(path: str | Path, flag: str) -> list[str]:
 def read_bitext(
     source: str | Path, target: str | Path, *, lower: bool = False, problems: Problems | None = None
 ) -> Bitext:
-    """Read two files with the same number of lines, split at white space.
+    """Read two files with the same number of lines, split at white space; raises as `read_pairs`."""
+    found = Bitext([], [])
+    for ours, theirs in read_pairs(source, target, problems=problems):
+        found.source.append((ours.lower() if lower else ours).split())
+        found.target.append((theirs.lower() if lower else theirs).split())
+    return found
+
+
+def read_pairs(
+    source: str | Path,
+    target: str | Path,
+    *,
+    flags: tuple[str, str] = ("--source", "--target"),
+    problems: Problems | None = None,
+) -> list[tuple[str, str]]:
+    """Read two files with the same number of lines: each line with its translation, spaces around it gone.
 
     Pairs with an empty side are left out and counted in `problems`. DocumentError for files that can't be
     read, for unequal numbers of lines, and where nothing is left.
     """
     problems = problems if problems is not None else Problems()
-    ours, theirs = read_lines(source, "--source"), read_lines(target, "--target")
+    ours, theirs = read_lines(source, flags[0]), read_lines(target, flags[1])
     if len(ours) != len(theirs):
         raise DocumentError(
             f"{source} has {len(ours):,} lines and {target} {len(theirs):,}: line n of the one must say what "
-            "line n of the other says (--source, --target)"
+            f"line n of the other says ({', '.join(flags)})"
         )
-    found = Bitext([], [])
-    for number, pair in enumerate(zip(ours, theirs, strict=True), start=1):
-        words = [(line.lower() if lower else line).split() for line in pair]
-        if not all(words):
+    found = []
+    for number, (one, other) in enumerate(zip(ours, theirs, strict=True), start=1):
+        if one.strip() and other.strip():
+            found.append((one.strip(), other.strip()))
+        else:
             problems.add("one side is empty", f"line {number}")
-            continue
-        found.source.append(words[0])
-        found.target.append(words[1])
-    if not len(found):
-        raise DocumentError(f"no line of {source} and {target} has words on both sides (--source, --target)")
+    if not found:
+        raise DocumentError(f"no line of {source} and {target} has words on both sides ({', '.join(flags)})")
     return found
 
 

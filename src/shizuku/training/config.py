@@ -63,8 +63,10 @@ class OptimizerConfig:
 class ScheduleConfig:
     """How the learning rates move over a run, as fractions of its steps."""
 
-    kind: Literal["wsd", "cosine", "constant"] = "wsd"
-    """Warm-up, stable, decay; or warm-up and a half cosine; or warm-up and constant."""
+    kind: Literal["wsd", "cosine", "constant", "inverse-root"] = "wsd"
+    """Warm-up, stable, decay; or warm-up and a half cosine; or warm-up and constant; or warm-up and a fall
+    with the inverse root of the step.
+    """
     warmup: float = 0.02
     """Share of the steps in which the rate rises linearly from nothing."""
     decay: float = 0.5
@@ -93,9 +95,9 @@ class LoopConfig:
     """In place of steps: as many steps as this time is enough for, measured once before the first."""
     accumulate: int = 1
     """Batches from the source whose gradients make one step."""
-    parallel: Literal["data", "fsdp"] = "data"
+    parallel: Literal["data", "fsdp", "experts"] = "data"
     """What the processes of a torchrun job share: the rows of a batch (data), or also the weights, gradients
-    and optimizer state, of which each then holds its part (fsdp).
+    and optimizer state, of which each then holds its part (fsdp), or only those of the experts (experts).
     """
     clip: float | None = 1.0
     """Largest norm of the whole gradient; a longer one is shortened to it."""
@@ -121,7 +123,7 @@ class LoopConfig:
     """Stop after so many evaluations without a lower validation loss; keep_best comes with it."""
     save_every: int | None = None
     """Steps between checkpoints; one is always written at the end and on Ctrl-C."""
-    save_minutes: float | None = 10.0
+    save_minutes: float | None = 5.0
     """Minutes between checkpoints."""
     keep_log_spaced: bool = False
     """Keep the checkpoints of steps 1, 2, 4, 8, … and the last in steps/."""
@@ -165,10 +167,10 @@ class LoopConfig:
             raise ConfigError(f"--loop.max-seconds: expected more than 0, found {self.max_seconds}")
         if self.steps is not None and self.max_seconds is not None:
             raise ConfigError("--steps and --loop.max-seconds both say how long to train: give one")
-        if self.keeps_best and (self.ema is not None or self.parallel == "fsdp"):
+        if self.keeps_best and (self.ema is not None or self.parallel != "data"):
             raise ConfigError(
                 "--loop.keep-best and --loop.patience: not with --loop.ema (an average needs no choice "
-                "among its steps) nor with --loop.parallel fsdp"
+                "among its steps) nor with --loop.parallel fsdp or experts"
             )
 
     @property
@@ -221,7 +223,7 @@ class ModelOverrides:
     """With parallel_residual: they read it through one norm."""
     embedding_norm: bool | None = None
     """Whether embeddings are normed before the first block."""
-    positions: Literal["rotary", "learned", "alibi", "none"] | None = None
+    positions: Literal["rotary", "learned", "alibi", "none", "sinusoidal"] | None = None
     """How positions are told apart."""
     rope_theta: float | None = None
     """Base of the rotary angles."""
@@ -249,6 +251,28 @@ class ModelOverrides:
     """With qk_norm: one norm over the features of all heads together."""
     tie_embeddings: bool | None = None
     """Whether the output matrix is the embedding matrix."""
+    encoder_layers: int | None = None
+    """Of an encoder-decoder: blocks that read the source."""
+    decoder_layers: int | None = None
+    """Of an encoder-decoder: blocks that write the target."""
+    final_norm: bool | None = None
+    """Of an encoder-decoder: whether each stack ends in one more norm."""
+    embedding_scale: bool | None = None
+    """Of an encoder-decoder: whether embeddings are multiplied by sqrt(width)."""
+    biases: bool | None = None
+    """Of an encoder-decoder: whether all projections add a bias."""
+    share_embeddings: bool | None = None
+    """Of translation models: whether source and target have one embedding matrix."""
+    attention: Literal["additive", "none"] | None = None
+    """Of lstm-seq2seq: how the writer looks at the source."""
+    attention_width: int | None = None
+    """Of lstm-seq2seq: features that source and query are compared in."""
+    embedding_width: int | None = None
+    """Of lstm-seq2seq: features of an embedding."""
+    bidirectional: bool | None = None
+    """Of lstm-seq2seq: whether the source is read backwards too."""
+    reversed_source: bool | None = None
+    """Of lstm-seq2seq: whether the source is read from its end."""
     sliding_window: int | None = None
     """In windowed layers a query sees itself and the window - 1 tokens before it."""
     sliding_layers: tuple[bool, ...] | None = None
@@ -265,6 +289,36 @@ class ModelOverrides:
     """Factor on what attention and feed-forward layers add to the residual stream."""
     logit_multiplier: float | None = None
     """Factor on the logits."""
+    experts: int | None = None
+    """Feed-forward layers that a token can be sent to; 0: all tokens go through the one."""
+    experts_per_token: int | None = None
+    """How many of them each token is sent to."""
+    expert_width: int | None = None
+    """Hidden features of one expert (ffn_width)."""
+    shared_experts: int | None = None
+    """Experts that every token goes through besides."""
+    sparse_layers: tuple[bool, ...] | None = None
+    """Which layers have experts, one entry a layer (all)."""
+    router_score: Literal["softmax", "sigmoid"] | None = None
+    """What makes scores of the router's logits."""
+    normalise_experts: bool | None = None
+    """Whether the weights of a token's experts are divided by their sum."""
+    expert_multiplier: float | None = None
+    """Factor on what the experts, without the shared ones, add up to."""
+    router_bias: bool | None = None
+    """Whether a bias, which training moves, helps to choose the experts, so that all get equally many
+    tokens: in place of the balance loss (balance_coefficient 0).
+    """
+    router_bias_rate: float | None = None
+    """How far a step moves each expert's bias."""
+    balance_coefficient: float | None = None
+    """Coefficient of the load-balance loss; 0 for none."""
+    router_z_coefficient: float | None = None
+    """Coefficient of the mean squared log of the router's normaliser."""
+    capacity_factor: float | None = None
+    """In training an expert takes at most this many times its even share of the tokens and drops the rest;
+    none given: it takes all.
+    """
 
     def given(self) -> dict[str, object]:
         """The values that were given, by field of DecoderConfig."""
@@ -292,15 +346,40 @@ class NGramSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrainConfig(VerbConfig):
-    """Train a model on text."""
+class PairSettings:
+    """How a translation model learns from pairs of sentences."""
 
-    text: tuple[Path, ...]
-    """Files and folders of text: txt, md, JSON lines (plain, .gz, .zst), Parquet."""
+    batch_tokens: int = 4096
+    """Tokens of source and target together that a batch has at most, padding counted."""
+    label_smoothing: float = 0.1
+    """Share of each target token that is spread evenly over the vocabulary."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, "pairs.", batch_tokens=4)
+        if not 0 <= self.label_smoothing < 1:
+            raise ConfigError(
+                f"--pairs.label-smoothing {self.label_smoothing}: expected 0 or more, and less than 1"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig(VerbConfig):
+    """Train a model on text, or a translation model on pairs of sentences."""
+
     out: Path
     """Directory of the checkpoint, with state/, metrics.jsonl and the tokenised text in shards/."""
+    text: tuple[Path, ...] = ()
+    """Files and folders of text: txt, md, JSON lines (plain, .gz, .zst), Parquet."""
     text_field: Annotated[str, tyro.conf.arg(aliases=["--field"])] = "text"
     """Name of the text field in JSON lines and Parquet."""
+    source: Path | None = None
+    """Of a translation model: the sentences to translate, one a line (.gz too)."""
+    target: Path | None = None
+    """The same sentences in the other language, line by line."""
+    validation_source: Path | None = None
+    """Sentences to validate on; none given: a share of the others is held out."""
+    validation_target: Path | None = None
+    """Their translations."""
     tokenizer: Path | None = None
     """A tokenizer to use (directory, tokenizer.json, GGUF); none given: one is trained on the text."""
     vocabulary: Kind = "byte-bpe"
@@ -319,6 +398,8 @@ class TrainConfig(VerbConfig):
     """Settings of the architecture's own that no other flag names, as name=value: state_width=32."""
     ngram: NGramSettings = field(default_factory=NGramSettings)
     """Of --architecture ngram, which is counted and has no preset."""
+    pairs: PairSettings = field(default_factory=PairSettings)
+    """Of a translation model."""
     batch_size: int = 16
     """Rows of `model.context` tokens in a batch; a step takes loop.accumulate batches."""
     boundaries: bool = True
@@ -351,8 +432,7 @@ class TrainConfig(VerbConfig):
         known = (*names(), "ngram")
         if self.architecture not in known:
             raise ConfigError(f"--architecture {self.architecture}: expected one of {', '.join(known)}")
-        if not self.text:
-            raise ConfigError("--text: give at least one file or folder")
+        check_what_is_read(self)
         if self.vocab_size is None and self.vocabulary != "characters":
             raise ConfigError(f"--vocabulary {self.vocabulary} needs a size: give --vocab-size")
         if self.validation > 0.5:
@@ -360,7 +440,9 @@ class TrainConfig(VerbConfig):
 
     @classmethod
     def brought_along(cls, chosen: Mapping[str, object]) -> Mapping[str, object]:
-        """The settings that the `chosen` ones, as a file or flags have them, bring along: the preset's."""
+        """The settings that the `chosen` ones, as a file or flags have them, bring along: the preset's, of
+        the architecture where it has such.
+        """
         table = next((table for name, table in RUNS.items() if name == chosen.get("preset")), {})
         table = {**table, **ARCHITECTURE_RUNS.get(str(chosen.get("architecture")), {})}
         loop = chosen.get("loop")
@@ -368,3 +450,21 @@ class TrainConfig(VerbConfig):
         if timed and "loop" in table:  # a time says how long, in place of the preset's steps
             table = {**table, "loop": {key: v for key, v in table["loop"].items() if key != "steps"}}
         return table
+
+
+def check_what_is_read(config: TrainConfig) -> None:
+    """ConfigError unless there is either text or a whole pair of files."""
+    if config.source is None and config.target is None:
+        if not config.text:
+            raise ConfigError("--text: give at least one file or folder (or --source and --target)")
+        if config.validation_source is not None or config.validation_target is not None:
+            raise ConfigError("--validation-source, --validation-target: they go with --source and --target")
+        return
+    if config.text:
+        raise ConfigError("--text and --source, --target: give the one or the other")
+    for one, other in (("source", "target"), ("validation_source", "validation_target")):
+        if (getattr(config, one) is None) != (getattr(config, other) is None):
+            flags = f"--{one} and --{other}".replace("_", "-")
+            raise ConfigError(
+                f"{flags}: both or neither: line n of the one says what line n of the other says"
+            )

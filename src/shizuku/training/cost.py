@@ -54,7 +54,8 @@ class TokenCost:
 
 
 def token_cost(config: Any, tokens: int) -> TokenCost:
-    """The cost of one token in rows of `tokens` tokens; biases and norms have no matrix products.
+    """The cost of one token in rows of `tokens` tokens; biases and norms have no matrix products, and experts
+    that a token is not sent to cost nothing.
 
     Of architectures other than the decoder all matrices but the embeddings count, once a token.
     """
@@ -63,12 +64,30 @@ def token_cost(config: Any, tokens: int) -> TokenCost:
         return TokenCost(blocks=2 * inside, attention=0, unembedding=2 * parameter_outputs(config))
     inner, shared = config.heads * config.head_width, config.kv_heads * config.head_width
     attention_weights = config.width * (2 * inner + 2 * shared)
-    feedforward_weights = (3 if config.gated else 2) * config.width * config.ffn_width
     return TokenCost(
-        blocks=2 * config.layers * (attention_weights + feedforward_weights),
+        blocks=2 * (config.layers * attention_weights + sum(_feedforward_weights(config))),
         attention=4 * config.layers * inner * tokens,
         unembedding=2 * config.vocab_size * config.width,
     )
+
+
+def _feedforward_weights(config: DecoderConfig) -> list[int]:
+    """The weights of each layer's feed-forward part that one token is multiplied with."""
+    each = (3 if config.gated else 2) * config.width
+    chosen = (config.experts_per_token + config.shared_experts) * config.expert_width
+    sparse = each * chosen + config.width * config.experts
+    return [sparse if has_experts else each * config.ffn_width for has_experts in config.sparse]
+
+
+def active_parameters(config: Any) -> int:
+    """Parameters that one token meets: all of them, without the experts that it is not sent to."""
+    if not getattr(config, "experts", 0):
+        return parameter_total(config)
+    idle = config.experts - config.experts_per_token
+    matrices = 3 if config.gated else 2
+    one = matrices * config.width * config.expert_width
+    one += config.mlp_bias * ((matrices - 1) * config.expert_width + config.width)
+    return parameter_total(config) - sum(config.sparse) * idle * one
 
 
 def model_cost(model: nn.Module, tokens: int) -> TokenCost:

@@ -1,7 +1,7 @@
 """From text to a trained model: tokenizer, shards, model and loop put together, for `shizuku train`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from shizuku.progress import say, track
 from shizuku.text.documents import Document, Problems, find_files, read_documents
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.config import ModelOverrides, TrainConfig
-from shizuku.training.cost import bill, matmul_peak, parameter_total, token_cost
+from shizuku.training.cost import active_parameters, bill, matmul_peak, parameter_total, token_cost
 from shizuku.training.distribution import neighbours, place, wait_for_all
 from shizuku.training.loop import train
 from shizuku.training.memory import check_memory, estimate_memory
@@ -72,10 +72,15 @@ def train_on_text(config: TrainConfig) -> TrainResult:
     return _train_on(prepare(config), config, config.out)
 
 
-def train_seeds(config: TrainConfig) -> list[TrainResult]:
+def train_seeds(
+    config: TrainConfig,
+    preparing: Callable[[TrainConfig], Any] | None = None,
+    training: Callable[[Any, TrainConfig, Path], TrainResult] | None = None,
+    checking: Callable[[TrainConfig], None] | None = None,
+) -> list[TrainResult]:
     """Train once for each of `config.seeds` seeds, on the same tokens, into `<out>/seed-N/`.
 
-    With `resume`, runs that are finished are taken as they are and the one that was broken off goes on.
+    What is prepared, trained and checked before is text unless other functions are given. With `resume`, runs that are finished are taken as they are and the one that was broken off goes on.
     `<out>/seeds.json` is a run record whose metrics are intervals. Raises as `train_on_text`.
     """
     if config.threads is not None:
@@ -84,14 +89,13 @@ def train_seeds(config: TrainConfig) -> list[TrainResult]:
     runs = {f"seed-{seed}": seed for seed in range(first, first + config.seeds)}
     for name in runs:
         check_place(config.out / name, resume=config.loop.resume)
-    _check_precision(config)
-    check_size(config, vocab_size=1)
-    prepared = prepare(config)
+    (checking or _check_run)(config)
+    prepared = (preparing or prepare)(config)
     results: list[TrainResult] = []
     for name, seed in runs.items():
         say(f"seed {seed}: {len(results) + 1} of {config.seeds}, in {config.out / name}")
         one = replace(config, seeds=1, loop=replace(config.loop, seed=seed))
-        results.append(_train_on(prepared, one, config.out / name))
+        results.append((training or _train_on)(prepared, one, config.out / name))
     figures = {"loss": Interval.of([result.loss for result in results])}
     heldout = [result.validation_loss for result in results if result.validation_loss is not None]
     if heldout:
@@ -102,6 +106,11 @@ def train_seeds(config: TrainConfig) -> list[TrainResult]:
         (config.out / SEEDS).write_text(json_text(record), encoding="utf-8")
     wait_for_all()
     return results
+
+
+def _check_run(config: TrainConfig) -> None:
+    _check_precision(config)
+    check_size(config, vocab_size=1)
 
 
 def _check_precision(config: TrainConfig) -> None:
@@ -336,6 +345,7 @@ def plan(config: TrainConfig) -> dict[str, object]:
         "files": len(files),
         "processes": world,
         "parameters": parameter_total(shape),
+        "parameters_active": active_parameters(shape),
         "parameters_without_embeddings": parameter_total(shape, embeddings=False),
         "model": to_dict(shape),
         "steps": steps,

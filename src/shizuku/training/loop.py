@@ -30,6 +30,7 @@ from shizuku.training.cost import bill, model_cost
 from shizuku.training.distribution import any_of_ranks, as_first_says, neighbours, place, wait_for_all
 from shizuku.training.dropout import dropping, seed_draws
 from shizuku.training.evaluation import evaluate
+from shizuku.training.expert_balance import BalancedExperts, with_balance
 from shizuku.training.memory import check_memory, estimate_memory
 from shizuku.training.metrics import Meter, Metrics
 from shizuku.training.objectives import Objective
@@ -130,6 +131,7 @@ class _Training:
     def __init__(
         self, model: Any, objective: Objective, source: BatchSource, config: LoopConfig, out: Path
     ) -> None:
+        objective = with_balance(objective, model)
         self.model, self.objective, self.source, self.config, self.out = model, objective, source, config, out
         self.run: dict[str, Any] = {}
         self.history: list[dict[str, Any]] = []
@@ -203,6 +205,8 @@ class _Training:
             clip_gradients(self.model, loss.grad_norm, config.clip)
             self.optimizers.set_rates(self.rate)
             self.optimizers.step()
+            if isinstance(self.objective, BalancedExperts):
+                self.objective.moved()
         self.optimizers.zero_grad()
         progress.step += 1
         if self.average is not None and moving:

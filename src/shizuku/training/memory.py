@@ -9,9 +9,11 @@ from shizuku.adapters.surgery import active_adapter, is_adapted, pairs_of
 from shizuku.checkpoints.memory import available_memory, readable
 from shizuku.errors import TrainingError
 from shizuku.models.decoder import DecoderConfig
+from shizuku.models.layers.experts import sparse_layers
 from shizuku.quantization.surgery import TABLES, quantized_layers
 from shizuku.training.config import LoopConfig
 from shizuku.training.cross_entropy import CHUNK_BYTES
+from shizuku.training.distribution import place
 from shizuku.training.optimizers import parameter_groups
 
 BYTES = 4
@@ -63,7 +65,9 @@ def estimate_memory(
     sizes = {
         kind: sum(parameter.numel() for parameter in group) for kind, group in parameter_groups(model).items()
     }
-    every = sum(parameter.numel() for parameter in model.parameters())
+    elsewhere = _elsewhere(model) if loop.parallel == "experts" else 0
+    sizes["matrices"] -= elsewhere if sizes["matrices"] else 0
+    every = sum(parameter.numel() for parameter in model.parameters()) - elsewhere
     trained = sum(sizes.values())
     matrices = sizes["matrices"] * (1 if loop.optimizer.kind == "muon" else 2)
     # The chunked cross entropy keeps the output matrix's gradient from the forward pass to the backward pass.
@@ -109,6 +113,13 @@ def _beside_base(model: nn.Module, tokens: int) -> int:
     return BYTES * (ranks * tokens + max(packed.values(), default=0) + max(tables, default=0))
 
 
+def _elsewhere(model: nn.Module) -> int:
+    """Numbers of the experts that other processes hold."""
+    world = place()[1]
+    experts = [p.numel() for layer in sparse_layers(model) for p in layer.experts.parameters()]
+    return sum(experts) - sum(experts) // world
+
+
 def _gathered(model: nn.Module) -> int:
     """Numbers that are whole in each process while weights are spread: a block at work, the next one on its
     way, and all that is outside of blocks.
@@ -127,13 +138,13 @@ def activation_bytes(
     inner, shared = config.heads * config.head_width, config.kv_heads * config.head_width
     heads = inner + 2 * shared
     # Two norms (input, output), two residual sums; projections before and after norm and rotation; the
-    # attention's output; gate, activation, up and product of the feed-forward layer.
+    # attention's output. The feed-forward layers are counted apart.
     layer = 6 * config.width + (4 if config.qk_norm else 2) * heads + 2 * inner
-    layer += (4 if config.gated else 2) * config.ffn_width
     # Norms of the other side, and factors on what is added to the stream, keep something too.
     layer += 2 * config.width if config.norm_placement == "both" else 0
     layer += 2 * config.width if config.residual_multiplier != 1 else 0
     per_token = config.layers * layer + (4 + 2 * config.embedding_norm) * config.width
+    per_token += sum(_feedforward_numbers(config, sparse) for sparse in config.sparse)
     if dropout:  # what is left of the embeddings and of each layer's outputs, and a byte for each place
         per_token += (2 * config.layers + 1) * (config.width + config.width // BYTES)
     if config.attention_cap is not None:  # tanh and pattern of every layer, scores and their mask of one
@@ -142,6 +153,17 @@ def activation_bytes(
     if config.positions == "alibi":  # one bias a head, and the same for every row where nothing is packed
         mask = (rows if packed else 1) * config.heads * tokens * tokens * 2 * BYTES
     return BYTES * per_token * rows * tokens + mask + 3 * CHUNK_BYTES
+
+
+def _feedforward_numbers(config: DecoderConfig, sparse: bool) -> int:
+    """Gate, activation, up and product; for experts also their inputs, outputs and weighted outputs, in the
+    order of the experts and of the tokens.
+    """
+    each = 4 if config.gated else 2
+    if not sparse:
+        return each * config.ffn_width
+    chosen = config.experts_per_token + config.shared_experts
+    return each * chosen * config.expert_width + 6 * config.experts_per_token * config.width
 
 
 def check_memory(estimate: MemoryEstimate, processes: int = 1) -> None:

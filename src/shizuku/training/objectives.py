@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from shizuku.errors import ConfigError, TrainingError
 from shizuku.training.batches import TensorBatch
 from shizuku.training.cross_entropy import chunk_tokens, cross_entropy_sums, cross_entropy_sums_of
+from shizuku.training.pair_batches import PairBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +79,7 @@ class NextToken:
 
     def loss(self, model: nn.Module, batch: TensorBatch) -> dict[str, Tensor]:
         """The sums of cross entropy and, where they are terms, of log(Z)² and of what smoothing adds."""
-        given: dict[str, Any] = {"ids_BT": batch.ids_BT}
-        if self.noise and model.training:
-            given = {"embeddings_BTD": noisy_embeddings(model, batch, self.noise)}
-        x_BTD = model.hidden(  # type: ignore[operator]
-            **given, segments_BT=batch.segments_BT, positions_BT=batch.positions_BT
-        )
+        x_BTD = self.hidden(model, batch)
         mask_BT = batch.mask_BT
         if bool(mask_BT.all()):
             x_ND, targets_N = x_BTD.reshape(-1, x_BTD.shape[-1]), batch.targets_BT.reshape(-1)
@@ -106,6 +102,23 @@ class NextToken:
         if "smoothing" in self.terms:
             sums["smoothing"] = smoothing_sum(model, x_ND, targets_N) if model.training else ce.new_zeros(())
         return sums
+
+    def hidden(self, model: Any, batch: Any) -> Tensor:
+        """What the logits of the batch are made of [B, T, D]."""
+        given: dict[str, Any] = {"ids_BT": batch.ids_BT}
+        if self.noise and model.training:
+            given = {"embeddings_BTD": noisy_embeddings(model, batch, self.noise)}
+        found: Tensor = model.hidden(**given, segments_BT=batch.segments_BT, positions_BT=batch.positions_BT)
+        return found
+
+
+class TargetToken(NextToken):
+    """Cross entropy of the target's next token, in nats, given the source and the target so far."""
+
+    def hidden(self, model: Any, batch: PairBatch) -> Tensor:
+        """What the logits of the batch are made of [B, T, D]."""
+        found: Tensor = model.hidden(batch.ids_BT, sources=batch.sources)
+        return found
 
 
 def smoothing_sum(model: Any, x_ND: Tensor, targets_N: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from shizuku.errors import TrainingError
+from shizuku.models.layers.experts import sparse_layers
 from shizuku.training.adamw import AdamW
 from shizuku.training.config import OptimizerConfig
 from shizuku.training.muon import Muon
@@ -110,15 +111,18 @@ class Optimizers:
 
 def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """The trainable parameters as `matrices` (of hidden layers), `embeddings` (and the output matrix),
-    `vectors`, to which belongs what the model names as `elementwise`.
+    `vectors`, to which belong what the model names as `elementwise`, and routers, whose every row is one
+    expert's.
     """
     elementwise = getattr(model, "elementwise", frozenset())
     tables: set[Any] = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
     tables.add(getattr(model, "unembedding_weight_VD", None))
+    routers: set[Any] = {layer.router.weight for layer in sparse_layers(model)}
     groups: dict[str, list[nn.Parameter]] = {"matrices": [], "embeddings": [], "vectors": []}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            matrix = parameter.dim() == 2 and name.rpartition(".")[2] not in elementwise
+            matrix = parameter.dim() == 2 and parameter not in routers
+            matrix &= name.rpartition(".")[2] not in elementwise
             kind = "embeddings" if parameter in tables else "matrices" if matrix else "vectors"
             groups[kind].append(parameter)
     return groups

@@ -74,5 +74,13 @@ RUNS: dict[PresetName, dict[str, Any]] = {
 }
 """Values for TrainConfig that a preset brings along: what a flag or a file says goes before them."""
 
-ARCHITECTURE_RUNS: dict[str, dict[str, Any]] = {"encoder": {"vocabulary": "wordpiece"}}
-"""The same for architectures: an encoder needs a vocabulary with [CLS], [SEP] and [MASK]."""
+_PAIRS: dict[str, Any] = {
+    "vocab_size": 6000,
+    "loop": {"dropout": 0.1, "schedule": {"warmup": 0.05, "decay": 0.6}},
+}
+ARCHITECTURE_RUNS: dict[str, dict[str, Any]] = {
+    "encoder": {"vocabulary": "wordpiece"},  # it needs [CLS], [SEP] and [MASK]
+    "encoder-decoder": _PAIRS,
+    "lstm-seq2seq": _PAIRS,
+}
+"""The same for architectures."""

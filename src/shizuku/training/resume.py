@@ -24,6 +24,7 @@ from shizuku.errors import CheckpointError, ConfigError, TrainingError
 from shizuku.models.decoder_config import DecoderConfig
 from shizuku.training.config import MAY_CHANGE, LoopConfig, ScheduleConfig
 from shizuku.training.distribution import as_first_says, place
+from shizuku.training.expert_parallel import is_elsewhere
 from shizuku.training.schedules import rate_factor
 
 METRICS = "metrics.jsonl"
@@ -129,7 +130,10 @@ def read_tensors(directory: Path, model: nn.Module) -> dict[str, Tensor]:
                     continue  # the random state, which stands beside the file of a single process
                 assert isinstance(stored, dcp.metadata.TensorStorageMetadata), f"{name} is no tensor"
                 shape, dtype = stored.size, stored.properties.dtype
-                parameter = parameters.get(name.rpartition("/")[0])
+                of = name.rpartition("/")[0]
+                if is_elsewhere(model, of):
+                    continue
+                parameter = parameters.get(of)
                 if parameter is not None and parameter.shape == shape:
                     tensors[name] = torch.zeros_like(parameter, dtype=dtype, requires_grad=False)
                 else:

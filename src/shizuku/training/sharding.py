@@ -1,4 +1,5 @@
-"""Weights in several processes: whole in each, or a share of every tensor's rows in each (FSDP2).
+"""Weights in several processes: whole in each, or a share of every tensor's rows in each (FSDP2), or whole
+but for the experts, of which each has some.
 
 The model knows nothing of it: it is wrapped from outside. Shapes: a matrix is [R, C], a process has [r, C].
 """
@@ -12,41 +13,52 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from shizuku.quantization.surgery import is_quantized
 from shizuku.training.distribution import as_first_says, place
+from shizuku.training.expert_parallel import check_experts, gathered_experts, keep_own_experts
 
-Parallel = Literal["data", "fsdp"]
+Parallel = Literal["data", "fsdp", "experts"]
 M_MMAP_THRESHOLD = -3
 """glibc's number for the size from which a block has memory of its own."""
 
 
 def spread(model: nn.Module, parallel: Parallel) -> None:
-    """Give every process the weights of process 0: all of them, or with `fsdp` its share of each.
+    """Give every process the weights of process 0: all of them, with `fsdp` its share of each, with
+    `experts` all but the experts of the others.
 
     In the other processes the model may be on the meta device, so that only process 0 ever holds a whole one.
     Blocks are gathered one at a time while they compute; what is outside of them stays whole from the
     forward pass to the end of the backward pass, so that an objective can use the output matrix.
     """
     rank, world = place()
+    if parallel == "experts":
+        check_experts(model)
     if world == 1:
         return
     parameters = dict(model.named_parameters())
-    assert parallel == "data" or not list(model.buffers()), "packed matrices are not sharded"
+    shapes = {name: parameter.shape for name, parameter in parameters.items()}
+    assert parallel == "data" or not is_quantized(model), "packed matrices are not sharded"
     device = torch.device(as_first_says(next(iter(parameters.values())).device.type))
     given = {name: parameter.detach() for name, parameter in parameters.items()} if rank == 0 else {}
     if parallel == "fsdp":
         _shard(model, device)
+    elif parallel == "experts":
+        keep_own_experts(model)
     if any(parameter.is_meta for parameter in model.parameters()):
         model.to_empty(device=device)
-    for name, parameter in model.named_parameters():
-        sent = given.pop(name) if rank == 0 else torch.empty(parameter.shape, device=device)
-        _send(sent, parameter)
+    kept = dict(model.named_parameters())
+    for name, shape in shapes.items():
+        sent = given.pop(name) if rank == 0 else torch.empty(shape, device=device)
+        _send(sent, kept.get(name))
     for packed in model.buffers():
         dist.broadcast(packed.view(torch.uint8), src=0)  # as bytes: gloo does not know every type
 
 
 @torch.no_grad()
-def _send(sent: Tensor, parameter: nn.Parameter) -> None:
+def _send(sent: Tensor, parameter: nn.Parameter | None) -> None:
     dist.broadcast(sent, src=0)
+    if parameter is None:
+        return
     if is_sharded(parameter):
         from torch.distributed.tensor import distribute_tensor
 
@@ -113,7 +125,7 @@ def whole_weights(model: nn.Module) -> dict[str, Tensor]:
         complete = whole(tensor)
         if rank == 0:
             weights[name] = complete
-    return weights
+    return weights | gathered_experts(model)
 
 
 def on_whole_matrices(shares: list[Tensor], rows: int, act: Callable[[Tensor], Tensor]) -> list[Tensor]:

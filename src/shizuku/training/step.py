@@ -1,7 +1,7 @@
 """One optimizer step: count, sum, divide by the global counts, check, clip, move."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from shizuku.errors import TrainingError
 from shizuku.training.batches import DeviceBatch
 from shizuku.training.config import PrecisionName
 from shizuku.training.distribution import place, sum_gradients, sum_over_ranks
+from shizuku.training.expert_parallel import own_parameters
 from shizuku.training.objectives import Objective
 from shizuku.training.precision import products_in
 from shizuku.training.sharding import whole
@@ -64,7 +65,8 @@ def accumulate_gradients(
         total = torch.stack(weighted).sum() if weighted else None
         if total is not None and total.requires_grad:
             (total if scale == 1.0 else total * scale).backward()
-    sum_gradients(_gradients(model))
+    own = own_parameters(model)
+    sum_gradients(_gradients(model, without=own))
     if scale != 1.0:
         torch._foreach_mul_(_gradients(model), 1.0 / scale)
     summed = dict(zip(sums, sum_over_ranks(sums.values()), strict=True))
@@ -72,7 +74,7 @@ def accumulate_gradients(
     return StepLoss(
         loss=sum(terms[name].coefficient * mean for name, mean in means.items() if terms[name].data),
         means=means,
-        grad_norm=float(whole(torch.nn.utils.get_total_norm(_gradients(model)))),
+        grad_norm=_norm(model, own),
     )
 
 
@@ -107,5 +109,14 @@ def check_finite_step(
     )
 
 
-def _gradients(model: nn.Module) -> list[Tensor]:
-    return [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+def _gradients(model: nn.Module, *, without: Collection[Tensor] = ()) -> list[Tensor]:
+    return [p.grad for p in model.parameters() if p.grad is not None and p not in without]
+
+
+def _norm(model: nn.Module, own: Collection[Tensor]) -> float:
+    """Of the whole gradient, of which each process may have `own` parts."""
+    norm = float(whole(torch.nn.utils.get_total_norm(_gradients(model, without=own))))
+    if not own:
+        return norm
+    here = float(torch.nn.utils.get_total_norm([p.grad for p in own if p.grad is not None]))
+    return math.sqrt(norm**2 + sum_over_ranks([here**2])[0])

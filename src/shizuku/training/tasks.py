@@ -8,6 +8,7 @@ from typing import Any
 from shizuku.data.masked_rows import MaskedRows, MaskedValidation
 from shizuku.data.packing import PackedBatches, SomeOf, ValidationBatches
 from shizuku.data.shards import ShardSet
+from shizuku.errors import ConfigError
 from shizuku.models.architectures import architecture_of
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.batches import BatchSource
@@ -68,6 +69,9 @@ def _filling_in(
     tokenizer: Tokenizer,
     share: tuple[int, int],
 ) -> Task:
+    if config.z_loss or not config.boundaries:
+        flag = "--z-loss" if config.z_loss else "--no-boundaries"
+        raise ConfigError(f"{flag}: --architecture {config.architecture} has no such thing: leave it out")
     rows = partial(
         MaskedRows,
         tokenizer=tokenizer,

@@ -1,10 +1,10 @@
 """What a model answers to held-out prompts, and whether it stops by itself."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from shizuku.inference.pieces import Pieces
 from shizuku.language_model import LanguageModel
 from shizuku.models.decoder import Decoder
 from shizuku.quantization.layers import held
@@ -37,9 +37,10 @@ def reference_of(conversation: Conversation) -> str:
 
 
 def answers_of(
-    model: Decoder, tokenizer: Tokenizer, conversations: Sequence[Conversation], *, max_new_tokens: int
-) -> list[Answer]:
-    """The model's most probable answer to each conversation's last prompt, many at once.
+    model: Decoder, tokenizer: Tokenizer, conversations: Sequence[Conversation], *,
+    max_new_tokens: int, at_once: int = AT_ONCE,
+) -> list[Answer]:  # fmt: skip
+    """The model's most probable answer to each conversation's last prompt, `at_once` of them in a pass.
 
     An answer has as many tokens as the window leaves beside its prompt, at most `max_new_tokens`; where it
     leaves none, it is empty and has not stopped. The model is left in the mode, training or evaluation, that
@@ -50,15 +51,28 @@ def answers_of(
     try:
         lm = LanguageModel(model, tokenizer)
 
-        def answer(conversation: Conversation) -> Answer:
+        def begun(conversation: Conversation) -> Pieces | None:
             prompt, tools = prompt_of(conversation), list(conversation.tools) or None
             room = lm.context - len(tokenizer.encode_chat(prompt, tools=tools))
             if room < 1:
-                return Answer("", stopped=False)
-            message = lm.respond(prompt, tools, max_new_tokens=min(max_new_tokens, room), temperature=0.0)
-            return Answer(message.content, message.finish == "stop")
+                return None
+            return lm.stream_chat(prompt, tools, max_new_tokens=min(max_new_tokens, room), temperature=0.0)
 
-        with ThreadPoolExecutor(AT_ONCE) as pool, held(model):
-            return list(pool.map(answer, conversations))
+        answers: list[Answer] = []
+        with held(model):
+            for first in range(0, len(conversations), at_once):
+                # All are with the engine, which takes them together in whichever is waited for.
+                some = [begun(one) for one in conversations[first : first + at_once]]
+                answers += [_read(pieces) for pieces in some]
+        return answers
     finally:
         model.train(training)
+
+
+def _read(pieces: Pieces | None) -> Answer:
+    if pieces is None:
+        return Answer("", stopped=False)
+    for _ in pieces:
+        pass
+    message = pieces.message()
+    return Answer(message.content, message.finish == "stop")

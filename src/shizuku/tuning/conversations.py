@@ -13,14 +13,14 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from shizuku.errors import DocumentError
 from shizuku.text.documents import BYTES_TO_JUDGE, Problems, open_lines, read_record, refuse_binary
 from shizuku.tuning.examples import Conversation
 from shizuku.tuning.turns import Refused, checked_turns, shared_turn, tools_of
 
-__all__ = ["Conversations", "read_conversations", "read_records"]
+__all__ = ["Conversations", "read_conversations", "read_items", "read_records"]
 
 SUFFIXES = (".jsonl", ".json", ".ndjson", ".parquet")
 COLUMNS = (
@@ -57,25 +57,51 @@ def read_conversations(
     lines) are skipped and counted in `problems` with their lines. Raises DocumentError for a missing or
     binary file, and where nothing is left.
     """
+    return Conversations(
+        *read_items(
+            paths,
+            _conversation,
+            what="conversation",
+            expected="messages (role, content), conversations (from, value), or columns such as instruction, "
+            "input and output",
+            problems=problems,
+        )
+    )
+
+
+Item = TypeVar("Item")
+
+
+def read_items(
+    paths: Sequence[str | Path] | str | Path,
+    read: Callable[[Mapping[str, Any], str], tuple[str, Item]],
+    *,
+    what: str,
+    expected: str,
+    problems: Problems | None,
+) -> tuple[list[Item], Counter[str]]:
+    """What `read` makes of each record and its place, and how many records were of each format that it names.
+
+    Records that `read` refuses count in `problems`. DocumentError as of `read_records`, and, in the words of
+    `what` and `expected`, where nothing is left.
+    """
     problems = problems if problems is not None else Problems()
-    found = Conversations()
+    items: list[Item] = []
+    formats: Counter[str] = Counter()
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
     for place, record in read_records(paths, problems=problems):
         try:
-            kind, conversation = _conversation(record, place)
+            kind, item = read(record, place)
         except Refused as reason:
             problems.add(str(reason), place)
             continue
-        found.formats[kind] += 1
-        found.items.append(conversation)
-    if not found.items:
+        formats[kind] += 1
+        items.append(item)
+    if not items:
         seen = ", ".join(map(str, paths))
-        raise DocumentError(
-            f"no conversation in {seen}: {problems.report() or 'nothing in it'}. Expected records with "
-            "messages (role, content), conversations (from, value), or columns such as instruction, input "
-            "and output (--data)"
-        )
-    return found
+        why = problems.report() or "nothing in it"
+        raise DocumentError(f"no {what} in {seen}: {why}. Expected records with {expected} (--data)")
+    return items, formats
 
 
 def read_records(paths: Sequence[str | Path], *, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:

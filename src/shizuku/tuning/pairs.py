@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shizuku.errors import DocumentError
 from shizuku.text.problems import Problems
-from shizuku.tuning.conversations import read_records
+from shizuku.tuning.conversations import read_items
 from shizuku.tuning.examples import Conversation
 from shizuku.tuning.pair_formats import read_pair
 from shizuku.tuning.turns import Refused, checked_turns, tools_of
@@ -86,25 +85,16 @@ def read_pairs(paths: Sequence[str | Path] | str | Path, *, problems: Problems |
     wrong types, broken lines) are skipped and counted in `problems` with their places. Raises DocumentError
     for a missing or binary file, and where nothing is left.
     """
-    problems = problems if problems is not None else Problems()
-    found = Pairs()
-    paths = [paths] if isinstance(paths, str | Path) else list(paths)
-    for place, record in read_records(paths, problems=problems):
-        try:
-            kind, pair = _pair(record, place)
-        except Refused as reason:
-            problems.add(str(reason), place)
-            continue
-        found.formats[kind] += 1
-        found.items.append(pair)
-    if not found.items:
-        seen = ", ".join(map(str, paths))
-        raise DocumentError(
-            f"no preference pair in {seen}: {problems.report() or 'nothing in it'}. Expected records with "
-            "chosen and rejected beside a prompt (or instruction and input, or question), or as whole "
-            "conversations with a common beginning (--data)"
+    return Pairs(
+        *read_items(
+            paths,
+            _pair,
+            what="preference pair",
+            expected="chosen and rejected beside a prompt (or instruction and input, or question), or as "
+            "whole conversations with a common beginning",
+            problems=problems,
         )
-    return found
+    )
 
 
 def split_pairs(

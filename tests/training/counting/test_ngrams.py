@@ -52,7 +52,14 @@ def test_a_text_is_scored_as_token_by_token(method: str) -> None:
         scored = made.logprobs(np.array(line))
         alone = [made.next_logprobs(line[:at])[line[at]] for at in range(1, len(line))]
         assert scored[1:] == pytest.approx(alone, abs=1e-12)
-        assert made.logits(np.array(line)).shape == (len(line), VOCAB)
+
+
+@pytest.mark.parametrize("order", [1, 2, 4])
+def test_rows_of_many_tokens_are_those_of_each_alone(order: int) -> None:
+    made, line = model("kneser-ney", order, documents()), np.array(documents(1, seed=6)[0])
+    alone = np.stack([made.next_logprobs(line[: end + 1]) for end in range(len(line))]).astype(np.float32)
+    for first in range(len(line) + 1):
+        assert np.array_equal(made.logits(line, first=first), alone[first:])
 
 
 def test_kneser_ney_is_the_published_recursion() -> None:

@@ -61,6 +61,8 @@ class Family:
     """Beginnings of the names of further weights that the prefix doesn't stand before: of heads."""
     weights: tuple[Weight, ...]
     """Every tensor that a member may have; which it has follows from its config."""
+    experts: tuple[str, str, str, str] | None = None
+    """Where experts are in a layer, and what one's gate, up and down are called; None: it has none."""
     ignored: str | None = None
     """Pattern of tensors that old checkpoints carry and that are no weights."""
     accepts: Callable[[DecoderConfig], bool] = lambda config: True
@@ -120,6 +122,12 @@ FIRST = ("llama", "gpt2", "qwen2", "qwen3", "mistral")
 else as the first in alphabetical order."""
 
 
+_T5 = "attention biases from relative positions, RMS norms, attention scores without a scale"
+_BART = "a norm over embeddings, learned positions that begin at 2"
+MISSING = {"t5": _T5, "mt5": _T5, "umt5": _T5, "bart": _BART, "mbart": _BART}
+"""Encoder-decoders that are often met, by the mechanisms of theirs that the one here does not have."""
+
+
 @cache
 def families() -> Mapping[str, Family]:
     """Return every family here by its model_type: those of FIRST, then the others in alphabetical order."""
@@ -130,6 +138,11 @@ def families() -> Mapping[str, Family]:
 
 def family_of(model_type: object) -> Family:
     """Return the family of a config.json's `model_type`; an unknown one raises CheckpointError."""
+    if model_type in MISSING:
+        raise CheckpointError(
+            f"model_type {model_type!r} has {MISSING[str(model_type)]}, which the encoder-decoder here has not; "
+            "of encoder-decoders marian is known"
+        )
     if not isinstance(model_type, str) or model_type not in families():
         known = (*sorted(families()), *(f"shizuku-{name}" for name in names()))
         raise CheckpointError(f"model_type {model_type!r} is not known here; known are {', '.join(known)}")

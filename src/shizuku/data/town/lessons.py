@@ -40,25 +40,31 @@ WORK = ("job", "workplace", "owner")
 LOOK_UPS = ("rephrased", "unasked", "yes or no")
 """The examinations that the town's facts decide."""
 UNASKED = 0.1
-"""Share of the facts that no lesson asks for."""
+"""Share of the facts that no lesson asks for, at least."""
 WORDS = {"en": english, "ja": japanese}
 
 
-def town_lessons(town: Town, *, seed: int = 0) -> Lessons:
-    """The lessons about a town, in order of topics; the same for the same town and seed."""
+def town_lessons(town: Town, *, seed: int = 0, facts: int | None = None) -> Lessons:
+    """The lessons about a town, in order of topics; the same for the same town and seed.
+
+    They ask for about `facts` of its facts, drawn by the seed, at most (and by default) for nine in ten.
+    """
     lessons = Lessons()
-    facts = [(topic, record) for topic in TOPICS for record in _records(town, topic)]
+    known = [(topic, record) for topic in TOPICS for record in _records(town, topic)]
+    share = UNASKED if facts is None else max(UNASKED, 1 - facts / len(known))
+    unasked = {(topic, record.id) for topic, record in known if _unasked(seed, topic, record, share)}
     values = {
-        topic: sorted({record.roles[role] for about, record in facts if about == topic}, key=str)
+        topic: sorted({record.roles[role] for about, record in known if about == topic}, key=str)
         for topic, (_, role) in TOPICS.items()
     }
     for language in languages_of(town).values():
         teacher = Teacher(town, language, seed)
-        for topic, record in facts:
-            _look_up(teacher, lessons, topic, record)
+        for topic, record in known:
+            asked = (topic, record.id) not in unasked
+            _look_up(teacher, lessons, topic, record, asked)
             if topic in YES_OR_NO:
-                _yes_or_no(teacher, lessons, topic, record, values[topic])
-        _strangers(teacher, lessons, [fact for fact in facts if fact[1].kind == "person"])
+                _yes_or_no(teacher, lessons, topic, record, values[topic], asked)
+        _strangers(teacher, lessons, [fact for fact in known if fact[1].kind == "person"])
         _unknown(teacher, lessons)
         _talk(teacher, lessons)
         number_lessons(teacher, lessons)
@@ -78,47 +84,48 @@ def _records(town: Town, topic: str) -> Iterator[Record]:
         yield record
 
 
-def _unasked(seed: int, topic: str, record: Record) -> bool:
-    """Whether no lesson asks for the fact; facts that tell each other go together."""
+def _unasked(seed: int, topic: str, record: Record, share: float) -> bool:
+    """Whether no lesson asks for the fact, as for this share; facts that tell each other go together."""
     key = record.id
     if topic in WORK:
         key = f"work-{record.roles['who']}"
     elif topic == "partner":
         key = "-".join(sorted((str(record.roles["who"]), str(record.roles["whom"]))))
-    return Choices(seed, "unasked", topic if topic not in WORK else "work", key).chance(UNASKED)
+    return Choices(seed, "unasked", topic if topic not in WORK else "work", key).chance(share)
 
 
-def _look_up(teacher: Teacher, lessons: Lessons, topic: str, record: Record) -> None:
+def _look_up(teacher: Teacher, lessons: Lessons, topic: str, record: Record, asked: bool) -> None:
     env = dict(record.roles)
     count = teacher.phrasings(f"q.lesson.{topic}")
     examined = Choices(teacher.seed, "rephrased", teacher.name, topic, record.id).below(count)
-    unasked = _unasked(teacher.seed, topic, record)
     for number in range(count):
         fact = f"{record.id}.{TOPICS[topic][1]}"
         lesson = teacher.lesson(topic, topic, number, topic, env, fact=fact)
         if number == examined:
-            lessons.examine("unasked" if unasked else "rephrased", lesson)
-        elif not unasked:
+            lessons.examine("rephrased" if asked else "unasked", lesson)
+        elif asked:
             lessons.train.append(lesson)
 
 
-def _yes_or_no(teacher: Teacher, lessons: Lessons, topic: str, record: Record, values: list[Value]) -> None:
+def _yes_or_no(
+    teacher: Teacher, lessons: Lessons, topic: str, record: Record, values: list[Value], asked: bool
+) -> None:
     """One question that is right and one that is wrong about each fact; of a fifth one is examined."""
     role = TOPICS[topic][1]
     pick = Choices(teacher.seed, "yes or no", teacher.name, topic, record.id)
     others = [value for value in values if value not in (record.roles[role], record.roles.get("who"))]
     wrong = {**record.roles, role: pick.of(others)}
     fact = f"{record.id}.{role}"
-    asked = [
+    pair = [
         teacher.lesson("yes", f"is.{topic}", 0, f"yes.{topic}", dict(record.roles), fact=fact),
         teacher.lesson("no", f"is.{topic}", 0, f"no.{topic}", wrong, dict(record.roles), fact=fact),
     ]
-    unasked, examined = _unasked(teacher.seed, topic, record), pick.below(10)
-    for number, lesson in enumerate(asked):
+    examined = pick.below(10)
+    for number, lesson in enumerate(pair):
         # Where one is examined the other is not taught: it would be answered in its place.
-        if examined == number or (unasked and examined % 2 == number):
+        if examined == number or (not asked and examined % 2 == number):
             lessons.examine("yes or no", lesson)
-        elif not unasked and examined > 1:
+        elif asked and examined > 1:
             lessons.train.append(lesson)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from shizuku.data.town.judge import Judge
 from shizuku.data.town.lesson import Lesson
-from shizuku.data.town.number_lessons import SUMS, working_holds
+from shizuku.data.town.number_lessons import SUMS, result_of, working_holds
 
 UNKNOWN = {"en": "I do not know.", "ja": "わかりません。"}
 ANY_DAY = 0
@@ -36,8 +36,7 @@ def mark(judge: Judge, lesson: Lesson, answer: str) -> Mark:
     admits = answer == UNKNOWN[lesson.language]
     supported = False
     if lesson.topic in SUMS:
-        result = answer.rpartition(" = ")[2]
-        exact = result == lesson.answer.rpartition(" = ")[2]
+        exact = result_of(answer) == result_of(lesson.answer)
         return Mark(exact=exact, supported=working_holds(answer), admits=admits)
     if lesson.answer != UNKNOWN[lesson.language] and not admits:
         verdicts = judge.check(answer, lesson.language, ANY_DAY)

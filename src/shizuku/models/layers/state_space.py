@@ -8,10 +8,13 @@ Legend: `B` batch, `T` tokens, `H` heads, `P` features of a head, `G` groups of 
 `M` heads of a group, `N` numbers of a feature's state, `L` and `S` tokens of a chunk, `C` chunks.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 CHUNK = 64
 """Tokens of a chunk: the products inside it grow with it, the steps between chunks become fewer."""
@@ -75,8 +78,7 @@ def state_space(
 
     together_BCLS = document_BCL[..., None] == document_BCL[..., None, :]
     together_BCLS &= torch.ones(size, size, dtype=torch.bool, device=x_BTHP.device).tril()
-    fading_BCGMLS = (log_BCGML[..., None] - log_BCGML[..., None, :]).to(x_BTHP.dtype)
-    fading_BCGMLS = fading_BCGMLS.masked_fill(~together_BCLS[:, :, None, None], -torch.inf).exp()
+    fading_BCGMLS = _Fading.apply(log_BCGML, together_BCLS[:, :, None, None], x_BTHP.dtype)
     scores_BCGLS = c_BCGLN @ b_BCGSN.transpose(-1, -2)
     inside_BCGMLP = (scores_BCGLS[:, :, :, None] * fading_BCGMLS) @ input_BCGMSP
     # What each chunk adds to the state, and how much of the state before it is left.
@@ -95,6 +97,30 @@ def state_space(
     y_BCGMLP = torch.addcmul(inside_BCGMLP, from_before_BCGMLP, reached_BCGML[..., None])
     y_BTHP = y_BCGMLP.permute(0, 1, 4, 2, 3, 5).reshape(batch, -1, heads, width)
     return y_BTHP[:, :tokens], state_BGMPN.flatten(1, 2)
+
+
+class _Fading(torch.autograd.Function):
+    """exp(log_i - log_j) where j acts on i, else 0. With P the gradient times the result, log_i gets P's sum
+    over j, and log_j the negative one over i.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, log_BCGML: Tensor, together: Tensor, dtype: torch.dtype) -> Tensor:
+        difference = (log_BCGML[..., None] - log_BCGML[..., None, :]).to(dtype)
+        fading = difference.masked_fill_(~together, -torch.inf).exp_()
+        ctx.save_for_backward(fading)
+        ctx.precise = log_BCGML.dtype
+        return fading
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dfading: Tensor) -> tuple[Tensor | None, ...]:
+        (fading,) = ctx.saved_tensors
+        product = dfading * fading
+        product.diagonal(
+            dim1=-2, dim2=-1
+        ).zero_()  # both sums have it, and it may be much larger than all else
+        return (product.sum(-1) - product.sum(-2)).to(ctx.precise), None, None
 
 
 def _documents(

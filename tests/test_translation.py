@@ -1,0 +1,255 @@
+"""From two files to a translator, as a user types it; and what goes wrong, said."""
+
+import gzip
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import shizuku
+from shizuku import cli
+from shizuku.checkpoints.huggingface import read_json
+from shizuku.errors import CheckpointError, ConfigError, ModelError
+from shizuku.translation import END, Translator
+
+WORDS = {"der": "the", "ein": "a", "Hund": "dog", "Mann": "man", "Kind": "child", "sieht": "sees"}
+WORDS |= {"jagt": "chases", "den": "the", "einen": "a", "alten": "old", "kleinen": "small", "Ball": "ball"}
+
+
+def sentences(count: int, seed: int = 0) -> list[str]:
+    chooser = random.Random(seed)
+    made = []
+    for _ in range(count):
+        subject = [chooser.choice(["der", "ein"]), chooser.choice(["Hund", "Mann", "Kind"])]
+        verb = [chooser.choice(["sieht", "jagt"]), chooser.choice(["den", "einen"])]
+        between = [chooser.choice(["alten", "kleinen"])] if chooser.random() < 0.5 else []
+        made.append(" ".join([*subject, *verb, *between, chooser.choice(["Ball", "Hund", "Mann"])]))
+    return made
+
+
+def translated(text: str) -> str:
+    return " ".join(WORDS[word] for word in text.split())
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """source.de (packed) and target.en of a made-up language."""
+    folder = tmp_path_factory.mktemp("pairs")
+    lines = sentences(400)
+    (folder / "source.de.gz").write_bytes(gzip.compress(("\n".join(lines) + "\n").encode()))
+    (folder / "target.en").write_text("\n".join(map(translated, lines)) + "\n", encoding="utf-8")
+    return folder
+
+
+def words(folder: Path, out: Path, *more: object) -> list[str]:
+    line = ["train", "--source", folder / "source.de.gz", "--target", folder / "target.en", "--out", out]
+    line += ["--preset", "micro", "--vocab-size", "300", "--threads", "1", "--validation", "0.1"]
+    line += ["--pairs.batch-tokens", "512", "--loop.dropout", "0", *more]
+    return [str(word) for word in line]
+
+
+ARCHITECTURES = ("encoder-decoder", "lstm-seq2seq")
+
+
+@pytest.fixture(scope="module")
+def trained(files: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A model of each architecture that has learned the language."""
+    found = {}
+    for name in ARCHITECTURES:
+        out = tmp_path_factory.mktemp(name) / "model"
+        steps = "70" if name == "encoder-decoder" else "110"
+        assert cli.run(words(files, out, "--architecture", name, "--steps", steps, "--json")) == 0
+        found[name] = out
+    return found
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_it_learns_and_translates_what_it_has_not_seen(trained: dict[str, Path], name: str, capsys) -> None:
+    translator = shizuku.load(trained[name])
+    assert isinstance(translator, Translator) and "translate" in translator.capabilities
+    test = list(dict.fromkeys(sentences(60, seed=1)))
+    found = translator.translate(test)
+    right = sum(one == translated(text) for one, text in zip(found, test, strict=True))
+    assert right >= 0.9 * len(test)
+    assert translator.translate(test[0]) == found[0] and translator.translate([]) == []
+    assert translator.translate(test, batch_size=3, beams=1) == [translator.translate(t, beams=1) for t in test]
+    run = read_json(trained[name] / "run.json")
+    assert run["data"]["train"]["sentences"] + run["data"]["heldout"]["sentences"] == 400
+    assert read_json(trained[name] / "config.json")["model_type"] == f"shizuku-{name}"
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_scores_are_those_of_pairs_alone_and_prefer_the_right_one(
+    trained: dict[str, Path], name: str
+) -> None:
+    translator = Translator.load(trained[name])
+    source = ["der Hund jagt den Ball", "ein Kind sieht einen alten Mann", "der Mann sieht den Hund"]
+    right = translator.score([translated(text) for text in source], source)
+    wrong = translator.score([translated(text) for text in source[::-1]], source)
+    for text, one, other in zip(source, right, wrong, strict=True):
+        alone = translator.score([translated(text)], [text])[0]
+        assert np.allclose(one.token_logprobs, alone.token_logprobs, atol=1e-4)
+        assert one.token_ids == alone.token_ids and len(one.token_ids) == len(one.token_logprobs)
+        if text != source[1]:
+            assert one.logprob > other.logprob + 1
+    best = translator.hypotheses([source[0]], beams=3)[0][0]
+    said = translator.score([translator.tokenizer.decode(best.ids)], [source[0]])[0]
+    assert said.logprob == pytest.approx(best.logprob, abs=1e-3)
+
+
+def test_where_it_looks_is_told_by_word(trained: dict[str, Path], tmp_path: Path, capsys) -> None:
+    text = "der Hund jagt den kleinen Ball"
+    for name in ARCHITECTURES:
+        looks = Translator.load(trained[name]).attention(text)
+        assert looks.source == (*text.split(), END) and looks.target == (*translated(text).split(), END)
+        assert np.allclose(looks.weights_TS.sum(1), 1, atol=1e-4)
+    for suffix in ("html", "svg", "png"):
+        picture = tmp_path / f"looks.{suffix}"
+        assert cli.run(["translate", str(trained["lstm-seq2seq"]), text, "--attention", str(picture)]) == 0
+        assert picture.stat().st_size > 500
+    assert capsys.readouterr().out.splitlines() == [translated(text)] * 3
+    with pytest.raises(ConfigError, match="layers 0 to 1"):
+        Translator.load(trained["encoder-decoder"]).attention(text, layer=2)
+
+
+def test_lines_stay_lines(trained: dict[str, Path], tmp_path: Path, capsys) -> None:
+    test = tmp_path / "test.de"
+    test.write_text("der Hund jagt den Ball\n\nein Mann sieht den Hund\n", encoding="utf-8")
+    where = str(trained["encoder-decoder"])
+    assert cli.run(["translate", where, "--text", str(test), "--beams", "2", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["translations"] == ["the dog chases the ball", "", "a man sees the dog"]
+    assert result["logprobs"][1] is None and result["logprobs"][0] < 0 and result["finish"][0] == "stop"
+
+
+def test_bleu_is_sacrebleus(trained: dict[str, Path], files: Path, tmp_path: Path, capsys) -> None:
+    sacrebleu = pytest.importorskip("sacrebleu")
+    lines = sentences(30, seed=2)
+    references = [translated(line) for line in lines]
+    references[0] = "something else altogether , it seems"
+    for name, some in (("s", lines), ("t", references)):
+        (tmp_path / name).write_text("\n".join(some) + "\n", encoding="utf-8")
+    where = trained["encoder-decoder"]
+    files_of = ["--source", str(tmp_path / "s"), "--target", str(tmp_path / "t")]
+    assert cli.run(["eval", str(where), *files_of, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    expected = sacrebleu.corpus_bleu(Translator.load(where).translate(lines), [references])
+    assert result["bleu"] == pytest.approx(expected.score) and 50 < result["bleu"] < 100
+    assert result["signature"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+    scores = Translator.load(where).score(references, lines)
+    nats = -sum(one.logprob for one in scores) / sum(len(one.token_ids) for one in scores)
+    assert result["nats_per_token"] == pytest.approx(nats, rel=1e-4)
+    assert cli.run(["eval", str(where), *files_of[:2]]) == 2
+    assert "both or neither" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_resumed_run_is_the_uninterrupted_one(name: str, files: Path, tmp_path: Path, capsys) -> None:
+    losses = {}
+    for kind in ("whole", "resumed"):
+        line = words(files, tmp_path / kind, "--architecture", name, "--loop.dropout", "0.2")
+        line += ["--loop.schedule.kind", "constant", "--loop.schedule.warmup", "0", "--loop.log-every", "1", "--json"]
+        for steps in ("3", "6") if kind == "resumed" else ("6",):
+            assert cli.run([*line, "--steps", steps, "--resume"]) == 0
+        lines = (tmp_path / kind / "metrics.jsonl").read_text().splitlines()
+        losses[kind] = [json.loads(one)["loss"] for one in lines]
+    assert losses["whole"] == losses["resumed"]
+
+
+REFUSED: list[tuple[list[str], str]] = [
+    (["--architecture", "decoder"], "learns from --text"),
+    (["--architecture", "ngram"], "learns from --text"),
+    (["--architecture", "encoder-decoder", "--text", "x"], "the one or the other"),
+    (["--architecture", "encoder-decoder", "--validation-source", "x"], "both or neither"),
+    (["--architecture", "lstm-seq2seq", "--model.heads", "2"], "--model.heads"),
+    (["--architecture", "encoder-decoder", "--model.heads", "5"], "heads 5"),
+    (["--architecture", "encoder-decoder", "--model.context", "2"], "no pair is left"),
+    (["--architecture", "encoder-decoder", "--vocab-size", "9000"], "--vocab-size"),
+    (["--architecture", "encoder-decoder", "--pairs.label-smoothing", "1"], "label-smoothing"),
+    (["--architecture", "encoder-decoder", "--preset", "gpt2-small"], "presets of"),
+]
+
+
+@pytest.mark.parametrize("more, match", REFUSED)
+def test_settings_that_do_not_fit_are_named(
+    more: list[str], match: str, files: Path, tmp_path: Path, capsys
+) -> None:
+    try:
+        code: Any = cli.run(words(files, tmp_path / "out", *more))
+    except SystemExit as error:  # what the parser of flags itself refuses
+        code = error.code
+    assert code == 2 and match in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    "source, target, match",
+    [
+        ("", "a\n", "it is empty"),
+        ("a\nb\n", "a\n", "2 lines and"),
+        ("\n\n", "a\nb\n", "it is empty"),
+        ("a\n\n", "\nb\n", "words on both sides"),
+        ("Hund\n", "dog\n", "--vocab-size"),
+    ],
+)
+def test_bad_pairs_are_named(source: str, target: str, match: str, tmp_path: Path, capsys) -> None:
+    for name, text in (("s", source), ("t", target)):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    line = ["train", "--architecture", "encoder-decoder", "--preset", "micro", "--out", tmp_path / "out"]
+    line += ["--source", tmp_path / "s", "--target", tmp_path / "t"]
+    assert cli.run(list(map(str, line))) == 2
+    assert match in " ".join(capsys.readouterr().err.split())
+
+
+def test_one_word_is_enough_to_learn_from(tmp_path: Path, capsys) -> None:
+    for name, text in (("s", "Hund\n"), ("t", "dog\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    line = ["train", "--architecture", "lstm-seq2seq", "--preset", "micro", "--out", tmp_path / "out"]
+    line += ["--source", tmp_path / "s", "--target", tmp_path / "t", "--vocabulary", "characters"]
+    line += ["--vocab-size", "14", "--steps", "40", "--validation", "0", "--loop.dropout", "0", "--json"]
+    assert cli.run(list(map(str, line))) == 0, capsys.readouterr().err
+    assert shizuku.load(tmp_path / "out").translate("Hund") == "dog"
+
+
+def test_what_it_cannot_do_says_what_it_can(trained: dict[str, Path], capsys) -> None:
+    translator = shizuku.load(trained["lstm-seq2seq"], threads=1)
+    for name in ("generate", "chat", "stream", "respond", "logits"):
+        with pytest.raises(ModelError, match="translate"):
+            getattr(translator, name)("der Hund")
+    with pytest.raises(ModelError, match="text 1 has .* window is 64"):
+        translator.translate("der Hund " * 80)
+    with pytest.raises(ModelError, match="source 1 is empty"):
+        translator.score(["a"], [""])
+    with pytest.raises(ConfigError, match="2 targets, but 1"):
+        translator.score(["a", "b"], ["c"])
+    with pytest.raises(ConfigError, match="no setting context"):
+        shizuku.load(trained["lstm-seq2seq"], context=8)
+    where = str(trained["lstm-seq2seq"])
+    for line in (["generate", where, "--prompt", "x"], ["chat", where], ["eval", where, "--text", where]):
+        assert cli.run(line) == 2
+        assert "translat" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_it_would_take(files: Path, tmp_path: Path, capsys) -> None:
+    for name in ARCHITECTURES:
+        line = words(files, tmp_path / "out", "--architecture", name, "--steps", "100", "--dry-run", "--json")
+        assert cli.run(line) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert result["pairs"] == 400 and result["steps"] == 100 and result["flops"] > 0
+        assert result["memory_bytes"] > 4 * result["parameters"] and not (tmp_path / "out").exists()
+
+
+def test_a_tokenizer_of_another_model_is_refused(trained: dict[str, Path], tmp_path: Path) -> None:
+    translator = Translator.load(trained["encoder-decoder"])
+    from shizuku.text.tokenizer import Tokenizer
+
+    larger = Tokenizer.train(["ab cd ef " + " ".join(sentences(200))], 330)
+    with pytest.raises(ModelError, match="do not belong together"):
+        Translator(translator.model, larger)
+    saved = translator.save(tmp_path / "saved")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (saved / name).unlink()
+    with pytest.raises(CheckpointError):
+        shizuku.load(saved)

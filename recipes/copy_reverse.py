@@ -95,7 +95,7 @@ def measure(task: str, attention: str, seed: int, given: argparse.Namespace) -> 
         seed=seed,
         log_every=100,
         save_minutes=None,
-        optimizer=OptimizerConfig(kind="adamw", learning_rate=given.rate, embedding_learning_rate=None, weight_decay=0.0),
+        optimizer=OptimizerConfig(muon_learning_rate=given.rate, weight_decay=0.0),
         schedule=ScheduleConfig(decay=0.4),
     )
     source = PairBatches(pairs, ENDS, batch_tokens=given.batch_tokens, seed=seed)
@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--width", type=int, default=96)
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--batch-tokens", type=int, default=1024)
-    parser.add_argument("--rate", type=float, default=0.004)
+    parser.add_argument("--rate", type=float, default=0.04, help="of Muon")
     given = parser.parse_args(arguments)
     results = []
     print("| task | attention | seed | loss | at trained length | at twice that |\n|---|---|---|---|---|---|")

@@ -35,6 +35,7 @@ ADAM = {
 PAPER = {"kind": "inverse-root", "warmup": 0.1}
 LSTM = {"embedding_width": 192, "attention_width": 192, "layers": 1, "context": 64}
 TRANSFORMER = {"width": 192, "heads": 6, "ffn_width": 768, "context": 64}
+POST_NORM = {**TRANSFORMER, "norm_placement": "after", "final_norm": False}
 MODELS: dict[str, dict[str, Any]] = {
     "no-attention": {
         "architecture": "lstm-seq2seq",
@@ -47,12 +48,12 @@ MODELS: dict[str, dict[str, Any]] = {
     },
     "post-norm": {
         "architecture": "encoder-decoder",
-        "model": {**TRANSFORMER, "norm_placement": "after", "final_norm": False},
+        "model": POST_NORM,
         "loop": {"optimizer": ADAM, "schedule": PAPER},
     },
     "post-norm-no-warm-up": {
         "architecture": "encoder-decoder",
-        "model": {**TRANSFORMER, "norm_placement": "after", "final_norm": False},
+        "model": POST_NORM,
         "loop": {"optimizer": ADAM, "schedule": {"kind": "constant", "warmup": 0.0}},
     },
 }  # fmt: skip
@@ -74,7 +75,7 @@ def config_of(name: str, seed: int, given: argparse.Namespace, out: Path) -> Tra
         TrainConfig,
         {
             **brought, **data, "out": str(out), "architecture": chosen["architecture"],
-            "model": chosen["model"], "threads": given.threads, "loop": loop,
+            "setting": [f"{name}={value}" for name, value in chosen["model"].items()], "threads": given.threads, "loop": loop,
         },
     )  # fmt: skip
 

@@ -35,6 +35,7 @@ from shizuku.inference.scoring import Score, whole_logits
 from shizuku.inference.settings import GenerationSettings, limit_of, reserve_of, settings_from
 from shizuku.inference.text_scores import score_texts
 from shizuku.inference.validation import check_prompt, one_sequence
+from shizuku.models.architectures import abilities_of, require
 from shizuku.text.conversation import Message, check_messages
 from shizuku.text.prompting import conversation_ids, conversing, prompt_ids
 from shizuku.text.reading import TextReader
@@ -165,8 +166,15 @@ class LanguageModel:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What it can do: "generate" and "score" always, "chat" and "tools" if its chat template does."""
-        return frozenset({"generate", "score"} | conversing(self.tokenizer))
+        """What it can do by its architecture ("generate", "score", "embed", "fill"), and "chat" and "tools"
+        if it can generate and its chat template knows them.
+        """
+        config = getattr(self.runtime, "config", None)
+        if config is None:
+            able: tuple[str, ...] = ("generate", "score")
+        else:
+            able = abilities_of(config)
+        return frozenset(able) | (conversing(self.tokenizer) if "generate" in able else set())
 
     # ---- adapters
 
@@ -380,6 +388,8 @@ class LanguageModel:
         processors: Sequence[Processor] = (),
         index: int = 0,
     ) -> Request:
+        if (config := getattr(self.runtime, "config", None)) is not None:
+            require(config, "generate")
         if self.runtime.vocab_size > self.tokenizer.vocab_size:
             processors = (*processors, OnlyTokens(self.tokenizer.vocab_size))
         limit = limit_of(asked, room=min(self.context, self.engine.capacity) - len(ids))

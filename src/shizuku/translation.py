@@ -71,7 +71,7 @@ class Translator:
         """
         from shizuku.checkpoints.directory import load_checkpoint
         from shizuku.checkpoints.names import resolve
-        from shizuku.models.architectures import architecture_of
+        from shizuku.models.architectures import require
 
         path = resolve(name_or_path)
         if threads is not None:
@@ -79,11 +79,7 @@ class Translator:
 
             torch.set_num_threads(threads)
         found = load_checkpoint(path)
-        if architecture_of(found.model.config).runs != "pairs":
-            raise ModelError(
-                f"{path} does not translate: it continues text (shizuku generate); translation models are "
-                "trained with shizuku train --architecture encoder-decoder --source FILE --target FILE"
-            )
+        require(found.model.config, "translate")
         if found.tokenizer is None:
             raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
         return cls(found.model, found.tokenizer, generation=found.generation, run=found.run, path=path)

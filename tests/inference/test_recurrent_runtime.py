@@ -10,11 +10,18 @@ from shizuku.inference.recurrent_runtime import RecurrentRuntime
 from shizuku.inference.runtime import Span
 from shizuku.models.architectures import build
 from shizuku.models.lstm import LSTMConfig
+from shizuku.models.mamba import MambaConfig
+
+CONFIGS = {
+    "lstm": LSTMConfig(vocab_size=VOCABULARY, width=24),
+    "mamba": MambaConfig(vocab_size=VOCABULARY, width=24, layers=2),
+    "mamba2": MambaConfig(vocab_size=VOCABULARY, width=24, layers=2, heads=4),
+}
 
 
-@pytest.fixture(scope="module")
-def model() -> torch.nn.Module:
-    made, generator = build(LSTMConfig(vocab_size=VOCABULARY, width=24)), torch.Generator().manual_seed(0)
+@pytest.fixture(scope="module", params=CONFIGS)
+def model(request: pytest.FixtureRequest) -> torch.nn.Module:
+    made, generator = build(CONFIGS[request.param]), torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.4)
@@ -67,9 +74,9 @@ def test_a_place_inside_the_last_span_can_be_come_back_to(model: torch.nn.Module
 def test_the_text_does_not_depend_on_the_company(model: torch.nn.Module, settings: EngineSettings) -> None:
     engine = Engine(RecurrentRuntime(model), settings)
     beginning = words(20, 9)
-    prompts = [words(n, n) for n in (1, 5, 40, 17)] + [beginning[:12], beginning, [*beginning, 3]]
-    tickets = [engine.submit(asked(ids, 12)) for ids in prompts]
-    assert [tokens(ticket) for ticket in tickets] == [naive(model, ids, 12) for ids in prompts]
+    prompts = [words(n, n) for n in (1, 25)] + [beginning[:12], beginning, [*beginning, 3]]
+    tickets = [engine.submit(asked(ids, 6)) for ids in prompts]
+    assert [tokens(ticket) for ticket in tickets] == [naive(model, ids, 6) for ids in prompts]
     assert nothing_is_held(engine)
 
 
@@ -90,8 +97,14 @@ def test_memory_is_the_same_at_any_length(model: torch.nn.Module) -> None:
     assert engine.capacity == 1 << 20
     ticket = engine.submit(asked(words(5_000), 3))
     assert len(tokens(ticket)) == 3
-    # Two layers, output and cell, 24 numbers each, now and before the last span.
-    assert engine.runtime.block_bytes == 2 * 2 * 2 * 24 * 4
+    # Numbers of each of two layers, now and before the last span.
+    numbers = {
+        "lstm": 24 + 24,  # output and cell
+        "mamba": 16 * 48 + 3 * 48,  # the state space, and inputs of the convolution
+        "mamba2": 16 * 48 + 3 * (48 + 2 * 16),
+    }
+    name = next(name for name, config in CONFIGS.items() if config == model.config)
+    assert engine.runtime.block_bytes == 2 * 2 * numbers[name] * 4
 
 
 def test_a_cancelled_request_leaves_a_state_that_is_what_it_says(model: torch.nn.Module) -> None:

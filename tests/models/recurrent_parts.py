@@ -57,3 +57,19 @@ def check_pieces(model: Any, vocab_size: int, *, cuts: tuple[int, ...] = (7, 1, 
     pieces = [model(piece, state=state) for piece in ids_BT.split(list(cuts), dim=1)]
     assert close(torch.cat(pieces, dim=1), model(ids_BT))
     assert state.length == sum(cuts)
+
+
+@torch.no_grad()
+def check_shared_beginning(model: Any, vocab_size: int) -> None:
+    """What several documents of a row begin with may stand there once."""
+    ids_BT = torch.randint(vocab_size, (2, 17), generator=torch.Generator().manual_seed(5))
+    segments_BT = torch.tensor(
+        [[-2] * 4 + [0] * 6 + [1] * 3 + [2] * 4, [-2] * 4 + [0] * 2 + [1] * 8 + [-1] * 3]
+    )
+    found_BTV = model(ids_BT, segments_BT=segments_BT)
+    for ids_T, found_TV, segments_T in zip(ids_BT, found_BTV, segments_BT, strict=True):
+        assert close(found_TV[:4], model(ids_T[None, :4])[0])
+        for number in range(int(segments_T.max()) + 1):
+            own = segments_T == number
+            whole = torch.cat([ids_T[:4], ids_T[own]])
+            assert close(found_TV[own], model(whole[None])[0, 4:])

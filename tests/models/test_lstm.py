@@ -1,7 +1,7 @@
 """The LSTM language model: torch's own module, documents apart, pieces of a text."""
 
 import torch
-from recurrent_parts import check_documents, check_pieces, close, random_model
+from recurrent_parts import check_documents, check_pieces, check_shared_beginning, close, random_model
 
 from shizuku.models.architectures import build
 from shizuku.models.lstm import LSTMConfig, initialise
@@ -25,6 +25,7 @@ def test_it_is_torchs_lstm_between_embedding_and_output() -> None:
 
 def test_documents_of_a_row_do_not_see_each_other() -> None:
     check_documents(random_model(CONFIG), 50)
+    check_shared_beginning(random_model(CONFIG), 50)
 
 
 def test_pieces_of_a_text_are_the_text() -> None:

@@ -256,6 +256,11 @@ def linear_layers(model: nn.Module) -> dict[str, Base]:
 def targeted(model: nn.Module, config: AdapterConfig) -> dict[str, Base]:
     """The layers that the config's targets match; ConfigError for a pattern that matches none."""
     layers = linear_layers(model)
+    if not layers:
+        raise ModelError(
+            "this model has no linear layers in its blocks, which is what an adapter stands beside: train "
+            "all of it, without --lora.rank"
+        )
     wanted: set[str] = set()
     for pattern in config.targets:
         matching = fnmatch.filter(layers, pattern)

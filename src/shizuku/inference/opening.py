@@ -18,10 +18,10 @@ from shizuku.progress import warn_once
 from shizuku.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from shizuku.adapters.weights import AdapterWeights
-    from shizuku.checkpoints.packed import PackedCheckpoint
     from torch import nn
 
+    from shizuku.adapters.weights import AdapterWeights
+    from shizuku.checkpoints.packed import PackedCheckpoint
     from shizuku.models.decoder import Decoder
 
 RuntimeKind = Literal["auto", "native", "torch"]
@@ -61,7 +61,7 @@ def open_runtime(
             raise ConfigError(f"--{flag} {value}: expected one of {', '.join(get_args(kinds))}")
     if is_ngram(path):
         return _with_tables(path)
-    kind = architecture_at(path)
+    kind = architecture_at(_whole_model(path))
     if kind != "decoder" and runtime == "native":
         raise ModelError(
             f"--runtime native: the native library computes decoders, and {path} is of the architecture "
@@ -85,6 +85,13 @@ def open_runtime(
             )
         return _with_torch(path, threads, cache)
     return _with_native(path, runtime, threads, cache)
+
+
+def _whole_model(path: Path) -> Path:
+    """The path itself, or what adapters stand on in the end."""
+    while is_adapter(path):
+        path = base_of(path)
+    return path
 
 
 def _with_tables(path: Path) -> Opened:
@@ -191,14 +198,11 @@ def runtime_of(model: "nn.Module | Runtime") -> Runtime:
     """
     if isinstance(model, Runtime):
         return model
-    from shizuku.models.architectures import architecture_of
+    from shizuku.models.architectures import architecture_of, require
 
     runs = architecture_of(model.config).runs
     if runs not in _RUNTIMES:
-        raise ModelError(
-            "this model translates: it writes a target for a source, and continues no text by itself; use "
-            "shizuku translate"
-        )
+        require(model.config, "score")
     module, name = _RUNTIMES[runs].split(".")
     runtime: Runtime = getattr(import_module(f"shizuku.inference.{module}"), name)(model)
     return runtime

@@ -57,6 +57,11 @@ class LSTMLayer(nn.Module):
         width = self.input_gates.shape[1]
         return {"output": (width,), "cell": (width,)}
 
+    @property
+    def kept_numbers(self) -> int:
+        """Numbers that a token leaves for the backward pass: gates, cells, outputs and inputs."""
+        return 18 * self.input_gates.shape[1]
+
     def forward(self, x_BTD: Float[Tensor, "B T D"], call: RecurrentCall) -> Float[Tensor, "B T D"]:
         """Return the outputs after each token."""
         if call.documents is not None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from shizuku.errors import ModelError
 from shizuku.models.layers.products import linear
-from shizuku.models.layers.visibility import SHARED
+from shizuku.models.layers.visibility import PADDING, SHARED
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Shapes by name, without the batch."""
@@ -58,14 +58,7 @@ class Documents:
     """Where the documents of packed rows begin, in the forms that layers ask for."""
 
     def __init__(self, segments_BT: Int[Tensor, "B T"]) -> None:
-        """Take the numbers of the documents inside their rows; padding is a document of its own.
-
-        ModelError for a beginning that several documents share: a state can't be had twice in a row.
-        """
-        if bool((segments_BT == SHARED).any()):
-            raise ModelError(
-                "rows whose documents share their beginning are for models with attention: give each its own"
-            )
+        """Take the numbers of the documents inside their rows; padding is a document of its own."""
         first_B1 = torch.ones_like(segments_BT[:, :1], dtype=torch.bool)
         self.starts_BT: Bool[Tensor, "B T"] = torch.cat(
             [first_B1, segments_BT[:, 1:] != segments_BT[:, :-1]], dim=1
@@ -92,6 +85,44 @@ class Documents:
         there_SM = ages_S1 < lengths_M
         places_SM = begins_M[order_M] + ages_S1
         return places_SM[there_SM], there_SM.sum(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfolded:
+    """Rows whose documents share their beginning, written so that each has its own copy of it."""
+
+    places_BS: Int[Tensor, "B S"]
+    """Which token of the row stands where."""
+    segments_BS: Int[Tensor, "B S"]
+    """Which document it is of."""
+    back_BT: Int[Tensor, "B T"]
+    """Where each token of the row is found, one of the shared beginning in its first copy."""
+
+    @classmethod
+    def of(cls, segments_BT: Int[Tensor, "B T"]) -> "Unfolded":
+        """Unfold; the shared beginning stands first in each row."""
+        rows, back = [], torch.zeros_like(segments_BT)
+        for row, segments_T in enumerate(segments_BT.tolist()):
+            shared = segments_T.count(SHARED)
+            places, numbers = list(range(shared)), [segments_T[shared] if shared < len(segments_T) else 0]
+            numbers *= shared
+            for place in range(shared, len(segments_T)):
+                number = segments_T[place]
+                if place > shared and number != segments_T[place - 1] and number >= 0:
+                    places += range(shared)
+                    numbers += [number] * shared
+                back[row, place] = len(places)
+                places.append(place)
+                numbers.append(number)
+            back[row, :shared] = torch.arange(shared)
+            rows.append((places, numbers))
+        longest = max(len(places) for places, _ in rows)
+        filled = [
+            [each + [filler] * (longest - len(each)) for each, filler in zip(row, (0, PADDING), strict=True)]
+            for row in rows
+        ]
+        both = torch.tensor(filled, device=segments_BT.device)
+        return cls(both[:, 0], both[:, 1], back)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +214,8 @@ class RecurrentLanguageModel(nn.Module):
         """Return what the output matrix reads, for ids or embeddings.
 
         `segments_BT` gives the number of the document inside its row, padding being one of its own; each
-        begins with an empty state. `positions_BT` is not needed and not looked at. A `state` stands before
+        begins with an empty state, or with a beginning of segment -2 that all of its row share.
+        `positions_BT` is not needed and not looked at. A `state` stands before
         the tokens and is moved behind them. Ids outside the vocabulary and shapes that don't fit raise
         ModelError.
         """
@@ -193,6 +225,11 @@ class RecurrentLanguageModel(nn.Module):
         if state is not None and segments_BT is not None:
             raise ModelError("give either a state or segments: what stands before would be in each document")
         documents = None
+        if segments_BT is not None and bool((segments_BT == SHARED).any()):
+            unfolded = Unfolded.of(segments_BT.expand(*x_BTD.shape[:2]))
+            x_BSD = _taken(x_BTD, unfolded.places_BS)
+            y_BSD = self.hidden(embeddings_BTD=x_BSD, segments_BT=unfolded.segments_BS)
+            return _taken(y_BSD, unfolded.back_BT)
         if segments_BT is not None:
             documents = Documents(segments_BT.expand(*x_BTD.shape[:2]))
         for layer, block in enumerate(self.blocks):
@@ -221,3 +258,7 @@ class RecurrentLanguageModel(nn.Module):
                     "(ids 0 and up): is this the model's own tokenizer?"
                 )
         return self.embedding(ids_BT)
+
+
+def _taken(x_BTD: Float[Tensor, "B T D"], places_BS: Int[Tensor, "B S"]) -> Float[Tensor, "B S D"]:
+    return x_BTD.gather(1, places_BS[..., None].expand(*places_BS.shape, x_BTD.shape[2]))

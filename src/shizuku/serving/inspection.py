@@ -143,6 +143,10 @@ def _pattern(
     from shizuku.models.hooks import recorded
 
     decoder = model.lm.model
+    if not hasattr(decoder.config, "heads"):
+        raise bad_value(
+            "model", f"a model of the architecture {decoder.config.ARCHITECTURE} has no attention"
+        )
     layers, heads = decoder.config.layers, decoder.config.heads
     for name, value, count in (("layer", body.layer, layers), ("head", body.head, heads)):
         if value >= count:

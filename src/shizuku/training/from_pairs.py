@@ -68,6 +68,10 @@ def check_run(config: TrainConfig) -> None:
     """Refuse what can't be trained before anything is read; raises as `train`."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    if config.loop.parallel == "fsdp":
+        raise ConfigError(
+            "--loop.parallel fsdp: the weights of translation models are not spread; use --loop.parallel data"
+        )
     if config.loop.check_precision:
         check_precision(config.loop.precision, torch.device("cpu"))
     shape = model_config(config, vocab_size=1)

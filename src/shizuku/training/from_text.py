@@ -1,7 +1,7 @@
 """From text to a trained model: tokenizer, shards, model and loop put together, for `shizuku train`."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from shizuku.models.decoder import DecoderConfig, initialise
 from shizuku.progress import say, track
 from shizuku.text.documents import Document, Problems, find_files, read_documents
 from shizuku.text.tokenizer import Tokenizer
-from shizuku.training.config import TrainConfig
+from shizuku.training.config import ModelOverrides, TrainConfig
 from shizuku.training.cost import bill, matmul_peak, parameter_total, token_cost
 from shizuku.training.distribution import neighbours, place, wait_for_all
 from shizuku.training.loop import train
@@ -189,14 +189,32 @@ def check_size(config: TrainConfig, vocab_size: int) -> None:
 
 def model_config(config: TrainConfig, vocab_size: int) -> Any:
     """The preset with what the config changes in it; ConfigError where that does not fit together."""
-    given = config.model.given()
+    given = config.model.given() | own_settings(config.setting)
     if config.architecture != "decoder":
         return _other_config(config, {"vocab_size": vocab_size, **given})
+    if config.setting:
+        raise ConfigError("--setting: a decoder's settings all have flags of their own: --model.…")
     shape = dict(PRESETS[config.preset])
     if {"width", "heads"} & given.keys():
         shape.pop("head_width", None)
     values: dict[str, Any] = {"vocab_size": vocab_size, **shape, **given}
     return DecoderConfig(**values)
+
+
+def own_settings(given: Sequence[str]) -> dict[str, Any]:
+    """The values of `--setting name=value …`; ConfigError for what is not of this form."""
+    values: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise ConfigError(f"--setting {text}: expected name=value")
+        try:
+            values[name.replace("-", "_")] = json.loads(
+                value.lower() if value in ("True", "False") else value
+            )
+        except json.JSONDecodeError:
+            values[name.replace("-", "_")] = value
+    return values
 
 
 def _other_config(config: TrainConfig, values: dict[str, Any]) -> Any:
@@ -210,8 +228,10 @@ def _other_config(config: TrainConfig, values: dict[str, Any]) -> Any:
     known = {each.name for each in fields(found.config)}
     strange = [name for name in values if name not in known]
     if strange:
+        flags = {f"model.{each.name}" for each in fields(ModelOverrides)}
+        flag = f"model.{strange[0]}" if f"model.{strange[0]}" in flags else f"setting {strange[0]}"
         raise ConfigError(
-            f"--model.{strange[0].replace('_', '-')}: --architecture {found.name} has no such setting, but "
+            f"--{flag.replace('_', '-')}: --architecture {found.name} has no such setting, but "
             f"{', '.join(sorted(known - {'vocab_size'}))}"
         )
     return from_dict(found.config, {**found.presets[config.preset], **values}, where="model")

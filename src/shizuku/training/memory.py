@@ -56,7 +56,8 @@ def estimate_memory(
 ) -> MemoryEstimate:
     """The estimate for steps on `rows` rows of `tokens` tokens; the model may be on the meta device.
 
-    `packed`: documents share rows, so attention has a mask. Activations are counted for decoders only.
+    `packed`: documents share rows, so attention has a mask. Activations are counted for decoders, and for
+    models whose blocks say as `kept_numbers` how much a token leaves there.
     `shards`: over how many processes every weight is spread (FSDP); the rows are those of one process.
     """
     sizes = {
@@ -73,7 +74,7 @@ def estimate_memory(
     activations = (
         activation_bytes(config, rows, tokens, packed=packed, dropout=loop.dropout > 0)
         if isinstance(config, DecoderConfig)
-        else 0
+        else _kept_in_blocks(model, rows * tokens)
     )
     if is_adapted(model):
         activations += _beside_base(model, rows * tokens)
@@ -87,6 +88,11 @@ def estimate_memory(
         # Process 0 puts the whole model together; safetensors makes two copies of the optimizer's share.
         saving=BYTES * max(every - gathered, 0) + 2 * moved if shards > 1 else 0,
     )
+
+
+def _kept_in_blocks(model: nn.Module, tokens: int) -> int:
+    kept = sum(int(getattr(block, "kept_numbers", 0)) for block in getattr(model, "blocks", ()))
+    return BYTES * kept * tokens + 3 * CHUNK_BYTES if kept else 0
 
 
 def _beside_base(model: nn.Module, tokens: int) -> int:

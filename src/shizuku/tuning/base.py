@@ -19,6 +19,7 @@ from shizuku.checkpoints.directory import (
 from shizuku.checkpoints.gguf_packed import load_gguf_packed
 from shizuku.checkpoints.kinds import is_adapter, kind_of
 from shizuku.errors import ConfigError
+from shizuku.models.architectures import Ability, require
 from shizuku.progress import bar, say
 from shizuku.quantization.layers import QuantizedEmbedding, QuantizedLinear
 from shizuku.quantization.scheme import SCHEMES
@@ -37,12 +38,21 @@ ROUNDED = "base"
 """Folder, in that of the adapter, of a base that was rounded for it."""
 
 
-def open_base(path: Path, kind: BaseKind, *, name: str, out: Path | None) -> Checkpoint:
+def open_base(
+    path: Path, kind: BaseKind, *, name: str, out: Path | None, needs: Ability = "generate"
+) -> Checkpoint:
     """Open the checkpoint at `path`, called `name`, as `kind` says.
 
     A base that is rounded is kept in `out`/base, from where a resumed run takes it; nothing is written
-    without `out`. ConfigError for a checkpoint that can't be had like this.
+    without `out`. ConfigError for a checkpoint that can't be had like this, ModelError for one without the
+    ability that it needs.
     """
+    found = _opened(path, kind, name=name, out=out)
+    require(found.model.config, needs)
+    return found
+
+
+def _opened(path: Path, kind: BaseKind, *, name: str, out: Path | None) -> Checkpoint:
     if kind == "float":
         found = load_checkpoint(path)
         dequantize(found.model)

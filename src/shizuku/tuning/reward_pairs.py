@@ -46,7 +46,7 @@ def prepare(config: RewardConfig) -> Prepared:
         raise ConfigError("--margins: not every pair has a margin (a number under `margin`): leave it out")
     path = resolve(config.model)
     name = lasting_name(config.model, path)
-    found = open_base(path, "float", name=name, out=None)
+    found = open_base(path, "float", name=name, out=None, needs="head")
     if found.tokenizer is None:
         raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
     adapted = config.lora.rank > 0

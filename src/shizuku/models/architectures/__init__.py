@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from shizuku.errors import ConfigError
+from shizuku.errors import ConfigError, ModelError
 from shizuku.models.decoder_config import DecoderConfig
 
 if TYPE_CHECKING:
@@ -22,6 +22,24 @@ if TYPE_CHECKING:
 Runs = Literal["cached", "recurrent", "whole", "pairs"]
 """How a model goes through a text: with keys and values in a cache, with a state of fixed size, all of it at
 once (masked language models), or a target beside its source (translation)."""
+
+Ability = Literal["generate", "score", "embed", "head", "fill", "translate"]
+"""What a model can be asked for."""
+ABILITIES: Mapping[Runs, tuple[Ability, ...]] = {
+    "cached": ("generate", "score", "embed", "head"),
+    "recurrent": ("generate", "score", "embed"),
+    "whole": ("fill", "score", "embed"),
+    "pairs": ("translate",),
+}
+"""What follows from how a model goes through a text."""
+_IN_WORDS: Mapping[Ability, str] = {
+    "generate": "continue texts (shizuku generate)",
+    "score": "be evaluated on text (shizuku eval)",
+    "embed": "give vectors of texts (/v1/embeddings)",
+    "head": "carry a head (shizuku classify, shizuku reward)",
+    "fill": "fill in masked tokens",
+    "translate": "translate (shizuku translate)",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +84,21 @@ def config_class(name: str) -> type[Any]:
 def architecture_of(config: Any) -> Architecture:
     """The architecture that a config is of."""
     return architecture(type(config).ARCHITECTURE)
+
+
+def abilities_of(config: Any) -> tuple[Ability, ...]:
+    """What a model of this config can be asked for; of decoders it is known without torch."""
+    return ABILITIES["cached" if isinstance(config, DecoderConfig) else architecture_of(config).runs]
+
+
+def require(config: Any, ability: Ability) -> None:
+    """ModelError, which says what it can do, where a model of this config has not this ability."""
+    able = abilities_of(config)
+    if ability not in able:
+        raise ModelError(
+            f"a model of the architecture {config.ARCHITECTURE} cannot {_IN_WORDS[ability]}: what it can do "
+            f"is {', '.join(_IN_WORDS[each] for each in able)}"
+        )
 
 
 def build(config: Any) -> Any:

@@ -74,7 +74,7 @@ def config_of(name: str, seed: int, given: argparse.Namespace, out: Path) -> Tra
     return from_dict(
         TrainConfig,
         {
-            **brought, **data, "out": str(out), "architecture": chosen["architecture"],
+            **brought, **data, "vocab_size": chosen.get("vocab_size", brought["vocab_size"]), "out": str(out), "architecture": chosen["architecture"],
             "setting": [f"{name}={value}" for name, value in chosen["model"].items()], "threads": given.threads, "loop": loop,
         },
     )  # fmt: skip

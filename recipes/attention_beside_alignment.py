@@ -4,11 +4,11 @@
     python recipes/attention_beside_alignment.py MODEL ALIGNED --source SOURCE --target TARGET --out PAGE.html
         [--sentences 12] [--first 0] [--layer N]
 
-Words are parted by spaces. Each sentence is drawn twice: the model's attention while it is told the reference,
-and the forward model's shares, both with the symmetrised links framed that ALIGNED has for the line. Printed:
-how much of the target's linked words' attention, and of model 2's shares, lies on linked source words, and how
-often the largest of a row is one of them. The IBM models have seen these sentences, the translation model has if they
-are of its training.
+Words are parted by spaces. Each sentence is drawn twice: the model's attention while it is told the
+reference, and the forward model's shares, both with the symmetrised links framed that ALIGNED has for the
+line. Printed: how much of the weight of the target's linked words lies on source words that they are linked to,
+and how often the largest of a row is one of those. The IBM models have seen these sentences; the translation
+model has if they are of its training.
 """
 
 import argparse
@@ -71,7 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Agreement]:
     lines = (given.aligned / "alignments.txt").read_text(encoding="utf-8").splitlines()[some]
     links = [links_of(line) for line in lines]
     page = Page("Attention beside word alignment", f"{given.model} and {given.aligned}")
-    page.section("Sentences", "Left the translation model, right IBM model 2; frames are the symmetrised links.")
+    page.section(
+        "Sentences", "Left the translation model, right IBM model 2; frames are the symmetrised links."
+    )
     looked, counted = [], []
     for (source, target), marks in zip(pairs, links, strict=True):
         looks = translator.attention(source, target, layer=given.layer)

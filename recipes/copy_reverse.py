@@ -3,11 +3,12 @@
     python recipes/copy_reverse.py --out DIR [--tasks copy reverse] [--models attention none] [--seeds 1]
         [--steps 1200] [--length 10] [--blanks 15] [--width 96]
 
-A sentence is a row of random symbols (no two next to each other in the same order as before in it), its target
-the same row, or that row from its end. Trained on rows of 1 to --length symbols, tested on 200 rows of
---length and of twice as many: the share of symbols that stand where they should, with greedy decoding. Both
-models are LSTMs of the same width; one looks at the source at each step, the other knows it by its last state
-alone.
+A sentence is a row of random symbols (none twice behind the same one), its target the same row, or that row
+from its end. Trained on rows of 1 to --length symbols, tested on 200 rows of --length and of twice as many: the
+share of symbols that stand where they should, with greedy decoding. Both models are LSTMs of the same width;
+one looks at the source at each step, the other knows it by its last state alone. In training half of the
+sources have blanks around their row: without them the models count places, and counting ends where training
+ended.
 """
 
 import argparse
@@ -80,7 +81,8 @@ def accuracy(model: LSTMSeq2Seq, task: str, length: int, count: int, seed: int) 
 def measure(task: str, attention: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
     """Train one model and test it."""
     config = LSTMSeq2SeqConfig(
-        vocab_size=SYMBOLS + 3, context=4 * given.length + 2 * given.blanks, width=given.width, embedding_width=given.width,
+        vocab_size=SYMBOLS + 3, context=4 * given.length + 2 * given.blanks, width=given.width,
+        embedding_width=given.width,
         layers=1, attention=attention, attention_width=given.width,  # type: ignore[arg-type]
         # Without attention the last symbol read is the first to be written or the last, whichever is nearer.
         bidirectional=attention != "none", reversed_source=attention == "none" and task == "copy",

@@ -3,8 +3,8 @@
     python recipes/warm_up.py --out DIR [--layers 6] [--steps 150] [--rate 0.002] [--seeds 1]
 
 Four runs a seed, on the same batches: norms after or before the layers, Adam's rate with a warm-up over a
-fifth of the steps or at its peak from the first (both constant then). The loss of the last tenth of the steps,
-in nats a symbol; ln(40) = 3.69 is knowing nothing but the lengths.
+fifth of the steps or at its peak from the first (both constant then). The loss of the last tenth of the
+steps, in nats a symbol; ln(40) = 3.69 is knowing nothing but the lengths.
 """
 
 import argparse
@@ -43,7 +43,11 @@ def measure(placement: str, warmup: float, seed: int, given: argparse.Namespace)
         save_minutes=None,
         clip=None,
         optimizer=OptimizerConfig(
-            kind="adamw", learning_rate=given.rate, embedding_learning_rate=None, weight_decay=0.0, betas=(0.9, 0.98)
+            kind="adamw",
+            learning_rate=given.rate,
+            embedding_learning_rate=None,
+            weight_decay=0.0,
+            betas=(0.9, 0.98),
         ),
         schedule=ScheduleConfig(kind="constant", warmup=warmup),
     )

@@ -79,7 +79,9 @@ def test_it_learns_and_translates_what_it_has_not_seen(trained: dict[str, Path],
     right = sum(one == translated(text) for one, text in zip(found, test, strict=True))
     assert right >= 0.9 * len(test)
     assert translator.translate(test[0]) == found[0] and translator.translate([]) == []
-    assert translator.translate(test, batch_size=3, beams=1) == [translator.translate(t, beams=1) for t in test]
+    assert translator.translate(test, batch_size=3, beams=1) == [
+        translator.translate(t, beams=1) for t in test
+    ]
     run = read_json(trained[name] / "run.json")
     assert run["data"]["train"]["sentences"] + run["data"]["heldout"]["sentences"] == 400
     assert read_json(trained[name] / "config.json")["model_type"] == f"shizuku-{name}"
@@ -154,7 +156,17 @@ def test_bleu_is_sacrebleus(trained: dict[str, Path], files: Path, tmp_path: Pat
 def test_a_resumed_run_is_the_uninterrupted_one(
     name: str, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = ["--architecture", name, "--loop.dropout", "0.2", "--loop.log-every", "1", "--steps", "5", "--resume"]
+    line = [
+        "--architecture",
+        name,
+        "--loop.dropout",
+        "0.2",
+        "--loop.log-every",
+        "1",
+        "--steps",
+        "5",
+        "--resume",
+    ]
     assert cli.run(words(files, tmp_path / "whole", *line)) == 0
     step = loop._Training.step
 
@@ -236,7 +248,7 @@ def test_what_it_cannot_do_says_what_it_can(trained: dict[str, Path], files: Pat
     for name in ("generate", "chat", "stream", "respond", "logits"):
         with pytest.raises(ModelError, match="translate"):
             getattr(translator, name)("der Hund")
-    with pytest.raises(ModelError, match="text 1 has .* window is 64"):
+    with pytest.raises(ModelError, match=r"text 1 has .* window is 64"):
         translator.translate("der Hund " * 80)
     with pytest.raises(ModelError, match="source 1 is empty"):
         translator.score(["a"], [""])

@@ -59,7 +59,9 @@ class Translator:
         start, end = model.config.start_id, tokenizer.eos_id
         start = tokenizer.document_start_id if start is None else start
         if start is None or end is None:
-            raise ModelError("the tokenizer has no token that ends a sentence (eos): no translation would end")
+            raise ModelError(
+                "the tokenizer has no token that ends a sentence (eos): no translation would end"
+            )
         self.model, self.tokenizer = model.eval(), tokenizer
         self.generation, self.run, self.path = dict(generation or {}), dict(run or {}), path
         self.start_id, self.end_id = int(start), int(end)
@@ -147,9 +149,7 @@ class Translator:
             results[number] = each
         return results
 
-    def score(
-        self, targets: Sequence[str], sources: Sequence[str], *, batch_size: int = 32
-    ) -> list[Score]:
+    def score(self, targets: Sequence[str], sources: Sequence[str], *, batch_size: int = 32) -> list[Score]:
         """How probable each target is as the translation of its source, its end counted.
 
         The result of a pair does not depend on the others. Raises ConfigError for unequal numbers, ModelError
@@ -188,8 +188,8 @@ class Translator:
         """Where the model looks in the source while it writes the target, by default its own translation.
 
         As a mean over heads, and over layers unless one is chosen. Tokens are put together to words, which
-        white space parts, unless `words` is False. Raises ModelError for a model without attention, ConfigError for a
-        layer that it doesn't have.
+        white space parts, unless `words` is False. Raises ModelError for a model without attention, ConfigError
+        for a layer that it doesn't have.
         """
         import torch
 
@@ -229,8 +229,8 @@ class Translator:
             raise ModelError(f"{what} is empty: there is nothing to translate")
         if len(ids) > self.context:
             raise ModelError(
-                f"{what} has {len(ids)} tokens with its end, the model's window is {self.context}: give it in "
-                "sentences"
+                f"{what} has {len(ids)} tokens with its end, the model's window is {self.context}: give it "
+                "in sentences"
             )
         return ids
 
@@ -238,8 +238,8 @@ class Translator:
 
     def _cannot(self, what: str) -> NoReturn:
         raise ModelError(
-            f"this is a translation model: it does not {what}, it can translate(text), score(targets, sources) "
-            "and show its attention(source, target); shizuku translate in the terminal"
+            f"this is a translation model: it does not {what}, it can translate(text), score(targets, "
+            "sources) and show its attention(source, target); shizuku translate in the terminal"
         )
 
     def generate(self, *given: Any, **more: Any) -> NoReturn:

@@ -3,6 +3,7 @@
 import gzip
 import importlib.util
 import random
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -28,7 +29,10 @@ def test_models_are_trained_and_compared_and_not_again(
     chooser = random.Random(0)
     for part, count in (("train", 200), ("val", 20)):
         lines = [" ".join(chooser.choices(list(WORDS), k=4)) for _ in range(count)]
-        for language, some in (("de", lines), ("en", [" ".join(WORDS[w] for w in one.split()) for one in lines])):
+        for language, some in (
+            ("de", lines),
+            ("en", [" ".join(WORDS[w] for w in one.split()) for one in lines]),
+        ):
             packed = gzip.compress(("\n".join(some) + "\n").encode())
             (tmp_path / f"multi30k.{part}.{language}.gz").write_bytes(packed)
     translation = recipe("translation")
@@ -39,12 +43,16 @@ def test_models_are_trained_and_compared_and_not_again(
     line = ["--data", str(tmp_path), "--out", str(tmp_path / "out"), "--minutes", "0.02", "--threads", "1"]
     line += ["--models", "attention", "--every", "2"]
     first = translation.main(line)
-    assert first[0]["parameters"] > 0 and first[0]["validation_loss"] > 0 and "| attention |" in capsys.readouterr().out
+    assert (
+        first[0]["parameters"] > 0
+        and first[0]["validation_loss"] > 0
+        and "| attention |" in capsys.readouterr().out
+    )
     assert translation.main(line) == first and (tmp_path / "out" / "results.json").is_file()
 
 
 def test_copies_are_learned_with_attention_sooner(tmp_path: Path) -> None:
-    line = ["--out", str(tmp_path), "--tasks", "copy", "--steps", "60", "--length", "4", "--blanks", "0"]
+    line = ["--out", str(tmp_path), "--tasks", "copy", "--steps", "120", "--length", "5", "--blanks", "0"]
     line += ["--width", "32", "--rows", "2000", "--batch-tokens", "400"]
     with_attention, without = recipe("copy_reverse").main(line)
     assert with_attention["trained"] > without["trained"] + 0.2
@@ -55,7 +63,7 @@ def test_rows_have_no_repeated_neighbours_and_blanks_stay_outside() -> None:
     found = recipe("copy_reverse")
     rows = found.rows(50, 3, 20, 0)
     for row in rows:
-        pairs = list(zip(row, row[1:], strict=False))
+        pairs = list(pairwise(row))
         assert len(set(pairs)) == len(pairs) and 3 <= len(row) <= 20
     among = found.among_blanks(rows, 5, 0)
     assert [[one for one in row if one != found.BLANK] for row in among] == rows

@@ -15,7 +15,10 @@ from shizuku.training.objectives import TargetToken
 from shizuku.training.pair_batches import Ends, pair_batch
 
 SHAPES: list[tuple[str, dict[str, Any]]] = [
-    ("encoder-decoder", {"width": 96, "encoder_layers": 2, "decoder_layers": 3, "heads": 4, "ffn_width": 200}),
+    (
+        "encoder-decoder",
+        {"width": 96, "encoder_layers": 2, "decoder_layers": 3, "heads": 4, "ffn_width": 200},
+    ),
     ("lstm-seq2seq", {"width": 96, "embedding_width": 64, "attention_width": 48, "layers": 2}),
     ("lstm-seq2seq", {"width": 96, "embedding_width": 64, "layers": 1, "attention": "none"}),
     ("lstm-seq2seq", {"width": 96, "embedding_width": 64, "layers": 1, "bidirectional": False}),

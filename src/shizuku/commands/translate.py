@@ -45,7 +45,9 @@ class Config(VerbConfig):
     def __post_init__(self) -> None:
         check_threads(self.threads)
         if self.attention is not None and self.attention.suffix not in PICTURES:
-            raise ConfigError(f"--attention {self.attention}: expected a name that ends in {', '.join(PICTURES)}")
+            raise ConfigError(
+                f"--attention {self.attention}: expected a name that ends in {', '.join(PICTURES)}"
+            )
         if self.words and self.text is not None:
             raise ConfigError("texts were given, and --text FILE too: leave one out")
 
@@ -93,7 +95,9 @@ def _texts(config: Config) -> list[str]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"the standard input is not valid text: {error}") from error
     if not any(line.strip() for line in lines):
-        raise ConfigError("there is nothing to translate: give texts, --text FILE, or lines on the standard input")
+        raise ConfigError(
+            "there is nothing to translate: give texts, --text FILE, or lines on the standard input"
+        )
     return lines
 
 
@@ -112,7 +116,9 @@ def _draw(
     drawn = []
     for source, target in pairs[: SHOWN if path.suffix == ".html" else 1]:
         looks = translator.attention(source, target, layer=config.layer)
-        drawn.append(Figure(grid(looks.weights_TS, looks.target, looks.source, most=1.0), f"{source} | {target}"))
+        drawn.append(
+            Figure(grid(looks.weights_TS, looks.target, looks.source, most=1.0), f"{source} | {target}")
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".svg":
         path.write_text(drawn[0].svg + "\n", encoding="utf-8")
@@ -135,7 +141,9 @@ def _png(looks: "Looks", path: Path) -> Path:
     try:
         from matplotlib.figure import Figure as Drawing
     except ImportError as error:
-        raise MissingExtraError("--attention FILE.png needs matplotlib: pip install 'shizuku[report]'") from error
+        raise MissingExtraError(
+            "--attention FILE.png needs matplotlib: pip install 'shizuku[report]'"
+        ) from error
     size = 1.6 + 0.36 * len(looks.source), 1.4 + 0.36 * len(looks.target)
     drawing = Drawing(figsize=size, layout="constrained")
     axes: Any = drawing.subplots()

@@ -82,7 +82,9 @@ class PairTokens:
         """Write them to a .npz file."""
         held = io.BytesIO()
         parts = {"source": self.source, "target": self.target}
-        np.savez(held, **{f"{n}_{what}": getattr(s, what) for n, s in parts.items() for what in ("ids", "ends")})
+        np.savez(
+            held, **{f"{n}_{what}": getattr(s, what) for n, s in parts.items() for what in ("ids", "ends")}
+        )
         path.write_bytes(held.getvalue())
 
     @classmethod
@@ -90,7 +92,9 @@ class PairTokens:
         """Read what `save` wrote; CheckpointError for a file that is damaged."""
         try:
             with np.load(path, allow_pickle=False) as found:
-                return cls(*(Side(found[f"{side}_ids"], found[f"{side}_ends"]) for side in ("source", "target")))
+                return cls(
+                    *(Side(found[f"{side}_ids"], found[f"{side}_ends"]) for side in ("source", "target"))
+                )
         except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(f"{path} is damaged ({error}): start anew with another --out") from error
 
@@ -114,7 +118,7 @@ def tokenised(
 def held_out(
     pairs: Sequence[tuple[str, str]], share: float, seed: int
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """The pairs without about a `share` of the sources, and those; a sentence that stands twice is on one side."""
+    """The pairs without about a `share` of the sources, and those; what stands twice is on one side."""
     kept: list[tuple[str, str]] = []
     apart: list[tuple[str, str]] = []
     for pair in pairs:

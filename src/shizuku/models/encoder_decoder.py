@@ -117,8 +117,8 @@ class Block(nn.Module):
             config.width, config.ffn_width, activation=config.activation, gated=False, bias=config.biases
         )
         self.before = config.norm_placement == "before"
-        # Norms' inputs and outputs, queries, keys, values, what attention gives, the feed-forward layer; a block
-        # sees one half of a pair.
+        # Norms' inputs and outputs, queries, keys, values, what attention gives, the feed-forward layer; a
+        # block sees one half of a pair.
         self.kept_numbers = ((16 if writes else 9) * config.width + 2 * config.ffn_width) // 2
 
     def forward(self, x_BTD: Float[Tensor, "B T D"], call: "_Call") -> Float[Tensor, "B T D"]:
@@ -206,7 +206,9 @@ class EncoderDecoder(nn.Module):
         self.decoder = nn.ModuleList(Block(config, writes=True) for _ in range(config.decoder_layers))
         self.encoder_norm = _norm(config) if config.final_norm else None
         self.decoder_norm = _norm(config) if config.final_norm else None
-        self.unembedding = None if config.tie_embeddings else Linear(config.width, config.vocab_size, bias=False)
+        self.unembedding = (
+            None if config.tie_embeddings else Linear(config.width, config.vocab_size, bias=False)
+        )
         if config.logit_bias:
             self.register_buffer("logit_bias_1V", torch.zeros(1, config.vocab_size))
 
@@ -264,9 +266,7 @@ class EncoderDecoder(nn.Module):
     def start(self, sources: Sources) -> EncoderDecoderState:
         """Read the sources; errors as of `check_pair`."""
         config, weight = self.config, self.embedding.weight
-        check_pair(
-            sources.ids_BS[:, :1], sources, context=config.context, vocab_size=config.vocab_size
-        )
+        check_pair(sources.ids_BS[:, :1], sources, context=config.context, vocab_size=config.vocab_size)
         memory_BSD = self.encode(sources)
         memory = [block.cross_attention.keys_values(memory_BSD) for block in self.decoder]  # type: ignore[union-attr, operator]
         own = KeyValueState(
@@ -348,6 +348,8 @@ def initialise(model: EncoderDecoder, seed: int) -> None:
         else:
             deviation = parameter.shape[1] ** -0.5
             if module in ("output", "down") and config.norm_placement == "before":
-                writers = 3 * config.decoder_layers if name.startswith("decoder") else 2 * config.encoder_layers
+                writers = (
+                    3 * config.decoder_layers if name.startswith("decoder") else 2 * config.encoder_layers
+                )
                 deviation /= math.sqrt(writers)
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * deviation)

@@ -60,7 +60,6 @@ class LSTMSeq2SeqConfig:
         if self.start_id is not None and not 0 <= self.start_id < self.vocab_size:
             raise ConfigError(f"start_id {self.start_id} is outside the vocabulary of {self.vocab_size}")
 
-
     def token_operations(self, tokens: int) -> dict[str, int]:
         """Operations of a forward pass for each of `tokens` tokens, one half of them source, one target."""
         width, narrow, side = self.width, self.embedding_width, tokens / 2
@@ -113,8 +112,9 @@ def turned(x_BS: Tensor, sources: Sources) -> Tensor:
 
 
 class AdditiveAttention(nn.Module):
-    """score = v · tanh(Q state + E token + K source); that the token written last asks too is what the authors'
-    own later code added to the paper's formula.
+    """score = v · tanh(Q state + E token + K source).
+
+    That the token written last asks too is not in the paper's formula, but in its authors' later code.
     """
 
     def __init__(self, width: int, token_width: int, attention_width: int) -> None:

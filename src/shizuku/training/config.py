@@ -413,4 +413,6 @@ def check_what_is_read(config: TrainConfig) -> None:
     for one, other in (("source", "target"), ("validation_source", "validation_target")):
         if (getattr(config, one) is None) != (getattr(config, other) is None):
             flags = f"--{one} and --{other}".replace("_", "-")
-            raise ConfigError(f"{flags}: both or neither: line n of the one says what line n of the other says")
+            raise ConfigError(
+                f"{flags}: both or neither: line n of the one says what line n of the other says"
+            )

@@ -156,8 +156,8 @@ def _prepare(config: TrainConfig, marker: Path, settings: dict[str, Any]) -> Non
         note += f"; left out: {dict(problems.counts)}"
     if not len(kept):
         raise ConfigError(
-            f"no pair is left of {config.source} and {config.target}: raise --model.context above {longest + 1} "
-            "or lower --validation"
+            f"no pair is left of {config.source} and {config.target}: raise --model.context above "
+            f"{longest + 1} or lower --validation"
         )
     try:
         marker.parent.mkdir(parents=True, exist_ok=True)
@@ -236,7 +236,9 @@ def plan_pairs(config: TrainConfig) -> dict[str, object]:
     drawn = torch.randint(size, (2, rows, tokens // 2 - 1), generator=generator).numpy()
     batch = pair_batch(list(drawn[0]), list(drawn[1]), Ends(0, 0))
     objective = TargetToken(config.z_loss, label_smoothing=config.pairs.label_smoothing)
-    each = seconds_per_step(model, objective, [batch], loop.optimizer, loop.parallel, precision=loop.precision)
+    each = seconds_per_step(
+        model, objective, [batch], loop.optimizer, loop.parallel, precision=loop.precision
+    )
     steps = loop.steps or DEFAULT_STEPS
     if loop.max_seconds is not None:
         steps = max(1, int(loop.max_seconds / (each * loop.accumulate)))

@@ -103,7 +103,6 @@ class NextToken:
             sums["smoothing"] = smoothing_sum(model, x_ND, targets_N) if model.training else ce.new_zeros(())
         return sums
 
-
     def hidden(self, model: Any, batch: Any) -> Tensor:
         """What the logits of the batch are made of [B, T, D]."""
         given: dict[str, Any] = {"ids_BT": batch.ids_BT}

@@ -32,7 +32,9 @@ class PairBatch:
     def to(self, device: torch.device) -> "PairBatch":
         """The same batch on `device`."""
         sources = Sources(self.sources.ids_BS.to(device), self.sources.lengths_B.to(device))
-        return PairBatch(sources, *(getattr(self, name).to(device) for name in ("ids_BT", "targets_BT", "mask_BT")))
+        return PairBatch(
+            sources, *(getattr(self, name).to(device) for name in ("ids_BT", "targets_BT", "mask_BT"))
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors by name."""
@@ -69,7 +71,7 @@ def pair_batch(source: Sequence[Any], target: Sequence[Any], ends: Ends) -> Pair
 
 
 class PairBatches:
-    """Batches of pairs of like length without end, each pair once an epoch, in an order that the seed decides.
+    """Endless batches of pairs of like length, each pair once an epoch, in an order that the seed decides.
 
     Of a job each process takes every `world`-th row of the same batches.
     """
@@ -79,7 +81,9 @@ class PairBatches:
     ) -> None:
         """TrainingError for no pairs at all."""
         if not len(pairs):
-            raise TrainingError("there are no pairs to learn from: all were too long or empty (--model.context)")
+            raise TrainingError(
+                "there are no pairs to learn from: all were too long or empty (--model.context)"
+            )
         self.pairs, self.ends, self.batch_tokens, self.seed = pairs, ends, batch_tokens, seed
         self.rank, self.world = rank, world
         self._epoch = self._at = 0

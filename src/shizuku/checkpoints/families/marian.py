@@ -13,8 +13,8 @@ from shizuku.errors import CheckpointError
 _SIZES = {"heads": "attention_heads", "ffn_width": "ffn_dim"}
 _STACKS = ("encoder", "decoder")
 _NEUTRAL = """
-dropout activation_dropout encoder_layerdrop decoder_layerdrop init_std forced_eos_token_id num_beams max_length
-bad_words_ids classif_dropout gradient_checkpointing num_hidden_layers length_penalty is_decoder
+dropout activation_dropout encoder_layerdrop decoder_layerdrop init_std forced_eos_token_id num_beams
+max_length bad_words_ids classif_dropout gradient_checkpointing num_hidden_layers length_penalty is_decoder
 """
 
 
@@ -23,7 +23,9 @@ def _read_sizes(foreign: Foreign) -> dict[str, Any]:
     for field, key in _SIZES.items():
         both = [foreign[f"{stack}_{key}"] for stack in _STACKS]
         if both[0] != both[1]:
-            raise CheckpointError(f"encoder_{key} {both[0]} and decoder_{key} {both[1]} differ: here both are one")
+            raise CheckpointError(
+                f"encoder_{key} {both[0]} and decoder_{key} {both[1]} differ: here both are one"
+            )
         found[field] = both[0]
     other = foreign.get("decoder_vocab_size")
     if other not in (None, foreign["vocab_size"]):

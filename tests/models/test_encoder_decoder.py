@@ -1,4 +1,4 @@
-"""The encoder-decoder: equal to torch.nn.Transformer and to transformers' Marian, and to itself step by step."""
+"""The encoder-decoder: equal to torch.nn.Transformer, to transformers' Marian, and to itself step by step."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -84,6 +84,20 @@ class EncoderDecoderConfig:
         """The blocks of the taller stack."""
         return max(self.encoder_layers, self.decoder_layers)
 
+    def token_operations(self, tokens: int) -> dict[str, int]:
+        """Operations of a forward pass for each of `tokens` tokens, one half of them source, one target."""
+        side, square = tokens / 2, self.width * self.width
+        feedforward = 2 * self.width * self.ffn_width
+        weights = self.encoder_layers * (4 * square + feedforward) + self.decoder_layers * (
+            8 * square + feedforward
+        )
+        seen = (self.encoder_layers + 2 * self.decoder_layers) * side
+        return {
+            "blocks": weights,
+            "attention": round(2 * self.width * seen),
+            "unembedding": self.vocab_size * self.width,
+        }
+
 
 class Block(nn.Module):
     """Attention over its own sequence, over the source where it writes the target, and a feed-forward layer,
@@ -103,6 +117,9 @@ class Block(nn.Module):
             config.width, config.ffn_width, activation=config.activation, gated=False, bias=config.biases
         )
         self.before = config.norm_placement == "before"
+        # Norms' inputs and outputs, queries, keys, values, what attention gives, the feed-forward layer; a
+        # block sees one half of a pair.
+        self.kept_numbers = ((16 if writes else 9) * config.width + 2 * config.ffn_width) // 2
 
     def forward(self, x_BTD: Float[Tensor, "B T D"], call: "_Call") -> Float[Tensor, "B T D"]:
         """Return the residual stream after this block."""

@@ -31,8 +31,8 @@ def pattern_names(model: Any, places: str = "*attention.pattern") -> list[str]:
     names = [name for name in points if fnmatch.fnmatch(name, PATTERN)]
     if not names:
         raise ModelError(
-            f"{type(model).__name__} has no attention to look at: maps are made of transformers (n-gram models "
-            "and recurrent ones have none)"
+            f"{type(model).__name__} has no attention to look at: maps are made of transformers (n-gram "
+            "models and recurrent ones have none)"
         )
     chosen = fnmatch.filter(names, places)
     if not chosen:

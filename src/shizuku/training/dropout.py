@@ -44,4 +44,4 @@ def _places(model: nn.Module) -> Sequence[nn.Module]:
     if own is not None:
         return tuple(own)
     parts = [part for block in model.blocks for part in (block.attention, block.feedforward)]  # type: ignore[union-attr]
-    return (decoder_of(model).embedding, *parts)  # type: ignore[arg-type]
+    return (decoder_of(model).embedding, *parts)

@@ -2,8 +2,9 @@
 
     python benchmarks/delta_rule.py [--threads 1] [--rounds 5]
 
-Milliseconds of processor time, forward and backward, the fastest of the rounds: of the rule alone by tokens
-of a chunk, beside token by token; and of a whole step of the presets, beside decoders of the same names.
+Milliseconds of processor time, the fastest of the rounds: of the rule alone, forward and backward, by tokens
+of a chunk, beside token by token; of the same through a whole model of a preset, beside decoders of the same
+name; and of one token generated, by the engine's runtime in torch.
 """
 
 import argparse
@@ -13,6 +14,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from shizuku.inference.recurrent_runtime import RecurrentRuntime
+from shizuku.inference.runtime import Span
 from shizuku.models.architectures import architecture, build
 from shizuku.models.decoder_config import DecoderConfig
 from shizuku.models.layers.delta_rule import DeltaInput, chunked, sequential
@@ -73,6 +76,21 @@ def step(name: str, preset: str, rounds: int) -> float:
     return fastest(act, rounds)
 
 
+def token(preset: str, rounds: int, tokens: int = 32) -> float:
+    """Milliseconds of a token that is read by itself, as in generation."""
+    found = architecture("recurrent")
+    model = build(found.config(vocab_size=VOCABULARY, **found.presets[preset]))
+    found.initialise(model, 0)
+    runtime = RecurrentRuntime(model)
+    runtime.reserve(1)
+
+    def act() -> None:
+        for place in range(tokens):
+            runtime.forward([Span([place], place, [0])])
+
+    return fastest(act, rounds) / tokens
+
+
 def main() -> None:
     """Print two Markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -86,9 +104,10 @@ def main() -> None:
     for shape in SHAPES:
         cells = [f"{rule(shape, chunk, given.rounds):.1f}" for chunk in (*CHUNKS, None)]
         print(f"| {' x '.join(map(str, shape))} | {' | '.join(cells)} |", flush=True)
-    print("\n| preset | decoder, ms | recurrent, ms |\n|---|---|---|")
+    print("\n| preset | decoder, ms | recurrent, ms | a token, ms |\n|---|---|---|---|")
     for preset in NAMES:
         cells = [f"{step(name, preset, given.rounds):.0f}" for name in ("decoder", "recurrent")]
+        cells.append(f"{token(preset, given.rounds):.1f}")
         print(f"| {preset} | {' | '.join(cells)} |", flush=True)
 
 

@@ -195,6 +195,22 @@ def test_an_output_matrix_of_its_own_is_kept(tmp_path: Path) -> None:
     assert torch.equal(load_model(tmp_path / "own")(token_ids()), model(token_ids()))
 
 
+def test_what_a_block_keeps_is_about_what_it_says() -> None:
+    model = own()
+    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model.hidden(token_ids(4, 100), segments_BT=torch.arange(100).expand(4, 100) // 50)
+    found = sum(t.untyped_storage().nbytes() for place, t in kept.items() if place not in parameters)
+    said = 4 * 400 * sum(block.kept_numbers for block in model.blocks)
+    assert 0.7 < found / said < 1.4
+
+
 def test_seeds_decide_all_weights() -> None:
     models = [Encoder(own().config) for _ in range(3)]
     for model, seed in zip(models, (1, 1, 2), strict=True):

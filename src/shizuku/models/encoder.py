@@ -37,6 +37,8 @@ class EncoderBlock(nn.Module):
             config.width, config.ffn_width, activation=config.activation, gated=False, bias=True
         )
         self.feedforward_norm = _norm(config)
+        self.kept_numbers = 12 * config.width + 2 * config.ffn_width
+        """Numbers of a token that the forward pass keeps for the backward pass, masks counted."""
 
     def forward(
         self, x_BTD: Float[Tensor, "B T D"], call: AttentionCall, tap: HookTable | None

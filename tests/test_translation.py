@@ -75,7 +75,9 @@ def test_it_learns_and_translates_what_it_has_not_seen(trained: dict[str, Path],
     right = sum(one == translated(text) for one, text in zip(found, test, strict=True))
     assert right >= 0.9 * len(test)
     assert translator.translate(test[0]) == found[0] and translator.translate([]) == []
-    assert translator.translate(test, batch_size=3, beams=1) == [translator.translate(t, beams=1) for t in test]
+    assert translator.translate(test, batch_size=3, beams=1) == [
+        translator.translate(t, beams=1) for t in test
+    ]
     run = read_json(trained[name] / "run.json")
     assert run["data"]["train"]["sentences"] + run["data"]["heldout"]["sentences"] == 400
     assert read_json(trained[name] / "config.json")["model_type"] == f"shizuku-{name}"
@@ -151,7 +153,15 @@ def test_a_resumed_run_is_the_uninterrupted_one(name: str, files: Path, tmp_path
     losses = {}
     for kind in ("whole", "resumed"):
         line = words(files, tmp_path / kind, "--architecture", name, "--loop.dropout", "0.2")
-        line += ["--loop.schedule.kind", "constant", "--loop.schedule.warmup", "0", "--loop.log-every", "1", "--json"]
+        line += [
+            "--loop.schedule.kind",
+            "constant",
+            "--loop.schedule.warmup",
+            "0",
+            "--loop.log-every",
+            "1",
+            "--json",
+        ]
         for steps in ("3", "6") if kind == "resumed" else ("6",):
             assert cli.run([*line, "--steps", steps, "--resume"]) == 0
         lines = (tmp_path / kind / "metrics.jsonl").read_text().splitlines()

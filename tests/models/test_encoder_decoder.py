@@ -132,7 +132,9 @@ def marian(**changes: Any) -> transformers.MarianMTModel:
         "forced_eos_token_id": 0,
     }  # fmt: skip
     model = transformers.MarianMTModel(transformers.MarianConfig(**settings | changes)).eval()
-    kept = {name: module.weight.clone() for name, module in model.named_modules() if "embed_positions" in name}
+    kept = {
+        name: module.weight.clone() for name, module in model.named_modules() if "embed_positions" in name
+    }
     randomise(model, seed=4)
     generator = torch.Generator().manual_seed(5)
     model.final_logits_bias.copy_(torch.randn(model.final_logits_bias.shape, generator=generator))

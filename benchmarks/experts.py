@@ -3,13 +3,14 @@
     python benchmarks/experts.py [--tokens 2048] [--width 128] [--expert-width 176] [--experts 8] [--chosen 2]
 
 Processor time of a forward and of a forward and backward pass, the fastest of several, on one thread: other
-programs disturb it least so. All in one process. The dense layer is as wide as a token's experts together. transformers'
-block is Mixtral's, a loop over experts (its other way, grouped_mm, is printed where it runs here).
+programs disturb it least so. The dense layer is as wide as a token's experts together. transformers' block is
+Mixtral's, a loop over experts (its other way, grouped_mm, is printed where it runs here).
 """
 
 import argparse
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,23 +20,25 @@ from shizuku.models.layers.experts import Experts
 from shizuku.models.layers.feedforward import FeedForward
 
 
-def theirs(made: Experts, config: DecoderConfig, how: str) -> nn.Module:
+def theirs(made: Any, config: DecoderConfig, how: str) -> nn.Module:
     """Mixtral's block with the weights of our layer."""
     from transformers import MixtralConfig
     from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
 
+    settings: dict[str, Any] = {"experts_implementation": how}
     there = MixtralConfig(
         hidden_size=config.width, intermediate_size=config.expert_width, num_local_experts=config.experts,
-        num_experts_per_tok=config.experts_per_token, experts_implementation=how,
+        num_experts_per_tok=config.experts_per_token, **settings,
     )  # fmt: skip
-    block = MixtralSparseMoeBlock(there)
+    block: Any = MixtralSparseMoeBlock(there)
     with torch.no_grad():
         block.gate.weight.copy_(made.router.weight)
         for number, expert in made.experts.items():
             gate_up = torch.cat([expert.gate.weight, expert.up.weight])
             block.experts.gate_up_proj[int(number)].copy_(gate_up)
             block.experts.down_proj[int(number)].copy_(expert.down.weight)
-    return block
+    found: nn.Module = block
+    return found
 
 
 def seconds(act: Callable[[], object], rounds: int) -> float:
@@ -68,7 +71,7 @@ def main() -> None:
         "experts": Experts(config),
     }
     for how in ("eager", "grouped_mm"):
-        layers[f"transformers, {how}"] = theirs(layers["experts"], config, how)  # type: ignore[arg-type]
+        layers[f"transformers, {how}"] = theirs(layers["experts"], config, how)
     x_BTD = torch.randn(1, given.tokens, given.width, requires_grad=True)
     expected = layers["experts"](x_BTD)
 

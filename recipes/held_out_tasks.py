@@ -17,7 +17,7 @@ A family is a task in one wording (`FRAMES`). Held out are
 - compositions: tasks that are never trained in any wording, and are two trained ones, one after another.
 
 All three kinds are examined with held-out operands. Exact means the whole answer, character for character.
-Tuning mixes in pieces of the text that the base has read; general perplexity is that of held-out documents of
+A batch has rows of tasks and rows of the base's text; general perplexity is that of held-out documents of
 the base's text. Copying words that training never had was tried first, and is not learned by so small a model
 in so few steps (docs/lab-notes.md).
 """
@@ -33,12 +33,15 @@ from typing import Any
 from shizuku.adapters.config import AdapterConfig
 from shizuku.adapters.surgery import attach
 from shizuku.checkpoints.directory import load_checkpoint
+from shizuku.data.mixing import MixedBatches
+from shizuku.data.packing import PackedBatches
 from shizuku.data.shards import ShardSet
 from shizuku.data.town.randomness import Choices
 from shizuku.data.town.stock import COLOURS
 from shizuku.evaluation.perplexity import evaluate_text
 from shizuku.language_model import LanguageModel
 from shizuku.life.corpus import HELDOUT, documents_of, gather, prepare
+from shizuku.life.curriculum import wording
 from shizuku.life.making import BASE, SHARDS, choose_size, train_model, write_tokens
 from shizuku.life.settings import LifeConfig
 from shizuku.models.decoder import Decoder
@@ -48,7 +51,7 @@ from shizuku.training.loop import train
 from shizuku.training.objectives import NextToken
 from shizuku.tuning.answers import answers_of
 from shizuku.tuning.dataset import encode_conversations
-from shizuku.tuning.examples import Conversation, Example
+from shizuku.tuning.examples import Conversation
 from shizuku.tuning.rows import ExampleRows
 
 FRAMES = (
@@ -217,25 +220,11 @@ def make_base(out: Path, seed: int, minutes: float) -> Path:
     """The base of a life: its first stages, and nothing of the rest."""
     config = LifeConfig(out=out, seed=seed, minutes=minutes)
     if not (out / BASE / "config.json").is_file():
-        gather(config, out / "data")
+        gathered = gather(config, out / "data")
         prepare(config.text, out / "data", heldout_bytes=int(config.heldout_megabytes * 1e6), seed=seed)
-        tokens = write_tokens(out, config.vocab_size)
+        tokens = write_tokens(out, config.vocab_size, list(wording(config, gathered["days"])))
         train_model(config, choose_size(config, tokens, seconds=60 * minutes))
     return out
-
-
-def pieces_of(life: Path, tokenizer: Tokenizer, tokens: int, context: int, seed: int) -> list[Example]:
-    """Pieces of the text that the base was trained on, up to so many tokens."""
-    shards = ShardSet.open(life / SHARDS / "train", tokenizer=tokenizer, verify=False)
-    pieces: list[Example] = []
-    for number in Choices(seed, "pieces").some(range(shards.documents), shards.documents):
-        ids = [int(token) for token in shards.document(number)[: context + 1]]
-        if len(ids) > 1:
-            pieces.append(Example(ids, [True] * len(ids)))
-            tokens -= len(ids)
-        if tokens <= 0:
-            break
-    return pieces
 
 
 def tune(
@@ -254,15 +243,20 @@ def tune(
     if lora is not None:
         attach(model, lora, seed=seed)
     examples = encode_conversations(tokenizer, training(taught, seed, given.examples)).examples
-    size = sum(len(example.ids) for example in examples)
-    pieces = pieces_of(life, tokenizer, int(size * given.replay / (1 - given.replay)), context, seed)
-    source = ExampleRows([*examples, *pieces], context=context, batch_size=given.rows, seed=seed)
-    rate = given.adapter_rate if lora is not None else given.rate
+    shards = ShardSet.open(life / SHARDS / "train", tokenizer=tokenizer, verify=False)
+    source = MixedBatches(
+        [
+            ExampleRows(examples, context=context, batch_size=given.rows, seed=seed),
+            PackedBatches(shards, context=context, batch_size=given.text_rows, seed=seed),
+        ]
+    )
+    way = (given.adapter_optimizer, given.adapter_rate) if lora is not None else ("muon", 0.004)
     optimizer = OptimizerConfig(
-        kind="adamw" if lora is not None else "muon", learning_rate=rate, embedding_learning_rate=2.5 * rate,
-        muon_learning_rate=7.5 * rate, weight_decay=0.0 if lora is not None else 0.1,
+        kind=way[0], learning_rate=way[1], embedding_learning_rate=given.rate,
+        muon_learning_rate=given.adapter_rate if lora is not None else given.rate,
+        weight_decay=0.0 if lora is not None else 0.1,
     )  # fmt: skip
-    steps = max(round(given.tokens / (given.rows * context)), 1)
+    steps = max(round(given.tokens / ((given.rows + given.text_rows) * context)), 1)
     loop = LoopConfig(steps=steps, seed=seed, optimizer=optimizer, schedule=ScheduleConfig(), resume=True)
     result = train(model, NextToken(), source, loop, out=out, tokenizer=tokenizer)
     after = {"perplexity": evaluate_text(LanguageModel(model, tokenizer), texts, window=context).perplexity}
@@ -282,11 +276,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--ways", nargs="+", choices=("whole", "adapter"), default=["whole", "adapter"])
     parser.add_argument("--examples", type=int, default=12_000)
     parser.add_argument("--tokens", type=float, default=1e6)
-    parser.add_argument("--rows", type=int, default=4)
+    parser.add_argument("--rows", type=int, default=3, help="of conversations in a batch")
+    parser.add_argument("--text-rows", type=int, default=2, help="of text in a batch")
     parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=0.004)
+    parser.add_argument("--rate", type=float, default=0.015, help="of the embeddings and of Muon")
     parser.add_argument("--adapter-rate", type=float, default=0.005)
-    parser.add_argument("--replay", type=float, default=0.25)
+    parser.add_argument("--adapter-optimizer", choices=("adamw", "muon"), default="adamw")
     parser.add_argument("--questions", type=int, default=40, help="of each family")
     parser.add_argument("--every", type=int, default=20, help="score every n-th held-out document")
     return parser.parse_args(arguments)

@@ -87,19 +87,20 @@ def shape(vocab_size: int, width: int, variant: str) -> DecoderConfig:
 def spread(model: Decoder, batches: Iterable[Any]) -> dict[str, float]:
     """How the tokens of all batches went to the experts."""
     model.eval()
-    loads, entropy, tokens = 0.0, 0.0, 0
+    each: list[torch.Tensor] = []
+    entropy, tokens = 0.0, 0
     for batch in batches:
         moved = on_device(batch, torch.device("cpu"))
         assert isinstance(moved, TensorBatch)
         mask_N = moved.mask_BT.reshape(-1)
         with watched(model) as seen:
             model.hidden(moved.ids_BT, segments_BT=moved.segments_BT, positions_BT=moved.positions_BT)
-        loads = loads + torch.stack([loads_of(routing, mask_N) for routing in seen]).double()
+        each.append(torch.stack([loads_of(routing, mask_N) for routing in seen]).double())
         for routing in seen:
             scores_NE = routing.scores_NE[mask_N]
             entropy += float(torch.special.entr(scores_NE / scores_NE.sum(-1, keepdim=True)).sum())
             tokens += len(scores_NE)
-    assert isinstance(loads, torch.Tensor), "there are held-out batches"
+    loads = torch.stack(each).sum(0)
     return {
         "load": float((loads.amax(-1) / loads.mean(-1)).max()),
         "idle": int((loads == 0).sum()),

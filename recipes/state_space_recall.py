@@ -8,9 +8,9 @@ answer; when the special one comes again at the very end, the answer is asked fo
 several times in between, each time followed by the answer, so that there is more to learn from in a row.)
 Selective copying: some tokens stand at random places among noise; after it they are asked for in their order.
 
-Models of two blocks and a width of 64 learn each task in rows of at most `--length` tokens (a half, a quarter
-and an eighth of it as often), for so many seconds, and are tested on new rows of each tested length: the
-share of asked tokens that come out right. `mamba` has a decay for each number of its state, `mamba2` one a head;
+Models of two blocks, 64 wide, learn each task in rows of at most `--length` tokens (a half, a quarter
+and an eighth of it as often) for so many seconds, and are tested on new rows of each tested length: the share
+of asked tokens that come out right. `mamba` has a decay for each number of its state, `mamba2` one a head;
 `attention` is a decoder with rotary positions, the control.
 """
 
@@ -177,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--steps", type=int, default=None)
-    parser.add_argument("--rows", type=int, default=16)
+    parser.add_argument("--rows", type=int, default=8)
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--tested", type=int, nargs="*", default=[256, 1024, 4096])
     parser.add_argument("--held", type=int, default=256)

@@ -3,8 +3,8 @@
     python recipes/translation.py --data FOLDER --out DIR [--minutes 8] [--seeds 1] [--models attention …]
 
 FOLDER holds multi30k.train.de.gz, .en.gz and multi30k.val.de.gz, .en.gz. Every model has the same vocabulary,
-about the same number of parameters and the same time; BLEU is that of all 1,014 validation sentences with four
-beams. Each run is a folder of its own, so that a call that was broken off goes on where it was, and a later
+about the same number of parameters and the same time; BLEU is that of all 1,014 validation sentences with
+four beams. Each run is a folder of its own, so that a call that was broken off goes on where it was, and a later
 one with other --models or more --seeds adds to it. Writes results.json and translation.svg (BLEU, and the
 loss over time). --no-evaluate trains alone.
 """
@@ -35,6 +35,7 @@ ADAM = {
 PAPER = {"kind": "inverse-root", "warmup": 0.1}
 LSTM = {"embedding_width": 192, "attention_width": 192, "layers": 1, "context": 64}
 TRANSFORMER = {"width": 192, "heads": 6, "ffn_width": 768, "context": 64}
+POST_NORM = {**TRANSFORMER, "norm_placement": "after", "final_norm": False}
 MODELS: dict[str, dict[str, Any]] = {
     "no-attention": {
         "architecture": "lstm-seq2seq",
@@ -43,16 +44,17 @@ MODELS: dict[str, dict[str, Any]] = {
     "attention": {"architecture": "lstm-seq2seq", "model": {**LSTM, "width": 448}},
     "transformer": {"architecture": "encoder-decoder", "model": TRANSFORMER},
     "transformer-adam": {
-        "architecture": "encoder-decoder", "model": TRANSFORMER, "loop": {"optimizer": ADAM, "schedule": PAPER},
+        "architecture": "encoder-decoder", "model": TRANSFORMER,
+        "loop": {"optimizer": ADAM, "schedule": PAPER},
     },
     "post-norm": {
         "architecture": "encoder-decoder",
-        "model": {**TRANSFORMER, "norm_placement": "after", "final_norm": False},
+        "model": POST_NORM,
         "loop": {"optimizer": ADAM, "schedule": PAPER},
     },
     "post-norm-no-warm-up": {
         "architecture": "encoder-decoder",
-        "model": {**TRANSFORMER, "norm_placement": "after", "final_norm": False},
+        "model": POST_NORM,
         "loop": {"optimizer": ADAM, "schedule": {"kind": "constant", "warmup": 0.0}},
     },
 }  # fmt: skip
@@ -73,8 +75,9 @@ def config_of(name: str, seed: int, given: argparse.Namespace, out: Path) -> Tra
     return from_dict(
         TrainConfig,
         {
-            **brought, **data, "out": str(out), "architecture": chosen["architecture"],
-            "model": chosen["model"], "threads": given.threads, "loop": loop,
+            **brought, **data, "vocab_size": chosen.get("vocab_size", brought["vocab_size"]), "out": str(out),
+            "architecture": chosen["architecture"], "threads": given.threads, "loop": loop,
+            "setting": [f"{name}={value}" for name, value in chosen["model"].items()],
         },
     )  # fmt: skip
 
@@ -135,7 +138,9 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=["no-attention", "attention", "transformer"])
+    parser.add_argument(
+        "--models", nargs="+", choices=list(MODELS), default=["no-attention", "attention", "transformer"]
+    )
     parser.add_argument("--every", type=int, default=100, help="steps between looks at the validation loss")
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--evaluate", action=argparse.BooleanOptionalAction, default=True)
@@ -151,13 +156,15 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
             said = f"{scores[0]:.2f}" if len(scores) == 1 else str(Interval.of(scores))
             loss = sum(one["validation_loss"] for one in some) / len(some)
             print(
-                f"| {name} | {first['parameters']:,} | {first['minutes']:.1f} | {first['steps']:,} | {loss:.3f} "
-                f"| {said} |"
+                f"| {name} | {first['parameters']:,} | {first['minutes']:.1f} | {first['steps']:,} "
+                f"| {loss:.3f} | {said} |"
             )
     drawn = [curve(given.out / f"{name}-seed-{given.first_seed}") for name in given.models]
     series = [one for one in drawn if one is not None]
     if series:
-        (given.out / "translation.svg").write_text(line(series, x="minutes", y="nats a token"), encoding="utf-8")
+        (given.out / "translation.svg").write_text(
+            line(series, x="minutes", y="nats a token"), encoding="utf-8"
+        )
     (given.out / "results.json").write_text(json_text({"runs": results}), encoding="utf-8")
     return results
 

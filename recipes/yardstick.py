@@ -11,8 +11,8 @@ runtime that a user gets; memory is what one sequence takes beside the weights. 
 their own: pseudo-perplexity compares with nothing else.
 
 Every run is a line of DIR/runs.jsonl; what stands there is not made again, so a long table can be made in
-several sittings, and --seconds 0 makes none and only writes the tables and plots. The next architecture joins
-by itself.
+several sittings; --report-only makes none. Tables and plots show the runs with the settings that are given.
+The next architecture joins by itself.
 """
 
 import argparse
@@ -22,7 +22,6 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -30,7 +29,7 @@ import torch
 from yardstick_texts import TEXTS, baselines, prepare, spread
 
 import shizuku
-from shizuku.config import to_dict
+from shizuku.config import from_dict, to_dict
 from shizuku.evaluation.perplexity import evaluate_text
 from shizuku.inference.speed import measure, median
 from shizuku.models.architectures import architecture, names
@@ -39,7 +38,7 @@ from shizuku.report.ledger import Ledger
 from shizuku.report.markdown import table, write_section
 from shizuku.report.plots import bars
 from shizuku.text.documents import Document, read_documents
-from shizuku.training.config import LoopConfig, ModelOverrides, NGramSettings, TrainConfig
+from shizuku.training.config import NGramSettings, TrainConfig
 from shizuku.training.cost import parameter_total
 from shizuku.training.counting.from_text import count_text
 from shizuku.training.from_text import train_on_text
@@ -53,6 +52,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "mamba-2": ("mamba", {}),
 }
 """Several models of one architecture: what they are called, and what is changed in its preset."""
+SETTINGS = ("parameters", "vocab_size", "context", "batch_size", "megabytes", "heldout_bytes")
+"""What all runs of one table have in common, besides the time."""
 CONTEXTS = (512, 4096)
 PROMPT, MADE = 128, 64
 
@@ -83,15 +84,17 @@ def told_apart(model: str) -> tuple[str, str, dict[str, Any]]:
 
 def known_models() -> tuple[str, ...]:
     """All language models there are."""
-    of_text = (name for name in names() if architecture(name).runs in ("cached", "recurrent", "whole"))
-    several = {name: [key for key, one in VARIANTS.items() if one[0] == name] for name in names()}
-    return (*COUNTED, *(model for name in of_text for model in several[name] or [name]))
+    found: list[str] = []
+    for name in names():
+        if architecture(name).runs != "pairs":
+            found += [model for model, (of, _) in VARIANTS.items() if of == name] or [name]
+    return (*COUNTED, *found)
 
 
 def run(model: str, folder: Path, out: Path, seed: int, given: argparse.Namespace) -> dict[str, Any]:
     """Train a model on a text, and measure it."""
     common: dict[str, Any] = {
-        "text": (folder / "train.parquet",), "out": out, "validation": 0.0, "batch_size": given.batch_size,
+        "text": (str(folder / "train.parquet"),), "out": out, "validation": 0.0, "batch_size": given.batch_size,
         "threads": given.threads, "vocab_size": given.vocab_size,
     }  # fmt: skip
     begun = time.process_time()
@@ -126,14 +129,19 @@ def learned(
     )
     ours, widths = to_dict(shape), [key for key in preset_values(name, preset) if key.endswith("width")]
     changed = {key: ours[key] for key in ("context", *widths, *settings)}
-    loop = LoopConfig(max_seconds=given.seconds, seed=seed, save_minutes=None, log_every=50)
-    config = TrainConfig(architecture=name, preset=preset, loop=loop, **common)  # type: ignore[arg-type]
+    brought = dict(TrainConfig.brought_along({"architecture": name, "preset": preset}))
+    loop = {"max_seconds": given.seconds, "seed": seed, "save_minutes": None, "log_every": 50}
+    common = {key: str(value) if isinstance(value, Path) else value for key, value in common.items()}
+    values = (
+        brought | common | {"architecture": name, "preset": preset, "loop": brought.get("loop", {}) | loop}
+    )
     if not is_masked(model):  # those bring a vocabulary with marks for what is hidden
-        config = replace(config, tokenizer=folder / "tokenizer")
+        values["tokenizer"] = str(folder / "tokenizer")
     if name == "decoder":
-        return replace(config, model=ModelOverrides(**changed)), parameter_total(shape)
-    own = tuple(f"{key}={json.dumps(value)}" for key, value in changed.items())
-    return replace(config, setting=own), parameter_total(shape)
+        values["model"] = changed
+    else:
+        values["setting"] = [f"{key}={json.dumps(value)}" for key, value in changed.items()]
+    return from_dict(TrainConfig, values), parameter_total(shape)
 
 
 def measured(checkpoint: Path, folder: Path, given: argparse.Namespace, *, masked: bool) -> dict[str, Any]:
@@ -176,10 +184,7 @@ def pseudo(lm: Any, heldout: Sequence[Document], given: argparse.Namespace) -> f
 
 def missing(given: argparse.Namespace) -> Iterator[tuple[dict[str, Any], int]]:
     """The keys of all runs that are asked for, seed by seed, so that a broken-off table is even."""
-    settings = {
-        name: getattr(given, name)
-        for name in ("parameters", "vocab_size", "context", "batch_size", "megabytes", "heldout_bytes")
-    }
+    settings = {name: getattr(given, name) for name in SETTINGS}
     for seed in given.seeds:
         for text in given.texts:
             for model in given.models:
@@ -194,7 +199,7 @@ def main(arguments: list[str] | None = None) -> str:
     """Make the runs that are missing, write tables and plots; returns the Markdown."""
     given = parsed(arguments)
     ledger = Ledger(given.out / "runs.jsonl")
-    for key, seed in missing(given) if given.seconds else ():
+    for key, seed in () if given.report_only else missing(given):
         if key in ledger:
             continue
         say(f"{key['model']} on {key['text']}, seed {seed}")
@@ -202,7 +207,7 @@ def main(arguments: list[str] | None = None) -> str:
         shutil.rmtree(place, ignore_errors=True)
         ledger.add(key, run(key["model"], folder, place, seed, given))
         shutil.rmtree(place, ignore_errors=True)
-    for text in given.texts if given.seconds else ():
+    for text in () if given.report_only else given.texts:
         if {"text": text, "baselines": True} not in ledger:
             ledger.add({"text": text, "baselines": True}, baselines(prepare(text, given)))
     markdown = report(ledger, given)
@@ -234,6 +239,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--heldout-bytes", type=int, default=100_000)
     parser.add_argument("--pseudo-bytes", type=int, default=10_000, help="of masked models' held-out text")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--report-only", action="store_true", help="make tables and plots of what is there")
     parser.add_argument("--docs", type=Path, help="the document whose section `yardstick` is to be written")
     given = parser.parse_args(arguments)
     given.models = given.models or list(known_models())
@@ -253,7 +259,7 @@ def report(ledger: Ledger, given: argparse.Namespace) -> str:
     for key, figures in ledger:
         if key.get("baselines"):
             baselines_of[key["text"]] = figures
-        elif key["seconds"] in (None, given.seconds) or not given.seconds:
+        elif key["seconds"] in (None, given.seconds) and all(key[n] == getattr(given, n) for n in SETTINGS):
             runs[key["text"]].setdefault(key["model"], []).append(figures)
     parts = []
     for text, models in runs.items():

@@ -167,8 +167,8 @@ def test_a_long_conversation_loses_its_oldest_turns_and_says_so(capsys: pytest.C
 
 
 def test_a_model_without_a_template_says_so() -> None:
-    assert tiny_lm().capabilities == {"generate", "score", "embed", "chat"}
-    assert bare_lm().capabilities == {"generate", "score", "embed"}
+    assert tiny_lm().capabilities == {"generate", "score", "embed", "head", "chat"}
+    assert bare_lm().capabilities == {"generate", "score", "embed", "head"}
     with pytest.raises(TokenizerError, match="no chat template"):
         bare_lm().chat(TALK)
 

@@ -110,5 +110,6 @@ def test_the_commands_that_are_printed_run(
         assert cli.run(words) == 0, capsys.readouterr().err
         ran.append(words[0])
     learned = ["tune", "tune", "merge", "reward", "align", "classify", "word-align"]
-    assert ran == ["train", "train", "train", "eval", *learned, "quantize", "generate", "export"]
+    measured = ["attention", "quantize", "generate", "export"]
+    assert ran == ["train", "train", "train", "eval", *learned, *measured]
     assert Path("life.gguf").stat().st_size > 0

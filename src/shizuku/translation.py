@@ -73,7 +73,7 @@ class Translator:
         """
         from shizuku.checkpoints.directory import load_checkpoint
         from shizuku.checkpoints.names import resolve
-        from shizuku.models.architectures import architecture_of
+        from shizuku.models.architectures import require
 
         path = resolve(name_or_path)
         if threads is not None:
@@ -81,11 +81,7 @@ class Translator:
 
             torch.set_num_threads(threads)
         found = load_checkpoint(path)
-        if architecture_of(found.model.config).runs != "pairs":
-            raise ModelError(
-                f"{path} does not translate: it continues text (shizuku generate); translation models are "
-                "trained with shizuku train --architecture encoder-decoder --source FILE --target FILE"
-            )
+        require(found.model.config, "translate")
         if found.tokenizer is None:
             raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
         return cls(found.model, found.tokenizer, generation=found.generation, run=found.run, path=path)
@@ -192,8 +188,8 @@ class Translator:
         """Where the model looks in the source while it writes the target, by default its own translation.
 
         As a mean over heads, and over layers unless one is chosen. Tokens are put together to words, which
-        white space parts, unless `words` is False. Raises ModelError for a model without attention, ConfigError for a
-        layer that it doesn't have.
+        white space parts, unless `words` is False. Raises ModelError for a model without attention, ConfigError
+        for a layer that it doesn't have.
         """
         import torch
 
@@ -233,8 +229,8 @@ class Translator:
             raise ModelError(f"{what} is empty: there is nothing to translate")
         if len(ids) > self.context:
             raise ModelError(
-                f"{what} has {len(ids)} tokens with its end, the model's window is {self.context}: give it in "
-                "sentences"
+                f"{what} has {len(ids)} tokens with its end, the model's window is {self.context}: give it "
+                "in sentences"
             )
         return ids
 
@@ -242,8 +238,8 @@ class Translator:
 
     def _cannot(self, what: str) -> NoReturn:
         raise ModelError(
-            f"this is a translation model: it does not {what}, it can translate(text), score(targets, sources) "
-            "and show its attention(source, target); shizuku translate in the terminal"
+            f"this is a translation model: it does not {what}, it can translate(text), score(targets, "
+            "sources) and show its attention(source, target); shizuku translate in the terminal"
         )
 
     def generate(self, *given: Any, **more: Any) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Beam search: exhaustive where beams suffice, equal to a slow search without a cache, alone or in company."""
+"""Beam search: exhaustive where beams suffice, equal to a search without a cache, alone or in company."""
 
 import itertools
 from collections.abc import Callable
@@ -20,8 +20,8 @@ SOURCES = [[4, 2, 5, END], [3, END], [2, 2, 4, 5, 3, END], [5, 4, END], [3, 5, 2
 
 def transformer(vocabulary: int = 6) -> EncoderDecoder:
     config = EncoderDecoderConfig(
-        vocab_size=vocabulary, context=16, width=16, encoder_layers=1, decoder_layers=2, heads=2, ffn_width=24,
-        tie_embeddings=False,
+        vocab_size=vocabulary, context=16, width=16, encoder_layers=1, decoder_layers=2, heads=2,
+        ffn_width=24, tie_embeddings=False,
     )  # fmt: skip
     model = EncoderDecoder(config).eval()
     initialise_transformer(model, 5)

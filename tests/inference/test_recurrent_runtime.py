@@ -9,6 +9,7 @@ from shizuku.inference.engine import Engine, EngineSettings
 from shizuku.inference.recurrent_runtime import RecurrentRuntime
 from shizuku.inference.runtime import Span
 from shizuku.models.architectures import build
+from shizuku.models.gated_delta import GatedDeltaConfig
 from shizuku.models.lstm import LSTMConfig
 from shizuku.models.mamba import MambaConfig
 
@@ -16,6 +17,9 @@ CONFIGS = {
     "lstm": LSTMConfig(vocab_size=VOCABULARY, width=24),
     "mamba": MambaConfig(vocab_size=VOCABULARY, width=24, layers=2),
     "mamba2": MambaConfig(vocab_size=VOCABULARY, width=24, layers=2, heads=4),
+    "recurrent": GatedDeltaConfig(
+        vocab_size=VOCABULARY, width=24, layers=2, heads=2, key_width=8, value_width=12, ffn_width=32
+    ),
 }
 
 
@@ -102,6 +106,7 @@ def test_memory_is_the_same_at_any_length(model: torch.nn.Module) -> None:
         "lstm": 24 + 24,  # output and cell
         "mamba": 16 * 48 + 3 * 48,  # the state space, and inputs of the convolution
         "mamba2": 16 * 48 + 3 * (48 + 2 * 16),
+        "recurrent": 2 * 8 * 12 + 3 * (2 * 16 + 24),  # the heads' memories, and the convolution's inputs
     }
     name = next(name for name, config in CONFIGS.items() if config == model.config)
     assert engine.runtime.block_bytes == 2 * 2 * numbers[name] * 4

@@ -75,6 +75,8 @@ def test_words_are_found_over_tokens() -> None:
     assert find_word(tokens, "animal") == [2, 3]
     assert find_word(tokens, "it") == [4]
     assert find_word(tokens, "it's") == [4, 5]
+    assert find_word(tokens, "雨") == [6, 7]
+    assert find_word(["H₂O", " x"], "H₂O") == [0]
     assert find_word(["a", " ", "b"], " ") == [1]
     with pytest.raises(ModelError, match="--to-token 'cat': no run of tokens"):
         find_word(tokens, "cat", name="to-token")

@@ -1,9 +1,10 @@
-"""The encoder-decoder: equal to torch.nn.Transformer and to transformers' Marian, and to itself step by step."""
+"""The encoder-decoder: equal to torch.nn.Transformer, to transformers' Marian, and to itself step by step."""
 
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -13,7 +14,9 @@ from torch import Tensor, nn
 
 from shizuku.checkpoints.huggingface import load_weights, read_config, to_huggingface
 from shizuku.errors import CheckpointError, ModelError
+from shizuku.interpretability.maps import attention_maps
 from shizuku.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig, initialise
+from shizuku.models.hooks import hooked, recorded
 from shizuku.models.translating import Sources
 
 SHAPE: dict[str, Any] = {
@@ -132,7 +135,9 @@ def marian(**changes: Any) -> transformers.MarianMTModel:
         "forced_eos_token_id": 0,
     }  # fmt: skip
     model = transformers.MarianMTModel(transformers.MarianConfig(**settings | changes)).eval()
-    kept = {name: module.weight.clone() for name, module in model.named_modules() if "embed_positions" in name}
+    kept = {
+        name: module.weight.clone() for name, module in model.named_modules() if "embed_positions" in name
+    }
     randomise(model, seed=4)
     generator = torch.Generator().manual_seed(5)
     model.final_logits_bias.copy_(torch.randn(model.final_logits_bias.shape, generator=generator))
@@ -238,3 +243,36 @@ def test_the_seed_alone_makes_the_weights() -> None:
     initialise(two, 1)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
     assert float(one.embedding.weight.detach().std()) == pytest.approx(48**-0.5, rel=0.05)
+
+
+def test_attentions_are_seen_and_heads_changed_by_name() -> None:
+    model, (ids_BT, sources) = made(), pair()
+    alone = Sources(sources.ids_BS[:1], sources.lengths_B[:1])
+    plain = model(ids_BT[:1], sources=alone)
+
+    def run(model: EncoderDecoder) -> None:
+        model.hidden(ids_BT[:1], sources=alone)
+
+    seen = {"encoder": (2, 11, 11), "decoder": (3, 9, 9), "cross": (3, 9, 11)}
+    places = {"encoder": "encoder.?.attention.pattern", "decoder": "decoder.?.attention.pattern"}
+    places["cross"] = "decoder.?.cross_attention.pattern"
+    for name, (layers, queries, keys) in seen.items():
+        maps_LHTS = attention_maps(model, ids_BT[0], places=places[name], run=run)
+        assert maps_LHTS.shape == (layers, 4, queries, keys)
+        assert maps_LHTS.sum(-1) == pytest.approx(1, abs=1e-5)
+        assert np.triu(maps_LHTS, 1).any() == (name != "decoder")
+    with pytest.raises(ModelError, match="over different things"):
+        attention_maps(model, ids_BT[0], run=run)
+    mean_LTS = model.pattern(ids_BT[:1], sources=alone)[0]
+    assert torch.allclose(mean_LTS, torch.from_numpy(maps_LHTS).mean(1), atol=1e-6)
+    with recorded(model, "*.pattern"):
+        assert difference(model(ids_BT[:1], sources=alone), plain) < 1e-5
+
+    def without(read_BHTK: Tensor, name: str) -> Tensor:
+        return torch.cat([torch.zeros_like(read_BHTK[:, :1]), read_BHTK[:, 1:]], 1)
+
+    with hooked(model, {"decoder.1.cross_attention.heads": without}):
+        silenced = model(ids_BT[:1], sources=alone)
+    with torch.no_grad():
+        model.decoder[1].cross_attention.output.weight[:, :12] = 0
+    assert difference(silenced, model(ids_BT[:1], sources=alone)) < 1e-5 < difference(silenced, plain)

@@ -106,7 +106,9 @@ def test_each_mechanism_matters(changes: dict[str, Any]) -> None:
     ids_BT, sources = pair()
     before, after = made(), made(**changes)
     shapes = {name: tensor.shape for name, tensor in after.state_dict().items()}
-    fitting = {name: tensor for name, tensor in before.state_dict().items() if shapes.get(name) == tensor.shape}
+    fitting = {
+        name: tensor for name, tensor in before.state_dict().items() if shapes.get(name) == tensor.shape
+    }
     after.load_state_dict(fitting, strict=False)
     with torch.no_grad():
         expected = before(ids_BT, sources=sources)

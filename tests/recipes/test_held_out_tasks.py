@@ -101,7 +101,7 @@ def test_it_runs_and_reports_each_kind_before_and_after(
     life: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     where = ["--out", str(tmp_path), "--lives", str(life), "--seeds", "0", "--every", "200"]
-    size = ["--examples", "60", "--tokens", "3000", "--rows", "4", "--questions", "2"]
+    size = ["--examples", "60", "--tokens", "5000", "--rows", "3", "--questions", "2"]
     rows = recipe().main([*where, *size])
     assert [row["way"] for row in rows] == ["whole", "adapter"]
     for row in rows:

@@ -90,6 +90,7 @@ def main(directory: Path) -> None:
     go(shards, directory / "experts", config)
     go(shards, directory / "resumed", config, stop_at=4)
     go(shards, directory / "resumed", replace(config, resume=True))
+    go(shards, directory / "gone-on-alone", config, stop_at=4)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from training_parts import corpus, model
 
 from shizuku.checkpoints.directory import load_model
+from shizuku.data.shards import ShardSet
 from shizuku.errors import ConfigError
 from shizuku.training.sharding import spread
 
@@ -45,6 +47,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    alone = replace(experts_together.CONFIG, resume=True)
+    experts_together.go(ShardSet.open(place / "shards"), place / "gone-on-alone", alone)
     yield place
     torch.set_num_threads(threads)
 
@@ -84,6 +88,9 @@ def test_a_run_is_that_of_one_process_and_can_be_resumed(runs: Path) -> None:
     for name in first:
         torch.testing.assert_close(second[name], first[name], rtol=1e-3, atol=1e-4)
         assert torch.equal(second[name], third[name]), name
+    gone_on = load_model(runs / "gone-on-alone").state_dict()
+    for name in first:
+        torch.testing.assert_close(gone_on[name], first[name], rtol=1e-3, atol=1e-4)
 
 
 def test_a_model_without_experts_is_refused() -> None:

@@ -16,14 +16,14 @@ from torch import Tensor
 from shizuku.checkpoints.huggingface import QUANTIZED_MODEL_TYPE, read_json, stored_tensors, to_huggingface
 from shizuku.checkpoints.weights import expected_shapes, few
 from shizuku.errors import CheckpointError, ConfigError
-from shizuku.models.decoder import Decoder, DecoderConfig
+from shizuku.models.architectures import build
 from shizuku.quantization.scheme import Layout, read_layouts
 from shizuku.quantization.surgery import description, pack_layer
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
-def config_of(model: Decoder) -> dict[str, Any]:
+def config_of(model: Any) -> dict[str, Any]:
     """The keys of config.json for a model with packed layers."""
     shapes = expected_shapes(model.config).items()
     original, _ = to_huggingface(model.config, {n: torch.empty(s, device="meta") for n, s in shapes})
@@ -35,7 +35,7 @@ def is_packed(directory: Path) -> bool:
     return read_json(directory / "config.json").get("model_type") == QUANTIZED_MODEL_TYPE
 
 
-def load_quantized(directory: Path, config: DecoderConfig) -> Decoder:
+def load_quantized(directory: Path, config: Any) -> Any:
     """The model of a directory with packed matrices; raises as `assemble`, naming the directory."""
     try:
         layouts = layouts_of(read_json(directory / "config.json"))
@@ -52,10 +52,10 @@ def layouts_of(foreign: Mapping[str, Any]) -> dict[str, Layout]:
         raise CheckpointError(str(error)) from error
 
 
-def assemble(config: DecoderConfig, layouts: Mapping[str, Layout], tensors: Mapping[str, Tensor]) -> Decoder:
+def assemble(config: Any, layouts: Mapping[str, Layout], tensors: Mapping[str, Tensor]) -> Any:
     """The model with its packed layers; tensors that are missing, strange or not finite: CheckpointError."""
     with torch.device("meta"):
-        model = Decoder(config)
+        model = build(config)
         for name, layout in layouts.items():
             try:
                 pack_layer(model, name, layout, None)

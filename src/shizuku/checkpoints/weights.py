@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from shizuku.errors import CheckpointError
-from shizuku.models.architectures import build
 from shizuku.models.decoder_config import DecoderConfig
 from shizuku.models.parameter_shapes import parameter_shapes
 
@@ -60,17 +59,10 @@ def weight(theirs: str, *ours: str, transposed: bool = False, by_head: bool = Fa
 
 def expected_shapes(config: Any) -> dict[str, tuple[int, ...]]:
     """Return the name and shape of every parameter of this config; impossible sizes raise CheckpointError."""
-    shapes = parameter_shapes(config) if isinstance(config, DecoderConfig) else _shapes_made(config)
+    shapes = parameter_shapes(config)
     if any(4 * math.prod(shape) >= MOST_BYTES for shape in shapes.values()):
         raise CheckpointError(f"the config's sizes are impossible: {config}")
     return shapes
-
-
-def _shapes_made(config: Any) -> dict[str, tuple[int, ...]]:
-    import torch
-
-    with torch.device("meta"):
-        return {name: tuple(tensor.shape) for name, tensor in build(config).state_dict().items()}
 
 
 def written_out(weights: tuple[Weight, ...], config: Any, present: Mapping[str, object]) -> Iterator[Weight]:

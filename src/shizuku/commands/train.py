@@ -76,13 +76,13 @@ def _learns_from_pairs(config: Config) -> bool:
     pairs = architecture(config.architecture).runs == "pairs"
     if pairs and config.source is None:
         raise ConfigError(
-            f"--text: --architecture {config.architecture} learns from pairs: give --source and --target, two "
-            "files of sentences that say the same line by line"
+            f"--text: --architecture {config.architecture} learns from pairs: give --source and --target, "
+            "two files of sentences that say the same line by line"
         )
     if config.source is not None and not pairs:
         raise ConfigError(
-            f"--source, --target: --architecture {config.architecture} learns from --text; pairs of sentences "
-            "are for --architecture encoder-decoder or lstm-seq2seq"
+            f"--source, --target: --architecture {config.architecture} learns from --text; pairs of "
+            "sentences are for --architecture encoder-decoder or lstm-seq2seq"
         )
     return pairs
 

@@ -118,7 +118,7 @@ def tokenised(
 def held_out(
     pairs: Sequence[tuple[str, str]], share: float, seed: int
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """The pairs without about a `share` of the sources, and those; a sentence that stands twice is on one side."""
+    """The pairs without about a `share` of the sources, and those; what stands twice is on one side."""
     kept: list[tuple[str, str]] = []
     apart: list[tuple[str, str]] = []
     for pair in pairs:

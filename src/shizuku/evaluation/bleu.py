@@ -1,4 +1,4 @@
-"""BLEU of translations, by sacrebleu with one fixed signature, and how probable the model finds references."""
+"""BLEU of translations, by sacrebleu with one fixed signature, and how probable references are."""
 
 import time
 from collections.abc import Sequence

@@ -61,7 +61,7 @@ def open_runtime(
             raise ConfigError(f"--{flag} {value}: expected one of {', '.join(get_args(kinds))}")
     if is_ngram(path):
         return _with_tables(path)
-    kind = architecture_at(path)
+    kind = architecture_at(_whole_model(path))
     if kind != "decoder" and runtime == "native":
         raise ModelError(
             f"--runtime native: the native library computes decoders, and {path} is of the architecture "
@@ -85,6 +85,13 @@ def open_runtime(
             )
         return _with_torch(path, threads, cache)
     return _with_native(path, runtime, threads, cache)
+
+
+def _whole_model(path: Path) -> Path:
+    """The path itself, or what adapters stand on in the end."""
+    while is_adapter(path):
+        path = base_of(path)
+    return path
 
 
 def _with_tables(path: Path) -> Opened:

@@ -75,9 +75,14 @@ class RecurrentRuntime:
         return LONGEST
 
     @property
+    def _like(self) -> Tensor:
+        """What says device and type; the output matrix may be packed."""
+        return next(self.model.parameters())
+
+    @property
     def block_bytes(self) -> int:
         """Bytes of one sequence: its state, and the state before its last span."""
-        return 2 * sum(self._sizes) * int(self.model.unembedding_weight_VD.element_size())
+        return 2 * sum(self._sizes) * self._like.element_size()
 
     @property
     def version(self) -> tuple[object, ...]:
@@ -89,7 +94,7 @@ class RecurrentRuntime:
         """Make the cache at least this many blocks large; what it holds stays. ModelError without memory."""
         if blocks <= self.blocks:
             return
-        weight = self.model.unembedding_weight_VD
+        weight = self._like
         try:
             more_BS = weight.new_zeros((blocks - self.blocks, sum(self._sizes)))
             self._now_BS = torch.cat([self._now_BS.to(weight), more_BS])
@@ -116,7 +121,7 @@ class RecurrentRuntime:
 
     def hidden(self, spans: Sequence[Span]) -> Float[np.ndarray, "R D"]:
         """Vectors that the output matrix reads float32 [R, D], in the same order."""
-        return self._rows(spans, lambda x_ND: x_ND, self.model.unembedding_weight_VD.shape[1])
+        return self._rows(spans, lambda x_ND: x_ND, self.model.config.width)
 
     @torch.inference_mode()
     def _rows(self, spans: Sequence[Span], of: Callable[[Tensor], Tensor], width: int) -> np.ndarray:
@@ -181,11 +186,11 @@ class RecurrentRuntime:
         return torch.cat([state.tensors[name].flatten(1) for name in self.model.state_shapes], dim=1)
 
     def _tensor(self, numbers: list[int] | list[list[int]]) -> Tensor:
-        return torch.tensor(numbers, device=self.model.unembedding_weight_VD.device)
+        return torch.tensor(numbers, device=self._like.device)
 
     def _follow_weights(self) -> None:
         """A model moved or converted since the last call has its states with it, and they begin anew."""
-        weight = self.model.unembedding_weight_VD
+        weight = self._like
         if self._now_BS.device != weight.device or self._now_BS.dtype != weight.dtype:
             self._now_BS = torch.zeros_like(self._now_BS, dtype=weight.dtype, device=weight.device)
             self._before_BS = self._now_BS.clone()

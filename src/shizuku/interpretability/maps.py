@@ -81,6 +81,12 @@ def attention_maps(
             run(model)
         else:
             getattr(model, "hidden", model)(ids_T[None].to(_device(model)))
+    shapes = {one.shape for one in kept.values()}
+    if len(shapes) > 1:
+        raise ModelError(
+            f"this model has attentions over different things ({', '.join(names[:3])}, …): choose by "
+            '`places`, such as "decoder.*.cross_attention.pattern"'
+        )
     return np.stack([kept[names[layer]] for layer in chosen])
 
 

@@ -58,7 +58,7 @@
   const now = (from, to) => share(state.layer, state.head, from, to)
   const shade = (weight) => Math.cbrt(Math.max(0, weight)) // small weights seen, large ones told apart
   const room = Math.min(380, document.documentElement.clientWidth - 100)
-  const cell = Math.floor(Math.max(18, Math.min(34, room / heads.length - 3, 860 / layers.length - 3)))
+  const cell = Math.floor(Math.max(18, Math.min(46, room / heads.length - 3, 860 / layers.length - 3)))
 
   // ---- all heads
 
@@ -108,10 +108,15 @@
       heads.forEach((_, head) => {
         const canvas = buttons[layer][head].firstChild
         const image = new ImageData(side, side)
+        const pixels = image.data
         for (let y = 0; y < side; y += 1)
-          for (let x = 0; x < side; x += 1) {
+          for (let x = 0; x < (causal ? y + 1 : side); x += 1) {
             const strength = pair ? pairShare(layer, head) / most : shade(share(layer, head, y, x))
-            image.data.set([red, green, blue, Math.round(255 * strength)], 4 * (y * side + x))
+            const place = 4 * (y * side + x)
+            pixels[place] = red
+            pixels[place + 1] = green
+            pixels[place + 2] = blue
+            pixels[place + 3] = Math.round(255 * strength)
           }
         canvas.width = canvas.height = side
         canvas.className = side < 2 * cell ? "sharp" : ""
@@ -158,6 +163,7 @@
   const frame = make("div", { class: "frame", tabindex: "0", role: "region" })
   const ranks = make("ol", { class: "ranks" })
   const ranksPanel = make("div", { class: "views" })
+  const hint = make("p", { class: "about" })
   const names = { layer: make("span"), head: make("span") }
 
   /** What the chosen token gives to each, or gets from each. */
@@ -341,12 +347,14 @@
     state.from = from
     state.to = to === from && causal && to === state.to ? null : to
     paint()
-    paintThumbs()
+    if (state.pair) paintThumbs()
   }
 
   function paint() {
     names.layer.textContent = `layer ${layers[state.layer]}`
     names.head.textContent = `head ${heads[state.head]}`
+    hint.textContent =
+      state.pair && state.to === null ? "For a pair, choose a token to look at." : "A row is a layer, a column a head."
     markThumbs()
     paintStrip()
     tell()
@@ -430,7 +438,7 @@
   root.append(
     make("div", { class: "panel all" },
       make("h2", {}, "Every head"),
-      make("p", { class: "about" }, "A row is a layer, a column a head."),
+      hint,
       make("div", { class: "bar", style: "margin-bottom: 10px" },
         choice("what each picture shows", [[false, "whole maps"], [true, "chosen pair"]], state.pair,
           (value) => (state.pair = value))),

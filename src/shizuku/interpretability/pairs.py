@@ -3,12 +3,16 @@
 Legend: `L` layers, `H` heads, `T` tokens.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from shizuku.errors import ModelError
+
+LATER_PART = re.compile("[^ ][₂-₉]")
+"""A character's second token and further ones, as `spellings` shows them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +42,17 @@ def ranked(values_LH: np.ndarray, count: int | None = None, *, size: bool = Fals
 def find_word(spellings: Sequence[str], word: str, *, name: str = "from") -> list[int]:
     """The places of the tokens that together write a word, its last occurrence; spaces around don't count.
 
+    The tokens are as `spellings` gives them; a character of several tokens is found by itself.
     ModelError, with the tokens there are, if no run of whole tokens writes it.
     """
     wanted = word.strip() or word
     for end in range(len(spellings), 0, -1):
         for start in range(end - 1, -1, -1):
             written = "".join(spellings[start:end])
-            if written.strip() == wanted or written == word:
+            whole = LATER_PART.sub("", written).replace("₁", "")
+            if written.strip() == wanted or written == word or whole.strip() == wanted:
                 return list(range(start, end))
-            if len(written.strip()) > len(wanted):
+            if len(whole.strip()) > len(wanted):
                 break
     seen = " ".join(repr(one) for one in spellings[:40])
     raise ModelError(f"--{name} {word!r}: no run of tokens writes it; the tokens are {seen}")

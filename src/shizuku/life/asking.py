@@ -16,7 +16,7 @@ from shizuku.life.making import BASE, CHECKPOINT
 from shizuku.life.settings import LifeConfig
 from shizuku.tuning.answers import Answer, answers_of
 
-QUESTIONS, QUESTIONS_A_MINUTE = 150, 30
+QUESTIONS, QUESTIONS_A_MINUTE = 300, 60
 """Held-out questions of each examination at most, drawn by the life's seed."""
 OF_BASE = 24
 AT_ONCE = 64

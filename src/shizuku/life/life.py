@@ -33,7 +33,7 @@ SHARES = {
     "plan": 0.02,
     "measure": 0.06,
     "sample": 0.02,
-    "ask": 0.05,
+    "ask": 0.04,
     "report": 0.01,
 }
 TUNING = {True: 0.62, False: 0.3}

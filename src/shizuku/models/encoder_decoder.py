@@ -6,7 +6,6 @@ Legend: `B` batch, `S` source tokens, `T` target tokens of this call, `D` width,
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from shizuku.errors import ConfigError, ModelError
 from shizuku.models.decoder_config import ACTIVATION_NAMES
+from shizuku.models.hooks import HookTable, recorded
 from shizuku.models.layers.feedforward import FeedForward
 from shizuku.models.layers.heads_attention import HeadsAttention, KeysValues
 from shizuku.models.layers.products import Linear, linear
@@ -84,6 +84,20 @@ class EncoderDecoderConfig:
         """The blocks of the taller stack."""
         return max(self.encoder_layers, self.decoder_layers)
 
+    def token_operations(self, tokens: int) -> dict[str, int]:
+        """Operations of a forward pass for each of `tokens` tokens, one half of them source, one target."""
+        side, square = tokens / 2, self.width * self.width
+        feedforward = 2 * self.width * self.ffn_width
+        weights = self.encoder_layers * (4 * square + feedforward) + self.decoder_layers * (
+            8 * square + feedforward
+        )
+        seen = (self.encoder_layers + 2 * self.decoder_layers) * side
+        return {
+            "blocks": weights,
+            "attention": round(2 * self.width * seen),
+            "unembedding": self.vocab_size * self.width,
+        }
+
 
 class Block(nn.Module):
     """Attention over its own sequence, over the source where it writes the target, and a feed-forward layer,
@@ -103,6 +117,9 @@ class Block(nn.Module):
             config.width, config.ffn_width, activation=config.activation, gated=False, bias=config.biases
         )
         self.before = config.norm_placement == "before"
+        # Norms' inputs and outputs, queries, keys, values, what attention gives, the feed-forward layer; a
+        # block sees one half of a pair.
+        self.kept_numbers = ((16 if writes else 9) * config.width + 2 * config.ffn_width) // 2
 
     def forward(self, x_BTD: Float[Tensor, "B T D"], call: "_Call") -> Float[Tensor, "B T D"]:
         """Return the residual stream after this block."""
@@ -110,12 +127,12 @@ class Block(nn.Module):
         own = None
         if call.state is not None:
             own = call.state.own.append(call.layer, *self.attention.keys_values(normed_BTD))
-        x_BTD = x_BTD + self.attention(normed_BTD, own, call.own)
+        x_BTD = x_BTD + self.attention(normed_BTD, own, call.own, call.tap("attention."))
         if not self.before:
             x_BTD = self.attention_norm(x_BTD)
         if self.cross_attention is not None and self.cross_attention_norm is not None:
             normed_BTD = self.cross_attention_norm(x_BTD) if self.before else x_BTD
-            tap = None if call.patterns is None else partial(_keep, call.patterns)
+            tap = call.tap("cross_attention.")
             x_BTD = x_BTD + self.cross_attention(normed_BTD, call.memory, call.source, tap)
             if not self.before:
                 x_BTD = self.cross_attention_norm(x_BTD)
@@ -136,13 +153,12 @@ class _Call:
     source: Visibility | None = None
     """Which places of the source are seen."""
     state: "EncoderDecoderState | None" = None
-    patterns: list[Tensor] | None = None
-    """Takes the cross attention's pattern [B, H, T, S], where it is wanted."""
+    hooks: HookTable | None = None
+    """Below the block's name."""
 
-
-def _keep(patterns: list[Tensor], name: str, tensor: Tensor) -> Tensor:
-    patterns.append(tensor)
-    return tensor
+    def tap(self, prefix: str) -> HookTable | None:
+        """The hooks of one part of the block."""
+        return None if self.hooks is None else self.hooks.under(prefix)
 
 
 class EncoderDecoderState:
@@ -194,11 +210,22 @@ class EncoderDecoder(nn.Module):
         )
         if config.logit_bias:
             self.register_buffer("logit_bias_1V", torch.zeros(1, config.vocab_size))
+        self.hooks: HookTable | None = None
 
     @property
     def blocks(self) -> list[nn.Module]:
         """The blocks of both stacks."""
         return [*self.encoder, *self.decoder]
+
+    @property
+    def hook_points(self) -> tuple[str, ...]:
+        """`encoder.N.attention`, `decoder.N.attention` and `decoder.N.cross_attention`, each with
+        `.pattern` [B, H, T, S] and `.heads` [B, H, T, K].
+        """
+        parts = [f"encoder.{layer}.attention" for layer, _ in enumerate(self.encoder)]
+        for layer, _ in enumerate(self.decoder):
+            parts += [f"decoder.{layer}.attention", f"decoder.{layer}.cross_attention"]
+        return tuple(f"{part}.{point}" for part in parts for point in ("pattern", "heads"))
 
     @property
     def dropped(self) -> tuple[nn.Module, ...]:
@@ -230,20 +257,21 @@ class EncoderDecoder(nn.Module):
 
     def hidden(self, ids_BT: Int[Tensor, "B T"], *, sources: Sources) -> Float[Tensor, "B T D"]:
         """Return the target's residual stream after all blocks; errors as of `check_pair`."""
-        return self._teach(ids_BT, sources, None)
+        return self._teach(ids_BT, sources)
 
     def pattern(self, ids_BT: Int[Tensor, "B T"], *, sources: Sources) -> Float[Tensor, "B L T S"]:
         """Return where each target token looks in the source, by layer, as a mean over heads."""
-        patterns: list[Tensor] = []
-        self._teach(ids_BT, sources, patterns)
-        return torch.stack([each_BHTS.mean(1) for each_BHTS in patterns], 1)
+        with recorded(self, "decoder.*.cross_attention.pattern") as kept:
+            self._teach(ids_BT, sources)
+        return torch.stack([each_BHTS.mean(1) for each_BHTS in kept.values()], 1)
 
     def encode(self, sources: Sources) -> Float[Tensor, "B S D"]:
         """Return the source's residual stream after all blocks."""
         x_BSD = self._embed(sources.ids_BS, self.embedding, self.source_positions, 0)
-        call = _Call(self._seen(sources))
-        for block in self.encoder:
-            x_BSD = block(x_BSD, call)
+        seen, hooks = self._seen(sources), self.hooks
+        for layer, block in enumerate(self.encoder):
+            tap = None if hooks is None else hooks.under(f"encoder.{layer}.")
+            x_BSD = block(x_BSD, _Call(seen, hooks=tap))
         return x_BSD if self.encoder_norm is None else self.encoder_norm(x_BSD)
 
     def start(self, sources: Sources) -> EncoderDecoderState:
@@ -262,23 +290,25 @@ class EncoderDecoder(nn.Module):
         """Return the logits behind one more token of each target; ModelError beyond the window."""
         if state.length >= self.config.context:
             raise ModelError(f"the target has reached the model's window of {self.config.context} tokens")
-        table = self.target_embedding or self.embedding
+        table, hooks = self.target_embedding or self.embedding, self.hooks
         x_B1D = self._embed(ids_B[:, None], table, self.target_positions, state.length)
         for layer, block in enumerate(self.decoder):
-            x_B1D = block(x_B1D, _Call(Visibility(), layer, state.memory[layer], state.source, state))
+            tap = None if hooks is None else hooks.under(f"decoder.{layer}.")
+            call = _Call(Visibility(), layer, state.memory[layer], state.source, state, tap)
+            x_B1D = block(x_B1D, call)
         state.own.commit(1, None)
         return self.unembed(x_B1D if self.decoder_norm is None else self.decoder_norm(x_B1D))[:, 0]
 
-    def _teach(
-        self, ids_BT: Int[Tensor, "B T"], sources: Sources, patterns: list[Tensor] | None
-    ) -> Float[Tensor, "B T D"]:
+    def _teach(self, ids_BT: Int[Tensor, "B T"], sources: Sources) -> Float[Tensor, "B T D"]:
         check_pair(ids_BT, sources, context=self.config.context, vocab_size=self.config.vocab_size)
         memory_BSD, seen = self.encode(sources), self._seen(sources)
         x_BTD = self._embed(ids_BT, self.target_embedding or self.embedding, self.target_positions, 0)
-        for block in self.decoder:
+        hooks = self.hooks
+        for layer, block in enumerate(self.decoder):
+            tap = None if hooks is None else hooks.under(f"decoder.{layer}.")
             memory = block.cross_attention.keys_values(memory_BSD)  # type: ignore[union-attr, operator]
             # Padding stands at the end of a target, where no real token looks.
-            x_BTD = block(x_BTD, _Call(Visibility(causal=True), 0, memory, seen, None, patterns))
+            x_BTD = block(x_BTD, _Call(Visibility(causal=True), layer, memory, seen, hooks=tap))
         return x_BTD if self.decoder_norm is None else self.decoder_norm(x_BTD)
 
     def _embed(

@@ -60,6 +60,24 @@ class LSTMSeq2SeqConfig:
         if self.start_id is not None and not 0 <= self.start_id < self.vocab_size:
             raise ConfigError(f"start_id {self.start_id} is outside the vocabulary of {self.vocab_size}")
 
+    def token_operations(self, tokens: int) -> dict[str, int]:
+        """Operations of a forward pass for each of `tokens` tokens, one half of them source, one target."""
+        width, narrow, side = self.width, self.embedding_width, tokens / 2
+        each = width // 2 if self.bidirectional else width
+        above = (self.layers - 1) * width + narrow
+        reader = (width // each) * 4 * each * (above + self.layers * each)
+        writer = 4 * width * (above + self.layers * width)
+        readout, attention = width * narrow, 0
+        if self.attention != "none":
+            readout *= 2
+            writer += 4 * width * width + self.attention_width * (2 * width + narrow)
+            attention = round(side * (self.attention_width + width))
+        return {
+            "blocks": reader + writer + readout,
+            "attention": attention,
+            "unembedding": self.vocab_size * narrow,
+        }
+
 
 class Reader(nn.Module):
     """One layer that reads the source, in one direction or in both."""
@@ -68,6 +86,7 @@ class Reader(nn.Module):
         super().__init__()
         each = config.width // 2 if config.bidirectional else config.width
         self.onward = LSTMLayer(inputs, each)
+        self.kept_numbers = 6 * config.width  # gates twice, cells, outputs; the reader sees half of a pair
         self.backward_ = LSTMLayer(inputs, each) if config.bidirectional else None
 
     def forward(
@@ -93,8 +112,9 @@ def turned(x_BS: Tensor, sources: Sources) -> Tensor:
 
 
 class AdditiveAttention(nn.Module):
-    """score = v · tanh(Q state + E token + K source); that the token written last asks too is what the authors'
-    own later code added to the paper's formula.
+    """score = v · tanh(Q state + E token + K source).
+
+    That the token written last asks too is not in the paper's formula, but in its authors' later code.
     """
 
     def __init__(self, width: int, token_width: int, attention_width: int) -> None:
@@ -103,6 +123,7 @@ class AdditiveAttention(nn.Module):
         self.token = Linear(token_width, attention_width, bias=False)
         self.key = Linear(width, attention_width, bias=False)
         self.score = Linear(attention_width, 1, bias=False)
+        self.kept_numbers = 16 * attention_width  # every target token with each of some 32 of the source
 
     def forward(
         self,
@@ -169,8 +190,8 @@ class LSTMSeq2Seq(nn.Module):
 
     @property
     def blocks(self) -> list[nn.Module]:
-        """The layers of both parts."""
-        return [*self.reader, *self.writer]
+        """The layers of both parts, and the attention between them."""
+        return [*self.reader, *self.writer, *([] if self.attention is None else [self.attention])]
 
     @property
     def dropped(self) -> tuple[nn.Module, ...]:

@@ -1,15 +1,25 @@
-"""Name and shape of every parameter of a decoder, from its config alone. Nothing here needs torch."""
+"""Name and shape of every parameter, from a config alone. For decoders nothing here needs torch."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from shizuku.models.decoder_config import DecoderConfig
 
 Named = Iterator[tuple[str, tuple[int, ...]]]
 
 
-def parameter_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
-    """The names and shapes that `Decoder(config).state_dict()` has, in its order."""
-    return dict(_decoder(config))
+def parameter_shapes(config: Any) -> dict[str, tuple[int, ...]]:
+    """The names and shapes that the model's `state_dict()` has, in its order."""
+    return dict(_decoder(config)) if isinstance(config, DecoderConfig) else _made(config)
+
+
+def _made(config: Any) -> dict[str, tuple[int, ...]]:
+    import torch
+
+    from shizuku.models.architectures import build
+
+    with torch.device("meta"):
+        return {name: tuple(tensor.shape) for name, tensor in build(config).state_dict().items()}
 
 
 def _decoder(config: DecoderConfig) -> Named:

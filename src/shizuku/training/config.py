@@ -223,7 +223,7 @@ class ModelOverrides:
     """With parallel_residual: they read it through one norm."""
     embedding_norm: bool | None = None
     """Whether embeddings are normed before the first block."""
-    positions: Literal["rotary", "learned", "alibi", "none", "sinusoidal"] | None = None
+    positions: Literal["rotary", "learned", "alibi", "none"] | None = None
     """How positions are told apart."""
     rope_theta: float | None = None
     """Base of the rotary angles."""
@@ -251,28 +251,6 @@ class ModelOverrides:
     """With qk_norm: one norm over the features of all heads together."""
     tie_embeddings: bool | None = None
     """Whether the output matrix is the embedding matrix."""
-    encoder_layers: int | None = None
-    """Of an encoder-decoder: blocks that read the source."""
-    decoder_layers: int | None = None
-    """Of an encoder-decoder: blocks that write the target."""
-    final_norm: bool | None = None
-    """Of an encoder-decoder: whether each stack ends in one more norm."""
-    embedding_scale: bool | None = None
-    """Of an encoder-decoder: whether embeddings are multiplied by sqrt(width)."""
-    biases: bool | None = None
-    """Of an encoder-decoder: whether all projections add a bias."""
-    share_embeddings: bool | None = None
-    """Of translation models: whether source and target have one embedding matrix."""
-    attention: Literal["additive", "none"] | None = None
-    """Of lstm-seq2seq: how the writer looks at the source."""
-    attention_width: int | None = None
-    """Of lstm-seq2seq: features that source and query are compared in."""
-    embedding_width: int | None = None
-    """Of lstm-seq2seq: features of an embedding."""
-    bidirectional: bool | None = None
-    """Of lstm-seq2seq: whether the source is read backwards too."""
-    reversed_source: bool | None = None
-    """Of lstm-seq2seq: whether the source is read from its end."""
     sliding_window: int | None = None
     """In windowed layers a query sees itself and the window - 1 tokens before it."""
     sliding_layers: tuple[bool, ...] | None = None

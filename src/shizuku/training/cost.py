@@ -57,8 +57,11 @@ def token_cost(config: Any, tokens: int) -> TokenCost:
     """The cost of one token in rows of `tokens` tokens; biases and norms have no matrix products, and experts
     that a token is not sent to cost nothing.
 
-    Of architectures other than the decoder all matrices but the embeddings count, once a token.
+    Of architectures other than the decoder what the config says itself as `token_operations` counts, else all
+    matrices but the embeddings, once a token.
     """
+    if hasattr(config, "token_operations"):
+        return TokenCost(**config.token_operations(tokens))
     if not isinstance(config, DecoderConfig):
         inside = parameter_total(config, embeddings=False)
         return TokenCost(blocks=2 * inside, attention=0, unembedding=2 * parameter_outputs(config))

@@ -39,8 +39,8 @@ def dropping(model: nn.Module, share: float) -> Iterator[None]:
 
 
 def _places(model: nn.Module) -> Sequence[nn.Module]:
-    if hasattr(model, "dropped"):
-        own: Sequence[nn.Module] = model.dropped  # type: ignore[assignment]
+    if hasattr(decoder_of(model), "dropped"):
+        own: Sequence[nn.Module] = decoder_of(model).dropped
         return own
     parts = [part for block in model.blocks for part in (block.attention, block.feedforward)]  # type: ignore[union-attr]
     return (decoder_of(model).embedding, *parts)  # type: ignore[arg-type]

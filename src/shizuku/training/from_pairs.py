@@ -68,6 +68,10 @@ def check_run(config: TrainConfig) -> None:
     """Refuse what can't be trained before anything is read; raises as `train`."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    if config.loop.parallel == "fsdp":
+        raise ConfigError(
+            "--loop.parallel fsdp: the weights of translation models are not spread; use --loop.parallel data"
+        )
     if config.loop.check_precision:
         check_precision(config.loop.precision, torch.device("cpu"))
     shape = model_config(config, vocab_size=1)
@@ -152,8 +156,8 @@ def _prepare(config: TrainConfig, marker: Path, settings: dict[str, Any]) -> Non
         note += f"; left out: {dict(problems.counts)}"
     if not len(kept):
         raise ConfigError(
-            f"no pair is left of {config.source} and {config.target}: raise --model.context above {longest + 1} "
-            "or lower --validation"
+            f"no pair is left of {config.source} and {config.target}: raise --model.context above "
+            f"{longest + 1} or lower --validation"
         )
     try:
         marker.parent.mkdir(parents=True, exist_ok=True)

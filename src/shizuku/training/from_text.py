@@ -80,7 +80,8 @@ def train_seeds(
 ) -> list[TrainResult]:
     """Train once for each of `config.seeds` seeds, on the same tokens, into `<out>/seed-N/`.
 
-    What is prepared, trained and checked before is text unless other functions are given. With `resume`, runs that are finished are taken as they are and the one that was broken off goes on.
+    What is prepared, trained and checked before is text unless other functions are given. With `resume`, runs
+    that are finished are taken as they are and the one that was broken off goes on.
     `<out>/seeds.json` is a run record whose metrics are intervals. Raises as `train_on_text`.
     """
     if config.threads is not None:

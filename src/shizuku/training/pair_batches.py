@@ -71,7 +71,7 @@ def pair_batch(source: Sequence[Any], target: Sequence[Any], ends: Ends) -> Pair
 
 
 class PairBatches:
-    """Batches of pairs of like length without end, each pair once an epoch, in an order that the seed decides.
+    """Endless batches of pairs of like length, each pair once an epoch, in an order that the seed decides.
 
     Of a job each process takes every `world`-th row of the same batches.
     """

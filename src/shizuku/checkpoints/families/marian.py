@@ -13,8 +13,8 @@ from shizuku.errors import CheckpointError
 _SIZES = {"heads": "attention_heads", "ffn_width": "ffn_dim"}
 _STACKS = ("encoder", "decoder")
 _NEUTRAL = """
-dropout activation_dropout encoder_layerdrop decoder_layerdrop init_std forced_eos_token_id num_beams max_length
-bad_words_ids classif_dropout gradient_checkpointing num_hidden_layers length_penalty is_decoder
+dropout activation_dropout encoder_layerdrop decoder_layerdrop init_std forced_eos_token_id num_beams
+max_length bad_words_ids classif_dropout gradient_checkpointing num_hidden_layers length_penalty is_decoder
 """
 
 

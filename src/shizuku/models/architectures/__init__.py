@@ -23,12 +23,12 @@ Runs = Literal["cached", "recurrent", "whole", "pairs"]
 """How a model goes through a text: with keys and values in a cache, with a state of fixed size, all of it at
 once (masked language models), or a target beside its source (translation)."""
 
-Ability = Literal["generate", "score", "embed", "fill", "translate"]
+Ability = Literal["generate", "score", "embed", "head", "fill", "translate"]
 """What a model can be asked for."""
 ABILITIES: Mapping[Runs, tuple[Ability, ...]] = {
-    "cached": ("generate", "score", "embed"),
+    "cached": ("generate", "score", "embed", "head"),
     "recurrent": ("generate", "score", "embed"),
-    "whole": ("fill", "score", "embed"),
+    "whole": ("fill", "score", "embed", "head"),
     "pairs": ("translate",),
 }
 """What follows from how a model goes through a text."""
@@ -36,6 +36,7 @@ _IN_WORDS: Mapping[Ability, str] = {
     "generate": "continue texts (shizuku generate)",
     "score": "be evaluated on text (shizuku eval)",
     "embed": "give vectors of texts (/v1/embeddings)",
+    "head": "carry a head (shizuku classify, shizuku reward)",
     "fill": "fill in masked tokens",
     "translate": "translate (shizuku translate)",
 }

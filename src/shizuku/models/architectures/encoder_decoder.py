@@ -10,10 +10,12 @@ ARCHITECTURE = Architecture(
     initialise=initialise,
     presets={
         "micro": {
-            "width": 64, "encoder_layers": 2, "decoder_layers": 2, "heads": 4, "ffn_width": 128, "context": 64,
+            "width": 64, "encoder_layers": 2, "decoder_layers": 2, "heads": 4, "ffn_width": 128,
+            "context": 64,
         },
         "tiny": {
-            "width": 192, "encoder_layers": 3, "decoder_layers": 3, "heads": 6, "ffn_width": 768, "context": 128,
+            "width": 192, "encoder_layers": 3, "decoder_layers": 3, "heads": 6, "ffn_width": 768,
+            "context": 128,
         },
         "small": {
             "width": 256, "encoder_layers": 4, "decoder_layers": 4, "heads": 8, "ffn_width": 1024,

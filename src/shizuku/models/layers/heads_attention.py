@@ -6,7 +6,8 @@ Legend: `B` batch, `T` queries, `S` keys, `D` width, `H` heads, `K` head width.
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from shizuku.models.layers.attention import Tap, attend, attend_openly
+from shizuku.models.hooks import HookTable
+from shizuku.models.layers.attention import attend, attend_openly
 from shizuku.models.layers.products import Linear
 from shizuku.models.layers.visibility import Visibility
 
@@ -34,19 +35,22 @@ class HeadsAttention(nn.Module):
         x_BTD: Float[Tensor, "B T D"],
         seen: KeysValues | None = None,
         visibility: Visibility | None = None,
-        tap: Tap | None = None,
+        tap: HookTable | None = None,
     ) -> Float[Tensor, "B T D"]:
         """Return what the queries of `x_BTD` find among `seen`, by default among themselves.
 
-        With a `tap` the pattern [B, H, T, S] is computed openly and goes through it under that name.
+        The hook points are `pattern` [B, H, T, S], computed openly where it is wanted, and `heads`
+        [B, H, T, K], what each head read.
         """
         visibility = visibility or Visibility()
         k_BHSK, v_BHSK = self.keys_values(x_BTD) if seen is None else seen
         q_BHTK = self._by_head(self.query(x_BTD))
-        if tap is None:
-            y_BHTK = attend(q_BHTK, k_BHSK, v_BHSK, visibility)
-        else:
+        if tap is not None and tap.wants("pattern"):
             y_BHTK = attend_openly(q_BHTK, k_BHSK, v_BHSK, visibility, tap=tap)
+        else:
+            y_BHTK = attend(q_BHTK, k_BHSK, v_BHSK, visibility)
+        if tap is not None:
+            y_BHTK = tap("heads", y_BHTK)
         return self.output(y_BHTK.transpose(1, 2).reshape(x_BTD.shape))
 
     def _by_head(self, x_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B H T K"]:

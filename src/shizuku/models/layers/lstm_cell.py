@@ -22,6 +22,7 @@ class LSTMLayer(nn.Module):
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
         self.width = width
+        self.kept_numbers = 6 * width
         self.input_gates = Linear(inputs, 4 * width)
         self.recurrent_gates = Linear(width, 4 * width, bias=False)
 

@@ -52,11 +52,11 @@ def run(config: Config) -> dict[str, Any]:
     """Translate and draw; the translations with their log-probabilities, and how long it took."""
     from shizuku.inference.beams import BeamSettings
 
-    settings = {
+    settings: dict[str, Any] = {
         "beams": config.beams, "length_penalty": config.length_penalty,
         "max_new_tokens": config.max_new_tokens,
     }  # fmt: skip
-    BeamSettings(**settings)  # type: ignore[arg-type]
+    BeamSettings(**settings)
     if config.attention is not None and config.attention.suffix not in PICTURES:
         raise ConfigError(
             f"--attention {config.attention}: expected a name that ends in {', '.join(PICTURES)}"

@@ -94,8 +94,8 @@ def known_models() -> tuple[str, ...]:
 def run(model: str, folder: Path, out: Path, seed: int, given: argparse.Namespace) -> dict[str, Any]:
     """Train a model on a text, and measure it."""
     common: dict[str, Any] = {
-        "text": (str(folder / "train.parquet"),), "out": out, "validation": 0.0, "batch_size": given.batch_size,
-        "threads": given.threads, "vocab_size": given.vocab_size,
+        "text": (str(folder / "train.parquet"),), "out": out, "validation": 0.0,
+        "batch_size": given.batch_size, "threads": given.threads, "vocab_size": given.vocab_size,
     }  # fmt: skip
     begun = time.process_time()
     own = counted(model)

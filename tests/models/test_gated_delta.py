@@ -7,7 +7,8 @@ import pytest
 import torch
 import transformers
 import transformers.models.qwen3_5.modeling_qwen3_5 as qwen
-from peers import TOLERANCE, VOCABULARY, difference, randomise, token_ids
+from peers import TOLERANCE, VOCABULARY, difference, token_ids
+from peers import randomise as randomise_matrices
 from recurrent_parts import check_documents, check_pieces
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -22,6 +23,15 @@ CONFIG = GatedDeltaConfig(
     vocab_size=VOCABULARY, context=128, width=48, layers=3, heads=6, key_heads=2, key_width=12,
     value_width=20, ffn_width=80, norm_eps=0.01, tie_embeddings=False,
 )  # fmt: skip
+
+
+@torch.no_grad()
+def randomise(model: nn.Module, seed: int = 0) -> None:
+    """Every parameter random at a gain near one, that of the convolution, which sums few numbers, as well."""
+    randomise_matrices(model, seed)
+    for name, parameter in model.named_parameters():
+        if name.endswith(("conv1d.weight", "convolution.weight")):
+            parameter.mul_(parameter.shape[-1] ** -0.5 / parameter.std())
 
 
 def given(tokens: int, *, documents: bool, seed: int = 0) -> DeltaInput:

@@ -197,9 +197,9 @@ class GatedDeltaNet(RecurrentLanguageModel):
 def initialise(model: GatedDeltaNet, seed: int) -> None:
     """Set every parameter from the seed alone.
 
-    Matrices are normal with deviation 1 / sqrt(inputs), those that write into the residual stream divided by
-    sqrt(2 layers); embeddings have deviation 0.02; norms scale by one. Heads forget at rates between 1 and
-    16 times steps between `SLOWEST` and `FASTEST`, as those of Mamba-2.
+    Matrices are normal with deviation 1 / sqrt(inputs), but those that write into the residual stream are
+    zero, so that every block begins by doing nothing; embeddings have deviation 0.02; norms scale by one.
+    Heads forget at rates between 1 and 16 times steps between `SLOWEST` and `FASTEST`, as those of Mamba-2.
     """
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
@@ -214,5 +214,5 @@ def initialise(model: GatedDeltaNet, seed: int) -> None:
         else:
             deviation = 0.02 if "embedding" in module else parameter.shape[-1] ** -0.5
             if module in ("output", "down"):
-                deviation /= math.sqrt(2 * model.config.layers)
+                deviation = 0.0
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * deviation)

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 CHUNK = 32
-"""Tokens of a chunk: 16 is as fast on processors, 64 and 128 are slower (benchmarks/delta_rule.py)."""
+"""Tokens of a chunk: 16 to 64 are alike on processors, 128 is slower (benchmarks/delta_rule.py)."""
 
 
 @dataclass(frozen=True, slots=True)

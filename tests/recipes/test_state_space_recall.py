@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 PATH = Path(__file__).resolve().parents[2] / "recipes" / "state_space_recall.py"
 spec = importlib.util.spec_from_file_location(PATH.stem, PATH)
@@ -35,3 +36,11 @@ def test_every_kind_is_trained_and_tested() -> None:
     rows = recipe.main([*sizes, "--seeds", "0", "--tasks", "induction"])
     assert [row["kind"] for row in rows] == ["mamba", "mamba2", "attention"]
     assert all(0 <= share <= 1 for row in rows for share in row["recalled"].values())
+
+
+@pytest.mark.slow
+def test_a_state_recalls_sixteen_times_beyond_its_rows() -> None:
+    few = ["--kinds", "mamba2", "--tasks", "induction", "--seeds", "0", "--steps", "250", "--rows", "12"]
+    (row,) = recipe.main([*few, "--length", "64", "--tested", "64", "1024", "--held", "64"])
+    assert row["recalled"][64] >= 0.99
+    assert row["recalled"][1024] >= 0.5  # chance is a sixteenth

@@ -6,9 +6,9 @@
 
 Words are parted by spaces. Each sentence is drawn twice: the model's attention while it is told the
 reference, and the forward model's shares, both with the symmetrised links framed that ALIGNED has for the
-line. Printed: how much of the weight of the target's linked words lies on source words that they are linked to,
-and how often the largest of a row is one of those. The IBM models have seen these sentences; the translation
-model has if they are of its training.
+line. Printed: how much of the weight of the target's linked words lies on source words that they are linked
+to, and how often the largest of a row is one of those. The IBM models have seen these sentences; the
+translation model has if they are of its training.
 """
 
 import argparse

@@ -4,11 +4,11 @@
         [--steps 1200] [--length 10] [--blanks 15] [--width 96]
 
 A sentence is a row of random symbols (none twice behind the same one), its target the same row, or that row
-from its end. Trained on rows of 1 to --length symbols, tested on 200 rows of --length and of twice as many: the
-share of symbols that stand where they should, with greedy decoding. Both models are LSTMs of the same width;
-one looks at the source at each step, the other knows it by its last state alone. In training half of the
-sources have blanks around their row: without them the models count places, and counting ends where training
-ended.
+from its end. Trained on rows of 1 to --length symbols, tested on 200 rows of --length and of twice as many:
+the share of symbols that stand where they should, with greedy decoding. Both models are LSTMs of the same
+width; one looks at the source at each step, the other knows it by its last state alone. In training half of
+the sources have blanks around their row: without them the models count places, and counting ends where
+training ended.
 """
 
 import argparse

@@ -20,6 +20,7 @@ from typing import get_args
 import numpy as np
 import torch
 
+from shizuku.config import from_dict
 from shizuku.data.masked_rows import MaskedRows, MaskedValidation, Negatives
 from shizuku.data.shards import ShardSet, write_shards
 from shizuku.data.town import town_documents
@@ -27,14 +28,17 @@ from shizuku.models.architectures import architecture
 from shizuku.models.encoder import Encoder, EncoderConfig, initialise
 from shizuku.text.documents import Document
 from shizuku.text.tokenizer import Tokenizer
-from shizuku.training.config import LoopConfig, ScheduleConfig
+from shizuku.training.config import LoopConfig
 from shizuku.training.evaluation import evaluate
 from shizuku.training.loop import train
 from shizuku.training.masked import FillIn, MaskedHeldOut, MaskedSource
+from shizuku.training.presets import ARCHITECTURE_RUNS
 
 ARTICLE = re.compile(r"(?m)^ = [^=\n]+ = $")
 EVERY = 10
 """Every tenth article is held out."""
+RATES = from_dict(LoopConfig, ARCHITECTURE_RUNS["encoder"]["loop"])
+"""What the verb takes for encoders."""
 
 
 def town(megabytes: float) -> tuple[list[Document], list[Document]]:
@@ -124,6 +128,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
         config = EncoderConfig(vocab_size=tokenizer.vocab_size, **shape)
         model = Encoder(config)
         initialise(model, given.seed)
+        rates = {name: getattr(RATES, name) for name in ("optimizer", "schedule")}
         size = {"context": config.context, "batch_size": given.batch_size}
         held = {
             kind: MaskedRows(heldout, tokenizer, seed=1, negatives=kind, **size)
@@ -136,7 +141,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
             LoopConfig(
                 seed=given.seed, steps=given.steps, dropout=given.dropout, log_every=50, save_minutes=None,
                 max_seconds=None if given.steps else 60 * given.minutes, evaluate_every=200,
-                schedule=ScheduleConfig(warmup=0.05),
+                **rates,
             ),
             out=given.out or Path(name) / "run",
             tokenizer=tokenizer,

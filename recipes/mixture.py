@@ -43,6 +43,7 @@ SWITCH = {"experts_per_token": 1, "normalise_experts": False}
 VARIANTS: dict[str, dict[str, Any]] = {
     "dense": {"experts": 0},
     "balance loss": BALANCED,
+    "balance loss 0.01": {"balance_coefficient": 0.01},
     "bias": {**NEITHER, "router_bias": True, "router_bias_rate": 0.003},
     "neither": NEITHER,
     "one expert, balance loss": {**BALANCED, **SWITCH},

@@ -2,11 +2,11 @@
 
     python recipes/translation.py --data FOLDER --out DIR [--minutes 8] [--seeds 1] [--models attention …]
 
-FOLDER holds multi30k.train.de.gz, .en.gz and multi30k.val.de.gz, .en.gz. Every model has the same vocabulary,
-about the same number of parameters and the same time; BLEU is that of all 1,014 validation sentences with
-four beams. Each run is a folder of its own, so that a call that was broken off goes on where it was, and a later
-one with other --models or more --seeds adds to it. Writes results.json and translation.svg (BLEU, and the
-loss over time). --no-evaluate trains alone.
+FOLDER holds multi30k.train.de.gz, .en.gz and multi30k.val.de.gz, .en.gz. Every model has the same
+vocabulary, about the same number of parameters and the same time; BLEU is that of all 1,014 validation
+sentences with four beams. Each run is a folder of its own, so that a call that was broken off goes on where
+it was, and a later one with other --models or more --seeds adds to it. Writes results.json and
+translation.svg (BLEU, and the loss over time). --no-evaluate trains alone.
 """
 
 import argparse

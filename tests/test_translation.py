@@ -74,7 +74,7 @@ def trained(files: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 def test_it_learns_and_translates_what_it_has_not_seen(trained: dict[str, Path], name: str, capsys) -> None:
     translator = shizuku.load(trained[name])
     assert isinstance(translator, Translator) and "translate" in translator.capabilities
-    test = list(dict.fromkeys(sentences(60, seed=1)))
+    test = list(dict.fromkeys(sentences(24, seed=1)))
     found = translator.translate(test)
     right = sum(one == translated(text) for one, text in zip(found, test, strict=True))
     assert right >= 0.9 * len(test)

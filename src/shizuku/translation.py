@@ -188,8 +188,8 @@ class Translator:
         """Where the model looks in the source while it writes the target, by default its own translation.
 
         As a mean over heads, and over layers unless one is chosen. Tokens are put together to words, which
-        white space parts, unless `words` is False. Raises ModelError for a model without attention, ConfigError
-        for a layer that it doesn't have.
+        white space parts, unless `words` is False. Raises ModelError for a model without attention,
+        ConfigError for a layer that it doesn't have.
         """
         import torch
 

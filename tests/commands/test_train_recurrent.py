@@ -107,6 +107,6 @@ def test_what_they_cannot_do_is_said_with_what_they_can(
     assert code == 2 and "a model of the architecture mamba cannot carry a head" in said
     assert "what it can do is continue texts (shizuku generate), be evaluated on text" in said
     code, _, said = run(capsys, "export", made / "lstm", "--format", "gguf", "--out", tmp_path / "x.gguf")
-    assert code == 2 and "no GGUF architecture has the mechanisms of this model" in said
+    assert code == 2 and "written of decoders alone, and this model is of the architecture lstm" in said
     code, _, said = run(capsys, "generate", made / "mamba", "--prompt", "a", "--runtime", "native")
     assert code == 2 and "the native library computes decoders" in said and "mamba" in said

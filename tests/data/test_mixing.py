@@ -1,4 +1,4 @@
-"""Batches mixed of several sources: rows as they were, padding that nothing sees, and the same order again."""
+"""Batches mixed of several sources: rows as they were, padding that nothing sees, the same order again."""
 
 from pathlib import Path
 

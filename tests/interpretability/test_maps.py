@@ -8,11 +8,11 @@ import pytest
 import torch
 import transformers
 from peers import CONFIGS, difference, ours, peer, randomise, token_ids
-from torch import nn
 
 from shizuku.checkpoints.directory import load_model
 from shizuku.errors import ModelError
 from shizuku.interpretability.maps import attention_maps
+from shizuku.models.architectures import architecture, build
 from shizuku.models.hooks import hooked, recorded
 from small_models import small_model
 
@@ -80,9 +80,12 @@ def test_what_cannot_be_shown_is_refused(ids: list[int], named: dict, message: s
     assert model.hooks is None
 
 
-def test_models_without_attention_say_so() -> None:
-    with pytest.raises(ModelError, match="LSTM has no attention"):
-        attention_maps(nn.LSTM(2, 2), [1])
+@pytest.mark.parametrize("name", ["lstm", "mamba", "recurrent"])
+def test_models_without_attention_say_so(name: str) -> None:
+    kind = architecture(name)
+    model = build(kind.config(vocab_size=20, **next(iter(kind.presets.values()))))
+    with pytest.raises(ModelError, match="has no attention"):
+        attention_maps(model, [1])
 
 
 def test_threads_see_only_their_own_hooks_and_wait_for_each_other() -> None:

@@ -22,6 +22,7 @@ def recipe(name: str) -> ModuleType:
     return found
 
 
+@pytest.mark.slow
 def test_models_are_trained_and_compared_and_not_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

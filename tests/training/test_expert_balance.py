@@ -15,6 +15,7 @@ from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_fun
 from shizuku.adapters.config import AdapterConfig
 from shizuku.adapters.surgery import attach
 from shizuku.data.packing import PackedBatches
+from shizuku.errors import ConfigError
 from shizuku.inference.native import unsupported
 from shizuku.models.decoder import Decoder, initialise
 from shizuku.models.layers.experts import sparse_layers, watched
@@ -171,6 +172,12 @@ def test_routers_are_left_out_of_what_is_packed_adapted_and_orthogonalised() -> 
     grads = {name: p.grad for name, p in made.named_parameters() if p.requires_grad}
     assert len(grads) == 2 * 2 * (4 + 4 * 3) and all(grad is not None for grad in grads.values())
     assert not any("router" in name for name in grads)
+
+
+def test_compiling_is_refused(tmp_path: Path) -> None:
+    loop = LoopConfig(steps=1, compile=True)
+    with pytest.raises(ConfigError, match=r"--loop\.compile: layers with experts are not compiled"):
+        train(model(), NextToken(), None, loop, out=tmp_path / "run")  # type: ignore[arg-type]
 
 
 def test_the_native_library_says_that_it_has_none() -> None:

@@ -209,7 +209,12 @@ def _able(config: DecoderConfig) -> Family | None:
     return next((family for family in able if family.write(config) is not None), None)
 
 
-def _family_for(config: DecoderConfig) -> Family:
+def _family_for(config: Any) -> Family:
+    if not isinstance(config, DecoderConfig):
+        raise CheckpointError(
+            f"GGUF files are written of decoders alone, and this model is of the architecture "
+            f"{config.ARCHITECTURE}: its own directory is what Shizuku opens"
+        )
     family = _able(config)
     if family is not None:
         return family

@@ -44,10 +44,6 @@ class Config(VerbConfig):
 
     def __post_init__(self) -> None:
         check_threads(self.threads)
-        if self.attention is not None and self.attention.suffix not in PICTURES:
-            raise ConfigError(
-                f"--attention {self.attention}: expected a name that ends in {', '.join(PICTURES)}"
-            )
         if self.words and self.text is not None:
             raise ConfigError("texts were given, and --text FILE too: leave one out")
 
@@ -56,11 +52,15 @@ def run(config: Config) -> dict[str, Any]:
     """Translate and draw; the translations with their log-probabilities, and how long it took."""
     from shizuku.inference.beams import BeamSettings
 
-    settings = {
+    settings: dict[str, Any] = {
         "beams": config.beams, "length_penalty": config.length_penalty,
         "max_new_tokens": config.max_new_tokens,
     }  # fmt: skip
-    BeamSettings(**settings)  # type: ignore[arg-type]
+    BeamSettings(**settings)
+    if config.attention is not None and config.attention.suffix not in PICTURES:
+        raise ConfigError(
+            f"--attention {config.attention}: expected a name that ends in {', '.join(PICTURES)}"
+        )
     from shizuku.translation import Translator
 
     translator = Translator.load(config.model, threads=config.threads)

@@ -144,7 +144,7 @@ def batches(pairs: PairTokens, budget: int, generator: np.random.Generator | Non
         pool = pool[np.lexsort((source[pool], target[pool]))]
         cut = list(_cut(pool, source, target, budget))
         if generator is not None:
-            generator.shuffle(cut)  # type: ignore[arg-type]
+            generator.shuffle(cut)
         found += cut
     return found
 

@@ -27,15 +27,12 @@ def pattern_names(model: Any, places: str = "*attention.pattern") -> list[str]:
 
     ModelError for a model that has none, with the kind of model.
     """
-    if not isinstance(model, Hookable):
-        raise ModelError(
-            f"{type(model).__name__} has no attention to look at: maps are made of transformers "
-            "(n-gram and recurrent models have none)"
-        )
-    names = [name for name in hook_names(model) if fnmatch.fnmatch(name, PATTERN)]
+    points = hook_names(model) if isinstance(model, Hookable) else []
+    names = [name for name in points if fnmatch.fnmatch(name, PATTERN)]
     if not names:
         raise ModelError(
-            f"{type(model).__name__} has no attention to look at: no hook point ends in .pattern"
+            f"{type(model).__name__} has no attention to look at: maps are made of transformers (n-gram "
+            "models and recurrent ones have none)"
         )
     chosen = fnmatch.filter(names, places)
     if not chosen:

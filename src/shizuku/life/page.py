@@ -143,10 +143,12 @@ def _answered(page: Page, facts: Mapping[str, Any]) -> None:
     """What tuning made of it: examinations of what no lesson asked, and answers as they came."""
     asked, tuned = facts["ask"], facts["tune"]
     summary, base, town = asked["summary"], asked["base"], "supported" in asked["summary"]
+    about = f" (on {tuned['facts_taught']:,} facts, sums and the rest)" if town else ""
     page.section(
         "What it answers",
-        f"The base was tuned on {tuned['lessons']:,} questions, gone through {tuned['passes']:.1f} times, "
-        f"mixed with pieces of the text. It is examined on others. Before tuning, {base['exact']:.0%} of "
+        f"The base was tuned on {tuned['lessons']:,} questions{about}, gone through {tuned['passes']:.1f} "
+        f"times, beside {tuned['text_tokens_seen']:,} further tokens of the text. It is examined on others. "
+        f"Before tuning, {base['exact']:.0%} of "
         f"{base['questions']} answers were exact and {base['stops']:.0%} ended by themselves.",
     )
     cards = [

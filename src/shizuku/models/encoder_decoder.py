@@ -208,8 +208,10 @@ class EncoderDecoder(nn.Module):
         self.unembedding = (
             None if config.tie_embeddings else Linear(config.width, config.vocab_size, bias=False)
         )
-        if config.logit_bias:
-            self.register_buffer("logit_bias_1V", torch.zeros(1, config.vocab_size))
+        self.logit_bias_1V: Tensor | None
+        self.register_buffer(
+            "logit_bias_1V", torch.zeros(1, config.vocab_size) if config.logit_bias else None
+        )
         self.hooks: HookTable | None = None
 
     @property
@@ -249,7 +251,7 @@ class EncoderDecoder(nn.Module):
     def unembed(self, x_D: Float[Tensor, "*dims D"]) -> Float[Tensor, "*dims V"]:
         """Return the logits of final residual streams, as `hidden` gives them."""
         logits_V = linear(x_D, self.unembedding_weight_VD)
-        return logits_V + self.logit_bias_1V[0] if self.config.logit_bias else logits_V
+        return logits_V if self.logit_bias_1V is None else logits_V + self.logit_bias_1V[0]
 
     def forward(self, ids_BT: Int[Tensor, "B T"], *, sources: Sources) -> Float[Tensor, "B T V"]:
         """Return the logits of what comes after each token of the targets; errors as of `check_pair`."""

@@ -267,7 +267,7 @@ class LSTMSeq2Seq(nn.Module):
         """What the targets' tokens add to the gates of the first layer, and to the attention's question."""
         x = self.embedded((self.target_embedding or self.embedding)(ids))
         asked = None if self.attention is None else self.attention.token(x)
-        return self.writer[0].input_gates(x), asked  # type: ignore[operator, union-attr]
+        return self.writer[0].input_gates(x), asked  # type: ignore[operator]
 
     def _write(
         self, given_BG: Tensor, token_BA: Tensor | None, state: LSTMSeq2SeqState
@@ -279,17 +279,17 @@ class LSTMSeq2Seq(nn.Module):
                 state.held[-1][0], token_BA, state.keys_BSA, state.memory_BSH, state.real_BS
             )
             given_BG = given_BG + self.seen_gates(seen_BH)
-        held = []
+        held: list[Held] = []
         for number, layer in enumerate(self.writer):
             if number:
-                given_BG = layer.input_gates(self.between(held[-1][0]))  # type: ignore[operator, union-attr]
+                given_BG = layer.input_gates(self.between(held[-1][0]))  # type: ignore[operator]
             held.append(layer.step(given_BG, state.held[number]))  # type: ignore[operator]
         state.held, state.length = held, state.length + 1
         top_BH = held[-1][0]
         return top_BH if seen_BH is None else torch.cat([top_BH, seen_BH], 1), pattern_BS
 
     def _read_out(self, said: Tensor) -> Tensor:
-        return self.between(torch.tanh(self.readout(self.between(said))))  # type: ignore[no-any-return]
+        return self.between(torch.tanh(self.readout(self.between(said))))
 
 
 def _table(rows: int, width: int) -> nn.Embedding:

@@ -128,7 +128,7 @@ class SelectiveMixer(nn.Module):
         y_BTI, state_BNI = selective_scan(x_BTI, step_BTI, decay_NI, b_BTN, c_BTN, state_BNI, starts_BT)
         call.keep("space", state_BNI)
         y_BTI = torch.addcmul(y_BTI, x_BTI, self.skip)
-        return self.output(y_BTI * F.silu(gate_BTI))  # type: ignore[no-any-return]
+        return self.output(y_BTI * F.silu(gate_BTI))
 
 
 class HeadsMixer(nn.Module):
@@ -181,12 +181,12 @@ class HeadsMixer(nn.Module):
         y_BTHP, state_BHPN = state_space(x_BTHP, step_BTH, decay_H, b_BTGN, c_BTGN, state_BHPN, starts_BT)
         call.keep("space", state_BHPN)
         y_BTI = torch.addcmul(y_BTHP, x_BTHP, self.skip[:, None]).flatten(2)
-        return self.output(self._normed(y_BTI * F.silu(gate_BTI)))  # type: ignore[no-any-return]
+        return self.output(self._normed(y_BTI * F.silu(gate_BTI)))
 
     def _normed(self, y_BTI: Float[Tensor, "B T I"]) -> Float[Tensor, "B T I"]:
         """Each group's features by their own mean square."""
         if self.groups == 1:
-            return self.norm(y_BTI)  # type: ignore[no-any-return]
+            return self.norm(y_BTI)
         grouped = y_BTI.unflatten(2, (self.groups, -1))
         ones = torch.ones_like(grouped[0, 0, 0])
         return rms_norm(grouped, ones, self.eps).flatten(2) * self.norm.weight
@@ -213,7 +213,7 @@ class MambaBlock(nn.Module):
 
     def forward(self, x_BTD: Float[Tensor, "B T D"], call: RecurrentCall) -> Float[Tensor, "B T D"]:
         """Return the residual stream after this block."""
-        return x_BTD + self.mixer(self.norm(x_BTD), call)  # type: ignore[no-any-return]
+        return x_BTD + self.mixer(self.norm(x_BTD), call)
 
 
 class Mamba(RecurrentLanguageModel):

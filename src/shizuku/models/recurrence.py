@@ -151,6 +151,8 @@ class RecurrentLanguageModel(nn.Module):
 
     elementwise: frozenset[str] = frozenset()
     """Last parts of the names of parameters that are matrices in shape only: no optimizer turns them."""
+    hook_points: tuple[str, ...] = ()
+    """Nothing in it can be hooked yet."""
 
     def __init__(
         self,

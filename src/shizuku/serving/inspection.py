@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from shizuku.errors import TokenizerError
+from shizuku.errors import ModelError, TokenizerError
 from shizuku.serving.faults import ApiError, bad_value
 from shizuku.serving.messages import plain_messages, plain_tools
 from shizuku.serving.schemas import AttentionRequest, DetokenizeRequest, TokenizeRequest
@@ -138,14 +138,14 @@ def _ids(body: TokenizeRequest | AttentionRequest, model: ServedModel) -> list[i
 def _pattern(
     body: AttentionRequest, model: ServedModel, ids: list[int]
 ) -> tuple[int, int, list[list[float]]]:
-    from shizuku.interpretability.maps import attention_maps
+    from shizuku.interpretability.maps import attention_maps, pattern_names
 
     decoder = model.lm.model
-    if not hasattr(decoder.config, "heads"):
-        raise bad_value(
-            "model", f"a model of the architecture {decoder.config.ARCHITECTURE} has no attention"
-        )
-    layers, heads = decoder.config.layers, decoder.config.heads
+    try:
+        layers = len(pattern_names(decoder))
+    except ModelError as error:
+        raise bad_value("model", str(error)) from error
+    heads = decoder.config.heads
     for name, value, count in (("layer", body.layer, layers), ("head", body.head, heads)):
         if value >= count:
             raise bad_value(name, f"this model has {name}s 0 to {count - 1}")

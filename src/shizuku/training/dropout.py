@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -39,8 +40,8 @@ def dropping(model: nn.Module, share: float) -> Iterator[None]:
 
 
 def _places(model: nn.Module) -> Sequence[nn.Module]:
-    if hasattr(decoder_of(model), "dropped"):
-        own: Sequence[nn.Module] = decoder_of(model).dropped
-        return own
+    own: Any = getattr(decoder_of(model), "dropped", None)
+    if own is not None:
+        return tuple(own)
     parts = [part for block in model.blocks for part in (block.attention, block.feedforward)]  # type: ignore[union-attr]
-    return (decoder_of(model).embedding, *parts)  # type: ignore[arg-type]
+    return (decoder_of(model).embedding, *parts)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from shizuku.errors import ConfigError
 from shizuku.models.layers.experts import Experts, Routing, sparse_layers, watched
 from shizuku.progress import say
 from shizuku.training.batches import TensorBatch
@@ -34,6 +35,12 @@ def with_balance(objective: Objective, model: nn.Module) -> Objective:
             "--model.no-normalise-experts lets it learn"
         )
     return BalancedExperts(objective, model, layers)
+
+
+def check_not_compiled(model: nn.Module) -> None:
+    """ConfigError where the model has experts, whose products have sizes that only the router knows."""
+    if sparse_layers(model):
+        raise ConfigError("--loop.compile: layers with experts are not compiled: leave it out")
 
 
 class BalancedExperts:

@@ -188,8 +188,10 @@ def _tokenizer(config: TrainConfig, pairs: Sequence[tuple[str, str]]) -> Tokeniz
 
 
 def _settings(config: TrainConfig) -> dict[str, Any]:
-    names = ("source", "target", "validation_source", "validation_target", "tokenizer", "vocabulary")
-    names += ("vocab_size", "validation", "pairs", "split_seed")
+    names = {
+        *("source", "target", "validation_source", "validation_target", "tokenizer", "vocabulary"),
+        *("vocab_size", "validation", "pairs", "split_seed"),
+    }
     found = {key: value for key, value in to_dict(config).items() if key in names}
     return found | {"context": model_config(config, vocab_size=1).context}
 

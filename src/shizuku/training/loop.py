@@ -30,7 +30,7 @@ from shizuku.training.cost import bill, model_cost
 from shizuku.training.distribution import any_of_ranks, as_first_says, neighbours, place, wait_for_all
 from shizuku.training.dropout import dropping, seed_draws
 from shizuku.training.evaluation import evaluate
-from shizuku.training.expert_balance import BalancedExperts, with_balance
+from shizuku.training.expert_balance import BalancedExperts, check_not_compiled, with_balance
 from shizuku.training.memory import check_memory, estimate_memory
 from shizuku.training.metrics import Meter, Metrics
 from shizuku.training.objectives import Objective
@@ -159,6 +159,8 @@ class _Training:
                 "--loop.parallel fsdp: an adapter is small, and is trained with --loop.parallel data"
             )
         check_place(self.out, resume=config.resume)
+        if config.compile:
+            check_not_compiled(self.model)
         if config.check_memory:
             self._check_memory()
         saved = self._found() if resuming else None

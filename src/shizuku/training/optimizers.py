@@ -114,7 +114,7 @@ def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     `vectors`, to which belong what the model names as `elementwise`, and routers, whose every row is one
     expert's.
     """
-    elementwise = getattr(model, "elementwise", frozenset())
+    elementwise: Any = getattr(model, "elementwise", frozenset())
     tables: set[Any] = {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
     tables.add(getattr(model, "unembedding_weight_VD", None))
     routers: set[Any] = {layer.router.weight for layer in sparse_layers(model)}

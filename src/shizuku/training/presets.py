@@ -79,7 +79,17 @@ _PAIRS: dict[str, Any] = {
     "loop": {"dropout": 0.1, "schedule": {"warmup": 0.05, "decay": 0.6}},
 }
 ARCHITECTURE_RUNS: dict[str, dict[str, Any]] = {
-    "encoder": {"vocabulary": "wordpiece"},  # it needs [CLS], [SEP] and [MASK]
+    "encoder": {
+        "vocabulary": "wordpiece",  # it needs [CLS], [SEP] and [MASK]
+        "loop": {  # its norms stand after the sums, and the decoders' rates stall it (docs/lab-notes.md)
+            "optimizer": {
+                "learning_rate": 0.001,
+                "embedding_learning_rate": 0.003,
+                "muon_learning_rate": 0.01,
+            },
+            "schedule": {"warmup": 0.1},
+        },
+    },
     "encoder-decoder": _PAIRS,
     "lstm-seq2seq": _PAIRS,
 }

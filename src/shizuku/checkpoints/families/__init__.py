@@ -138,9 +138,9 @@ def families() -> Mapping[str, Family]:
 
 def family_of(model_type: object) -> Family:
     """Return the family of a config.json's `model_type`; an unknown one raises CheckpointError."""
-    if model_type in MISSING:
+    if isinstance(model_type, str) and model_type in MISSING:
         raise CheckpointError(
-            f"model_type {model_type!r} has {MISSING[str(model_type)]}, which the encoder-decoder here has "
+            f"model_type {model_type!r} has {MISSING[model_type]}, which the encoder-decoder here has "
             "not; of encoder-decoders marian is known"
         )
     if not isinstance(model_type, str) or model_type not in families():

@@ -36,9 +36,10 @@ def rank() -> Translation:
         said = foreign["time_step_rank"]
         return {"step_rank": -(-foreign["hidden_size"] // 16) if said == "auto" else said}
 
-    return Translation(
-        keys=("time_step_rank",), read=read, write=lambda config: {"time_step_rank": config.step_rank}
-    )
+    def write(config: Any) -> dict[str, Any]:
+        return {"time_step_rank": config.step_rank}
+
+    return Translation(keys=("time_step_rank",), read=read, write=write)
 
 
 SIZES = (

@@ -21,11 +21,10 @@ def _head_width() -> Translation:
             )
         return {}
 
-    return Translation(
-        keys=("head_dim",),
-        read=read,
-        write=lambda config: {"head_dim": config.inner_width // config.heads},
-    )
+    def write(config: Any) -> dict[str, Any]:
+        return {"head_dim": config.inner_width // config.heads}
+
+    return Translation(keys=("head_dim",), read=read, write=write)
 
 
 def _step_limit() -> Translation:

@@ -13,9 +13,9 @@ import numpy as np
 from shizuku.errors import ConfigError
 from shizuku.inference.engine import Engine, EngineSettings
 from shizuku.inference.generation import generate
-from shizuku.inference.runtime import Span
+from shizuku.inference.opening import runtime_of
+from shizuku.inference.runtime import Runtime, Span
 from shizuku.inference.sampling import SamplingConfig
-from shizuku.inference.torch_runtime import TorchRuntime
 from shizuku.models.decoder import Decoder
 
 AT_ONCE = 64
@@ -119,7 +119,7 @@ class Sampler:
         self.temperature = sampling.temperature
         self._sampling = SamplingConfig(seed=sampling.seed)
         training = model.training
-        runtime = _Tempered(model, sampling.temperature)
+        runtime: Any = _Tempered(runtime_of(model), sampling.temperature)
         model.train(training)
         self._engine = Engine(runtime, EngineSettings(running=at_once, waiting=at_once))
 
@@ -172,15 +172,19 @@ def check_sampling(sampling: SamplingConfig) -> None:
         raise ConfigError(f"--temperature {sampling.temperature}: answers to learn from have to be drawn")
 
 
-class _Tempered(TorchRuntime):
-    """Gives logits divided by the temperature: the engine tells log-probabilities of what it draws from."""
+class _Tempered:
+    """A runtime whose logits are divided by the temperature: the engine tells log-probabilities of what it
+    draws from. All else is the runtime's own.
+    """
 
-    def __init__(self, model: Decoder, temperature: float) -> None:
-        super().__init__(model)
-        self._temperature = np.float32(temperature)
+    def __init__(self, runtime: Runtime, temperature: float) -> None:
+        self._runtime, self._temperature = runtime, np.float32(temperature)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runtime, name)
 
     def forward(self, spans: Sequence[Span]) -> np.ndarray:
-        logits_RV = super().forward(spans)
+        logits_RV = self._runtime.forward(spans)
         if self._temperature != 1:
             logits_RV /= self._temperature
         return logits_RV

@@ -30,6 +30,17 @@ FITTING: dict[tuple[str, str], Any] = {
 }
 
 
+# Leaves that the config asks for though they have defaults, as it takes the one or the other.
+NEEDED: dict[tuple[str, str], tuple[str, ...]] = {
+    ("train", "source"): ("target",),
+    ("train", "target"): ("source",),
+    ("train", "validation_source"): ("source", "target", "validation_target"),
+    ("train", "validation_target"): ("source", "target", "validation_source"),
+    ("train", ""): ("text",),
+}
+"""By verb and leaf; "" stands for all others."""
+
+
 def leaves(cls: type[Any], prefix: str = "") -> Iterator[tuple[str, Any, Any, bool]]:
     """(dotted path, type, default, positional?) of every leaf; a missing default is dataclasses.MISSING."""
     hints = get_type_hints(cls, include_extras=True)
@@ -88,11 +99,12 @@ def cases() -> list[Any]:
 
 
 def required(config: type[Any], verb: str, but: str) -> list[tuple[str, Any, bool, Any]]:
-    """The other leaves that have no default, with a value each."""
+    """The other leaves that have no default, or are needed, with a value each."""
+    needed = NEEDED.get((verb, but), NEEDED.get((verb, ""), ()))
     return [
         (path, FITTING.get((verb, path), other_value(kind, default)), positional, kind)
         for path, kind, default, positional in leaves(config)
-        if default is dataclasses.MISSING and path != but
+        if (default is dataclasses.MISSING or path in needed) and path != but
     ]
 
 

@@ -43,7 +43,7 @@ def _run(config: Config) -> dict[str, object]:
     pairs = _learns_from_pairs(config)
     if config.dry_run:
         return plan_pairs(config) if pairs else plan(config)
-    results: "TrainResult | list[TrainResult]"
+    results: TrainResult | list[TrainResult]
     try:
         if config.seeds > 1:
             results = train_seeds(config, *((prepare_pairs, train_on, check_run) if pairs else ()))

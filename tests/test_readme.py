@@ -93,6 +93,8 @@ def test_the_commands_that_are_printed_run(
     Path("labelled.csv").write_text("text,label\n" + "It rained.,wet\nThe sun shone.,dry\n" * 12)
     Path("sentences.ja").write_text("町 に 雨 が 降った 。\n" * 3, encoding="utf-8")
     Path("sentences.en").write_text("it rained in the town .\n" * 3)
+    Path("train.de").write_text("Es regnete in der Stadt.\nDer Bäcker öffnete spät.\n" * 20, encoding="utf-8")
+    Path("train.en").write_text("It rained in the town.\nThe baker opened late.\n" * 20)
     small = ["--preset", "micro", "--vocab-size", "300", "--model.context", "32"]
     ran = []
     for words in printed():
@@ -104,12 +106,15 @@ def test_the_commands_that_are_printed_run(
         if "ngram" in words:
             words += ["--vocab-size", "300"]
         elif words[0] == "train":
-            words += ["--steps", "2"] if "--preset" in words else small
+            words += [] if "--preset" in words else small
+            words += [] if "--steps" in words else ["--steps", "2"]
+            words += ["--vocab-size", "280"] if "--source" in words else []
         elif words[0] in ("tune", "reward", "align", "classify"):
             words += ["--steps", "2"]
         assert cli.run(words) == 0, capsys.readouterr().err
         ran.append(words[0])
     learned = ["tune", "tune", "merge", "reward", "align", "classify", "word-align"]
     measured = ["attention", "quantize", "generate", "export"]
-    assert ran == ["train", "train", "train", "eval", *learned, *measured]
+    made = ["train"] * 2 + ["translate"]
+    assert ran == ["train", "train", "train", "eval", *learned[:-1], *made, learned[-1], *measured]
     assert Path("life.gguf").stat().st_size > 0

@@ -48,6 +48,18 @@ def smollm2_gguf() -> Path:
 
 
 @pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The directory of all-MiniLM-L6-v2, if it has been pulled."""
+    from shizuku.checkpoints.fetch import pulled
+
+    path = pulled("all-minilm-l6-v2")
+    if path is None:
+        unavailable("MiniLM is not here: run `shizuku pull all-minilm-l6-v2`")
+        raise AssertionError
+    return path
+
+
+@pytest.fixture(scope="session")
 def glassllm_weights() -> Path:
     """The folder `weights/` of the package `glassllm`, unpacked at `SHIZUKU_GLASSLLM`."""
     place = os.environ.get("SHIZUKU_GLASSLLM")

@@ -1,21 +1,12 @@
 """The real MiniLM encoder that `shizuku pull all-minilm-l6-v2` fetches, against transformers' BertModel."""
 
-import os
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 import transformers
 
 import shizuku
-
-HOME = Path(os.environ.get("SHIZUKU_HOME", Path.home() / ".cache" / "shizuku"))
-DIRECTORY = HOME / "models" / "all-minilm-l6-v2"
-
-pytestmark = pytest.mark.skipif(
-    not DIRECTORY.is_dir(), reason="needs the model: shizuku pull all-minilm-l6-v2"
-)
 
 PAIRS = [
     ("A man is playing a guitar.", "Someone plays an instrument."),
@@ -27,12 +18,12 @@ PAIRS = [
 ]
 
 
-def test_vectors_are_those_of_transformers() -> None:
+def test_vectors_are_those_of_transformers(minilm: Path) -> None:
     texts = [text for pair in PAIRS for text in pair] + ["word", "many words " * 60]
-    lm = shizuku.load("all-minilm-l6-v2")
+    lm = shizuku.load(minilm)
     found_ND = lm.embed(texts)
-    model = transformers.BertModel.from_pretrained(DIRECTORY).eval()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(DIRECTORY)
+    model = transformers.BertModel.from_pretrained(minilm).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(minilm)
     given = tokenizer(texts, padding="longest", truncation=False, return_tensors="pt")
     with torch.no_grad():
         x_NTD = model(**given).last_hidden_state
@@ -41,8 +32,8 @@ def test_vectors_are_those_of_transformers() -> None:
     np.testing.assert_allclose(found_ND, torch.nn.functional.normalize(mean_ND), atol=1e-5)
 
 
-def test_sentences_that_mean_the_same_are_nearest() -> None:
-    lm = shizuku.load("all-minilm-l6-v2")
+def test_sentences_that_mean_the_same_are_nearest(minilm: Path) -> None:
+    lm = shizuku.load(minilm)
     left_ND, right_ND = (lm.embed(list(side)) for side in zip(*PAIRS, strict=True))
     cosines_NN = left_ND @ right_ND.T
     assert (cosines_NN.argmax(1) == np.arange(len(PAIRS))).all()

@@ -61,4 +61,7 @@ def show(result: dict[str, object]) -> None:
     if result["problem"]:
         print(f"It cannot be loaded here yet: {result['problem']}")
     else:
-        print(f"next: shizuku chat {result['name']}")
+        from shizuku.checkpoints.huggingface import architecture_at
+
+        encoder = architecture_at(Path(str(result["path"]))) == "encoder"
+        print(f"next: shizuku {'serve' if encoder else 'chat'} {result['name']}")

@@ -425,13 +425,16 @@ class LanguageModel:
 
 
 def load(name_or_path: str | Path, **settings: Any) -> Any:
-    """Load any model: a `LanguageModel`, with the settings of its `load`, or a `Translator` where that is
-    what the model does, whose only setting is `threads`.
+    """Load any model: a `LanguageModel`, with the settings of its `load`; a `Translator` where that is what
+    the model does, whose only setting is `threads`; an `AlignmentModel` of words, which has none.
     """
+    from shizuku.checkpoints.alignment import is_alignment, load_alignment
     from shizuku.checkpoints.huggingface import architecture_at
     from shizuku.checkpoints.names import resolve
 
     path = resolve(name_or_path)
+    if is_alignment(path) and not settings:
+        return load_alignment(path)
     kind = architecture_at(path)
     if kind != "decoder":
         from shizuku.models.architectures import architecture

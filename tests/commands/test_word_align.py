@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import shizuku
 from shizuku import cli
 from shizuku.checkpoints.alignment import load_alignment
 from shizuku.errors import CheckpointError
@@ -44,7 +45,9 @@ def test_words_are_aligned_shown_and_put_into_a_table(tmp_path: Path, capsys) ->
     assert {tuple(row[:2]) for row in table} >= set(WORDS.items())
     page = (out / "report.html").read_text()
     assert page.count("<rect") >= 12 * 25 and "Haus" in page
-    model = load_alignment(out / "forward")
+    model = shizuku.load(out / "forward")
+    with pytest.raises(CheckpointError, match="word-alignment model"):
+        shizuku.load(out / "forward", context=8)
     assert model.translations("Haus")[0] == ("house", pytest.approx(1, abs=0.01)) and model.kind == 2
     assert load_alignment(out / "backward").translations("house")[0][0] == "Haus"
 

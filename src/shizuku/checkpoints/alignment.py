@@ -9,14 +9,12 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from shizuku.checkpoints.huggingface import OWN, read_json
+from shizuku.checkpoints.huggingface import ALIGNMENT_MODEL_TYPE, read_json
 from shizuku.checkpoints.run_record import json_text
 from shizuku.checkpoints.undisturbed import check_listed, load_run, undisturbed
 from shizuku.errors import CheckpointError
 from shizuku.models.alignment import AlignmentModel
 
-ALIGNMENT_MODEL_TYPE = f"{OWN}alignment"
-"""The model_type of alignment models; AutoModel refuses it."""
 WORDS = "words.json"
 
 
@@ -47,6 +45,12 @@ def save_alignment(
         (made / "model.safetensors").chmod((made / "config.json").stat().st_mode)
 
     return write_directory(directory, fill, needed=sum(array.nbytes for array in arrays.values()), run=run)
+
+
+def is_alignment(path: Path) -> bool:
+    """Whether a directory holds an alignment model."""
+    config = path / "config.json"
+    return config.is_file() and read_json(config).get("model_type") == ALIGNMENT_MODEL_TYPE
 
 
 def load_alignment(path: str | Path, *, verify: bool = True) -> AlignmentModel:

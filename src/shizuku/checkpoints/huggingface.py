@@ -34,8 +34,8 @@ OWN = "shizuku-"
 """Begins the model_type, before our architecture's name, of what no Hugging Face architecture can express;
 AutoModel refuses it.
 """
-NGRAM_MODEL_TYPE = f"{OWN}ngram"
-"""The model_type of n-gram models, which have tables in the place of weights."""
+NGRAM_MODEL_TYPE, ALIGNMENT_MODEL_TYPE = f"{OWN}ngram", f"{OWN}alignment"
+"""The model_types of n-gram and of word-alignment models, which have tables in the place of weights."""
 HEADED = "ForSequenceClassification"
 """End of the architectures' names of decoders with a head in the place of the output matrix."""
 QUANTIZED_MODEL_TYPE = "shizuku-quantized"
@@ -101,6 +101,11 @@ def config_from_huggingface(foreign: Mapping[str, Any]) -> Any:
         raise CheckpointError(
             "this is an n-gram model: it has tables and no layers. It can generate, be evaluated and served, "
             "and be written with shizuku export --format arpa"
+        )
+    if foreign.get("model_type") == ALIGNMENT_MODEL_TYPE:
+        raise CheckpointError(
+            "this is a word-alignment model: it says which word of one text stands for which of another, and "
+            "is opened by shizuku.load alone (shizuku word-align makes it)"
         )
     own = own_architecture(foreign.get("model_type"))
     if own is None:

@@ -13,6 +13,7 @@ from shizuku.models.decoder_config import DecoderConfig
 
 _OURS: dict[str, Any] = {
     "qk_norm": True, "tie_embeddings": True, "context": 256, "experts": 8, "experts_per_token": 2,
+    "balance_coefficient": 0.1,
 }  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {**_OURS, "width": 128, "layers": 4, "heads": 4, "ffn_width": 352, "expert_width": 176},

@@ -35,7 +35,7 @@ def random_adapter(
         layer = name.removesuffix(".weight")
         if len(shape) != 2 or not any(fnmatch.fnmatch(layer, pattern) for pattern in targets):
             continue
-        if not layer.startswith("blocks."):
+        if not layer.startswith("blocks.") or layer.endswith(".router"):
             continue
         a_RI = rng.standard_normal((rank, shape[1]), np.float32) / shape[1] ** 0.5
         b_OR = rng.standard_normal((shape[0], rank), np.float32) * size / (own.scale * rank**0.5)

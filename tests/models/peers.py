@@ -145,6 +145,14 @@ def randomise(model: nn.Module, seed: int = 0) -> None:
             parameter.copy_(0.5 * drawn + centre)
 
 
+DENSE = [
+    name
+    for name, config in CONFIGS.items()
+    if not any(hasattr(config, key) for key in ("num_local_experts", "num_experts", "n_routed_experts"))
+]
+"""Those without experts, which the native runtime has not."""
+
+
 def peer(name: str) -> transformers.PreTrainedModel:
     """The tiny transformers model of this name, randomised, in eager float32."""
     model = transformers.AutoModelForCausalLM.from_config(CONFIGS[name], attn_implementation="eager").eval()

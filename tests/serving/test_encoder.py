@@ -45,7 +45,7 @@ def test_vectors_are_those_of_embed(live: Live, lm: LanguageModel) -> None:
 def test_what_would_continue_a_text_is_refused_and_the_server_goes_on(live: Live) -> None:
     client = live.client()
     card = client.models.retrieve("encoder").model_dump()
-    assert card["capabilities"] == ["embed", "fill", "score"]
+    assert card["capabilities"] == ["embed", "fill", "head", "score"]
     with pytest.raises(openai.BadRequestError, match="cannot continue texts"):
         client.completions.create(model="encoder", prompt="the cat")
     for stream in (False, True):

@@ -292,9 +292,8 @@ def _check_factors(config: DecoderConfig) -> None:
 
 def _check_experts(config: DecoderConfig) -> None:
     check_choice("router_score", config.router_score, ("softmax", "sigmoid"))
-    object.__setattr__(config, "expert_width", config.expert_width or config.ffn_width)
-    if config.experts < 0 or config.shared_experts < 0 or config.expert_width < 1:
-        raise ConfigError("experts and shared_experts must be at least 0, expert_width at least 1")
+    if config.experts < 0 or config.shared_experts < 0 or config.expert_width < 0:
+        raise ConfigError("experts, shared_experts and expert_width must be at least 0")
     for name in ("router_bias_rate", "balance_coefficient", "router_z_coefficient"):
         if not getattr(config, name) >= 0:
             raise ConfigError(f"{name} is {getattr(config, name)}; it must be at least 0")
@@ -305,6 +304,7 @@ def _check_experts(config: DecoderConfig) -> None:
     if config.experts == 0:
         _check_no_experts(config)
         return
+    object.__setattr__(config, "expert_width", config.expert_width or config.ffn_width)
     if not 1 <= config.experts_per_token <= config.experts:
         raise ConfigError(
             f"experts_per_token is {config.experts_per_token}; it must be between 1 and experts, "
@@ -321,5 +321,7 @@ def _check_experts(config: DecoderConfig) -> None:
 
 
 def _check_no_experts(config: DecoderConfig) -> None:
-    if config.sparse_layers is not None or config.shared_experts or config.router_bias:
-        raise ConfigError("sparse_layers, shared_experts and router_bias need experts: set experts")
+    if config.sparse_layers is not None or config.shared_experts or config.router_bias or config.expert_width:
+        raise ConfigError(
+            "sparse_layers, shared_experts, router_bias and expert_width need experts: set experts"
+        )

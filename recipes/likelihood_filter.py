@@ -25,8 +25,9 @@ from shizuku.language_model import LanguageModel
 from shizuku.progress import hushed
 from shizuku.text.documents import Document, document_id, write_documents
 from shizuku.text.tokenizer import Tokenizer
-from shizuku.training.config import NGramSettings, TrainConfig
+from shizuku.training.config import TrainConfig
 from shizuku.training.counting.from_text import count_text
+from shizuku.training.model_settings import NGramSettings
 
 TITLE = re.compile(r"^ ?= [^=].*[^=] = ?$", re.MULTILINE)
 PASSAGE = 600

@@ -38,10 +38,11 @@ from shizuku.report.ledger import Ledger
 from shizuku.report.markdown import table, write_section
 from shizuku.report.plots import bars
 from shizuku.text.documents import Document, read_documents
-from shizuku.training.config import NGramSettings, TrainConfig
+from shizuku.training.config import TrainConfig
 from shizuku.training.cost import parameter_total
 from shizuku.training.counting.from_text import count_text
 from shizuku.training.from_text import train_on_text
+from shizuku.training.model_settings import NGramSettings
 from shizuku.training.seeds import Interval
 from shizuku.training.sizing import preset_values, sized
 

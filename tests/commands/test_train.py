@@ -17,8 +17,9 @@ from shizuku.config import from_dict
 from shizuku.errors import ConfigError
 from shizuku.models.decoder import Decoder, DecoderConfig
 from shizuku.training import loop
-from shizuku.training.config import MAY_CHANGE, LoopConfig, ModelOverrides, TrainConfig
+from shizuku.training.config import MAY_CHANGE, LoopConfig, TrainConfig
 from shizuku.training.from_text import model_config
+from shizuku.training.model_settings import ModelOverrides
 from shizuku.training.presets import PRESETS, PresetName
 from shizuku.training.step import StepLoss
 

@@ -14,11 +14,12 @@ from shizuku.models.decoder import Decoder, DecoderConfig
 from shizuku.models.decoder_config import RotaryScaling
 from shizuku.training import memory
 from shizuku.training.batches import TensorBatch
-from shizuku.training.config import LoopConfig, ModelOverrides, OptimizerConfig, TrainConfig
+from shizuku.training.config import LoopConfig, OptimizerConfig, TrainConfig
 from shizuku.training.cost import bill, matmul_peak, parameter_total, token_cost
 from shizuku.training.dropout import dropping
 from shizuku.training.from_text import model_config
 from shizuku.training.memory import check_memory, estimate_memory
+from shizuku.training.model_settings import ModelOverrides
 from shizuku.training.objectives import NextToken
 
 SHAPES: dict[str, dict[str, Any]] = {

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shizuku.errors import ConfigError
-from shizuku.training.config import NGramSettings
 from shizuku.training.config import TrainConfig as Config
+from shizuku.training.model_settings import NGramSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,11 +21,12 @@ from shizuku.models.decoder import DecoderConfig, initialise
 from shizuku.progress import say, track
 from shizuku.text.documents import Document, Problems, find_files, read_documents
 from shizuku.text.tokenizer import Tokenizer
-from shizuku.training.config import ModelOverrides, TrainConfig
+from shizuku.training.config import TrainConfig
 from shizuku.training.cost import active_parameters, bill, matmul_peak, parameter_total, token_cost
 from shizuku.training.distribution import neighbours, place, wait_for_all
 from shizuku.training.loop import train
 from shizuku.training.memory import check_memory, estimate_memory
+from shizuku.training.model_settings import ModelOverrides
 from shizuku.training.precision import check_precision
 from shizuku.training.presets import PRESETS
 from shizuku.training.result import TrainResult

@@ -157,10 +157,10 @@ def test_experts_without_room_drop_the_last_and_the_second_choices_first() -> No
     ("changes", "message"),
     [
         ({"experts_per_token": 6}, "experts_per_token is 6; it must be between 1 and experts, 5"),
-        ({"experts": -1}, "experts and shared_experts must be at least 0"),
+        ({"experts": -1}, "experts, shared_experts and expert_width must be at least 0"),
         ({"sparse_layers": (True,)}, "sparse_layers has 1 entries for 2 layers"),
         ({"sparse_layers": (False, False)}, "no layer with experts"),
-        ({"experts": 0, "router_bias": True}, "router_bias need experts"),
+        ({"experts": 0, "router_bias": True}, "router_bias and expert_width need experts"),
         ({"router_score": "tanh"}, "router_score is 'tanh'"),
         ({"capacity_factor": 0.0}, "capacity_factor must be above 0"),
         ({"balance_coefficient": -0.1}, "balance_coefficient is -0.1"),

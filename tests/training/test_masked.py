@@ -163,7 +163,12 @@ def test_the_verb_trains_and_the_model_is_used(tmp_path: Path, capsys: pytest.Ca
     assert lm.tokenizer.mask_id is not None and lm.embed(["anna likes apples ."]).shape == (1, 64)
     found = told(["eval", str(out), "--text", str(text), "--json"], capsys)
     assert 1 < found["pseudo_perplexity"] < 90 and "perplexity" not in found
-    with pytest.raises(SystemExit) as ended:
-        main(["generate", str(out), "--prompt", "anna"])
-    assert ended.value.code == 2
-    assert "cannot continue texts" in capsys.readouterr().err
+    refused = {
+        "cannot continue texts": ["generate", str(out), "--prompt", "anna"],
+        "no bits per byte to compare": ["eval", str(out), "--text", str(text), "--baseline", str(out)],
+    }
+    for message, words in refused.items():
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == 2
+        assert message in " ".join(capsys.readouterr().err.split())

@@ -51,6 +51,8 @@ def run(config: Config) -> dict[str, object]:
         raise ConfigError("--source and --target: both or neither")
     if bool(config.text) == (config.source is not None):
         raise ConfigError("say what to evaluate on: --text, or of a translation model --source and --target")
+    if config.baseline is not None and config.source is not None:
+        raise ConfigError("--baseline: two models are compared on --text, not on --source and --target")
     if config.source is not None and config.target is not None:
         return _translated(config, config.source, config.target)
     from shizuku.progress import say
@@ -64,6 +66,10 @@ def run(config: Config) -> dict[str, object]:
     lm = config.load()
 
     if "fill" in lm.capabilities:
+        if config.baseline is not None:
+            raise ConfigError(
+                "--baseline: a model that sees what comes after each token has no bits per byte to compare"
+            )
         return _pseudo(lm, documents, config)
 
     from shizuku.evaluation.perplexity import evaluate_text

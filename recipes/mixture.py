@@ -78,9 +78,10 @@ def shape(vocab_size: int, width: int, variant: str) -> DecoderConfig:
     """The decoder of a variant; the experts of a token are together as wide as the dense layer."""
     hidden = width * 11 // 4
     settings: dict[str, Any] = {"experts": 8, "experts_per_token": 2} | VARIANTS[variant]
+    each = hidden // settings["experts_per_token"] if settings["experts"] else 0
     return DecoderConfig(
         vocab_size=vocab_size, context=CONTEXT, width=width, layers=4, heads=width // 32, ffn_width=hidden,
-        qk_norm=True, expert_width=hidden // settings["experts_per_token"], **settings,
+        qk_norm=True, expert_width=each, **settings,
     )  # fmt: skip
 
 

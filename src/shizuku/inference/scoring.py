@@ -124,12 +124,6 @@ def whole_logits(
         return engine.runtime.forward([Span(ids, 0, blocks, "all", adapter)])
 
 
-def whole_vectors(engine: Engine, ids: Sequence[int]) -> Float[np.ndarray, "T D"]:
-    """Vectors behind the final norm float32 [T, D] of one sequence, which is read anew."""
-    with engine.borrowed(len(ids)) as blocks:
-        return engine.runtime.hidden([Span(ids, 0, blocks, "all")])
-
-
 def _groups(lengths: Sequence[int], most: int, size: int, most_blocks: int) -> Iterator[list[int]]:
     """Indices of passages that share a pass: sorted by length, at most so many tokens with their padding, and
     so many blocks of `size` tokens.

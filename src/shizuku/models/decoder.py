@@ -21,6 +21,7 @@ from shizuku.models.layers.feedforward import FeedForward
 from shizuku.models.layers.norms import make_norm
 from shizuku.models.layers.products import Linear, linear
 from shizuku.models.layers.rotary import Rotation, rotation
+from shizuku.models.layers.token_ids import check_ids
 from shizuku.models.layers.visibility import (
     Layout,
     Visibility,
@@ -288,18 +289,7 @@ class Decoder(nn.Module):
                 )
             return embeddings_BTD
         assert ids_BT is not None, "one of the two was given"
-        if ids_BT.dim() != 2 or ids_BT.numel() == 0:
-            raise ModelError(
-                f"ids_BT has shape {tuple(ids_BT.shape)}; expected [batch, tokens], neither empty"
-            )
-        # On accelerators the look-up itself traps bad ids, and reading them back here would stall every step.
-        if ids_BT.device.type == "cpu" and not torch.compiler.is_compiling():
-            low, high = (int(extreme) for extreme in ids_BT.aminmax())
-            if low < 0 or high >= self.config.vocab_size:
-                raise ModelError(
-                    f"token ids run from {low} to {high}, but the vocabulary has {self.config.vocab_size} "
-                    "(ids 0 and up): is this the model's own tokenizer? Padding is any valid id, segment -1"
-                )
+        check_ids(ids_BT, self.config.vocab_size)
         return self.embedding(ids_BT)
 
     def _check_length(self, start: int, tokens: int) -> None:

@@ -15,6 +15,7 @@ from shizuku.models.hooks import HookTable
 from shizuku.models.layers.attention import Attention, AttentionCall
 from shizuku.models.layers.feedforward import ACTIVATIONS, FeedForward
 from shizuku.models.layers.products import Linear, linear
+from shizuku.models.layers.token_ids import check_ids
 from shizuku.models.layers.visibility import (
     SHARED,
     Visibility,
@@ -175,24 +176,16 @@ class Encoder(nn.Module):
         return logits
 
     def _check(self, ids_BT: Tensor, types_BT: Tensor | None) -> None:
-        if ids_BT.dim() != 2 or ids_BT.numel() == 0:
-            raise ModelError(
-                f"ids_BT has shape {tuple(ids_BT.shape)}; expected [batch, tokens], neither empty"
-            )
+        check_ids(ids_BT, self.config.vocab_size)
         if types_BT is not None and self.type_embedding is None:
             raise ModelError("types_BT: this encoder has no token types (token_types is 0)")
-        if ids_BT.device.type != "cpu" or torch.compiler.is_compiling():
+        if types_BT is None or types_BT.device.type != "cpu" or torch.compiler.is_compiling():
             return
-        sizes = (("token ids", ids_BT, self.config.vocab_size), ("types", types_BT, self.config.token_types))
-        for name, values_BT, size in sizes:
-            if values_BT is None:
-                continue
-            low, high = (int(extreme) for extreme in values_BT.aminmax())
-            if low < 0 or high >= size:
-                raise ModelError(
-                    f"{name} run from {low} to {high}, but the model knows 0 to {size - 1}: is this the "
-                    "model's own tokenizer? Padding is any valid id, segment -1"
-                )
+        low, high = (int(extreme) for extreme in types_BT.aminmax())
+        if low < 0 or high >= self.config.token_types:
+            raise ModelError(
+                f"types run from {low} to {high}, but the model knows 0 to {self.config.token_types - 1}"
+            )
 
     def _check_positions(self, positions_BT: Tensor) -> None:
         if positions_BT.device.type != "cpu" or torch.compiler.is_compiling():

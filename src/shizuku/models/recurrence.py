@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from shizuku.errors import ModelError
 from shizuku.models.layers.products import linear
+from shizuku.models.layers.token_ids import check_ids
 from shizuku.models.layers.visibility import PADDING, SHARED
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -248,17 +249,7 @@ class RecurrentLanguageModel(nn.Module):
         if embeddings_BTD is not None:
             return embeddings_BTD
         assert ids_BT is not None, "one of the two was given"
-        if ids_BT.dim() != 2 or ids_BT.numel() == 0:
-            raise ModelError(
-                f"ids_BT has shape {tuple(ids_BT.shape)}; expected [batch, tokens], neither empty"
-            )
-        if ids_BT.device.type == "cpu" and not torch.compiler.is_compiling():
-            low, high = (int(extreme) for extreme in ids_BT.aminmax())
-            if low < 0 or high >= self.config.vocab_size:
-                raise ModelError(
-                    f"token ids run from {low} to {high}, but the vocabulary has {self.config.vocab_size} "
-                    "(ids 0 and up): is this the model's own tokenizer?"
-                )
+        check_ids(ids_BT, self.config.vocab_size)
         return self.embedding(ids_BT)
 
 

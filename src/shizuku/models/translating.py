@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from shizuku.errors import ModelError
+from shizuku.models.layers.token_ids import check_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +96,11 @@ class TranslationModel(Protocol):
 def check_pair(ids_BT: Tensor, sources: Sources, *, context: int, vocab_size: int) -> None:
     """ModelError for shapes that don't fit, ids outside the vocabulary, and sentences beyond the window."""
     for name, ids in (("the source", sources.ids_BS), ("the target", ids_BT)):
-        if ids.dim() != 2 or ids.numel() == 0:
-            raise ModelError(f"{name} has shape {tuple(ids.shape)}; expected [batch, tokens], neither empty")
+        check_ids(ids, vocab_size, name)
         if ids.shape[1] > context:
             raise ModelError(
                 f"{name} has {ids.shape[1]} tokens, more than the model's window of {context}: shorten it"
             )
-        if ids.device.type == "cpu" and not torch.compiler.is_compiling():
-            low, high = (int(extreme) for extreme in ids.aminmax())
-            if low < 0 or high >= vocab_size:
-                raise ModelError(
-                    f"token ids of {name} run from {low} to {high}, but the vocabulary has {vocab_size} (ids "
-                    "0 and up): is this the model's own tokenizer?"
-                )
     if len(sources.ids_BS) != len(ids_BT) or sources.lengths_B.shape != ids_BT.shape[:1]:
         raise ModelError(
             f"{len(sources.ids_BS)} sources with {len(sources.lengths_B)} lengths, but {len(ids_BT)} targets"

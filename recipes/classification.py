@@ -2,7 +2,7 @@
 
     python recipes/classification.py [MODEL] [--data FILE] [--labelled 200] [--unlabelled 200] [--test 150]
         [--methods frequent prompt lora full pseudo] [--shots 0 1] [--words LABEL=WORD …] [--epochs 2]
-        [--seed 0]
+        [--rate R] [--seed 0]
 
 The default task is tweets that are hate, offensive or neither (Davidson et al. 2017; offensive texts, none is
 printed). A seed draws the texts: labelled ones to learn from, of which a tenth chooses the step and the
@@ -59,7 +59,8 @@ def tuned(
     """A fine-tuned classifier on the test texts, and what it took."""
     labelled, unlabelled, test = parts
     adapted, loop = method != "full", head_loop()
-    optimizer = replace(loop.optimizer, learning_rate=ADAPTER_RATE if adapted else RATE)
+    rate = arguments.rate or (ADAPTER_RATE if adapted else RATE)
+    optimizer = replace(loop.optimizer, learning_rate=rate)
     config = ClassifyConfig(
         model=arguments.model,
         data=(written(labelled, folder / "labelled.jsonl"),),
@@ -108,6 +109,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, ClassJudgement]:
     for name, number in (("labelled", 200), ("unlabelled", 200), ("test", 150), ("rank", 8), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=number)
     parser.add_argument("--epochs", type=float, default=2.0)
+    parser.add_argument("--rate", type=float, help="of the optimizer, in place of each method's default")
     parser.add_argument("--confidence", type=float, default=0.9)
     parser.add_argument("--shots", type=int, nargs="*", default=[0, 1])
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=METHODS)

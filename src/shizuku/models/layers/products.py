@@ -56,7 +56,12 @@ if HAS_ONEDNN and torch.ops.mkldnn._linear_pointwise not in flop_registry:
 
 
 def _onednn(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(x_NI, weight_OI, bias_O, "none", [], "")
+    return torch.ops.mkldnn._linear_pointwise(_dense(x_NI), _dense(weight_OI), bias_O, "none", [], "")
+
+
+def _dense(matrix: Tensor) -> Tensor:
+    """A matrix without gaps: for a slice out of wider rows oneDNN has no kernel that is worth the name."""
+    return matrix if matrix.is_contiguous() or matrix.t().is_contiguous() else matrix.contiguous()
 
 
 @torch.library.custom_op("shizuku::product", mutates_args=(), device_types="cpu")

@@ -18,6 +18,7 @@ from shizuku.models.recurrence import RecurrentCall, RecurrentLanguageModel, Sha
 
 FORGET_BIAS = 1.0
 """Where forget gates begin: open, so that gradients reach far back (Jozefowicz et al. 2015)."""
+EMBEDDING_DEVIATION = 0.3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +105,10 @@ class LSTM(RecurrentLanguageModel):
 @torch.no_grad()
 def initialise(model: LSTM, seed: int) -> None:
     """Set every parameter from the seed alone: matrices evenly within 1 / sqrt(width), embeddings normal with
-    a deviation of 0.02, biases zero but for those of forget gates, which are one.
+    a deviation of 0.3, biases zero but for those of forget gates, which are one.
+
+    No norm stands between embeddings and gates, nor between outputs, which are below one, and the output
+    matrix: with 0.02, as behind norms, gates see next to nothing and all logits are alike for long.
     """
     generator = torch.Generator().manual_seed(seed)
     width = model.config.width
@@ -113,6 +117,6 @@ def initialise(model: LSTM, seed: int) -> None:
             parameter.zero_()
             parameter[width : 2 * width] = FORGET_BIAS
         elif "embedding" in name:
-            parameter.copy_(0.02 * torch.randn(parameter.shape, generator=generator))
+            parameter.copy_(EMBEDDING_DEVIATION * torch.randn(parameter.shape, generator=generator))
         else:
             parameter.copy_((2 * torch.rand(parameter.shape, generator=generator) - 1) * width**-0.5)

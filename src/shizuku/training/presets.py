@@ -91,6 +91,7 @@ ARCHITECTURE_RUNS: dict[str, dict[str, Any]] = {
         },
     },
     "encoder-decoder": _PAIRS,
+    "lstm": {"loop": {"optimizer": {"embedding_learning_rate": 0.03, "muon_learning_rate": 0.08}}},
     "lstm-seq2seq": _PAIRS,
 }
 """The same for architectures."""

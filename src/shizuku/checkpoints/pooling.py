@@ -1,7 +1,7 @@
 """How a directory of sentence-transformers' says that the vectors of a text's tokens become one."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from shizuku.checkpoints.huggingface import read_json
 from shizuku.checkpoints.run_record import json_text
@@ -27,7 +27,7 @@ def declare_pooling(path: Path, pooling: Pooling, *, width: int, window: int) ->
         {"idx": at, "name": str(at), "path": folder, "type": f"sentence_transformers.models.{name}"}
         for at, (folder, name) in enumerate(_PARTS)
     ]
-    files = {
+    files: dict[str, Any] = {
         f"{_FOLDER}/config.json": {"word_embedding_dimension": width, **modes},
         "modules.json": modules,
         "sentence_bert_config.json": {"max_seq_length": window, "do_lower_case": False},

@@ -3,6 +3,7 @@ writing our own."""
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,15 @@ def load_tokenizer(path: Path) -> Tokenizer:
     )
 
 
-def save_tokenizer(tokenizer: Tokenizer, directory: Path) -> None:
-    """Write the tokenizer's files into `directory`, which is made if it is missing."""
-    settings = {
+def save_tokenizer(tokenizer: Tokenizer, directory: Path, settings: Mapping[str, Any] | None = None) -> None:
+    """Write the tokenizer's files into `directory`, which is made if it is missing; `settings` are further
+    keys of tokenizer_config.json.
+    """
+    written = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
         "model_max_length": int(1e30),
+        **(settings or {}),
         **tokenizer.settings,
         **tokenizer.special.named(),
     }
@@ -61,7 +65,7 @@ def save_tokenizer(tokenizer: Tokenizer, directory: Path) -> None:
         # Not `backend.save`: its errors (a full disk) are of no type of their own.
         serialised = tokenizer.backend.to_str(pretty=True)
         (directory / "tokenizer.json").write_text(serialised, encoding="utf-8", newline="")
-        _write_json(directory / "tokenizer_config.json", settings)
+        _write_json(directory / "tokenizer_config.json", written)
         for name, template in tokenizer.chat_templates.items():
             file = directory / "chat_template.jinja"
             if name != "default":

@@ -228,8 +228,8 @@ class PairRows:
             if state.get(key) != mine[key]:
                 raise ConfigError(
                     f"cannot go on as begun: {key} was {state.get(key)} and is now {mine[key]}; resume with "
-                    "the first run's --data, --context, --seed and settings of the loss (--dpo.*, --reference, "
-                    "--temperature, …), or start anew (--out)"
+                    "the first run's --data, --context, --seed and settings of the loss (--dpo.*, "
+                    "--reference, --temperature), or start anew (--out)"
                 )
         self._taken = int(state["pairs"])
 

@@ -1,1 +1,1 @@
-"""Fine-tuning for vectors: texts that belong together come to lie near each other, on any model that embeds."""
+"""Fine-tuning for vectors: texts that belong together come to lie near each other."""

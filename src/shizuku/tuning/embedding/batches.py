@@ -18,7 +18,7 @@ from shizuku.tuning.rows import PADDING, Seen, first_fit
 
 @dataclass(frozen=True, slots=True)
 class TextBatch:
-    """N texts in B rows: the P first texts of the pairs, their P second ones, then what they are told from."""
+    """N texts in B rows: the first texts of P pairs, their second ones, then what else they are told from."""
 
     ids_BT: Tensor
     """int64: the inputs."""

@@ -1,4 +1,4 @@
-"""Everything that training a sentence encoder needs before its first step: pairs as token ids, and a model."""
+"""Everything that a sentence encoder needs before its first step: pairs as token ids, and a model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""`shizuku embed train`: pairs read, the loss against its formula, vectors as `embed` has them, whole runs."""
+"""`shizuku embed train`: pairs read, the loss against its formula, vectors as `embed` has them, runs."""
 
 import json
 from dataclasses import replace

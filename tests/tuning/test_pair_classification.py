@@ -74,7 +74,8 @@ def random_head(model: nn.Module, labels: tuple[str, ...] = ("a", "b", "c")) -> 
             elif parameter.dim() == 1:
                 parameter.copy_(0.2 * noise + (1 if name.endswith("norm.weight") else 0))
             else:
-                parameter.copy_(noise / parameter.shape[-1] ** 0.5)
+                gain = 3 if name.startswith("head") else 1
+                parameter.copy_(gain * noise / parameter.shape[-1] ** 0.5)
     return headed.eval()
 
 
@@ -146,11 +147,14 @@ def test_pairs_are_cut_as_the_tokenizers_library_cuts_them(tmp_path: Path) -> No
     assert fitting([1] * 5, [2] * 9, 20) == ([1] * 5, [2] * 9)
 
 
-def test_a_decoder_reads_the_token_that_ends_a_text_between_both() -> None:
+def test_a_decoder_reads_the_token_that_ends_a_text_between_both(tmp_path: Path) -> None:
     ours = tokenizer()
     found = read_text(ours, ("the cat", "a boat"), window=64)
     expected = [ours.bos_id, *ours.encode("the cat"), ours.eos_id, *ours.encode("a boat")]
     assert found.ids == expected and found.ids[found.second :] == ours.encode("a boat")
+    ours.save(tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert theirs("the cat<|eos|>a boat")["input_ids"] == found.ids
     assert ours.eos_id not in read_text(ours, ("the <|eos|> cat", "x"), window=64).ids[:5]
     bare = bare_tokenizer()
     plain = read_text(bare, ("the cat", "a boat"), window=64).ids

@@ -48,23 +48,8 @@ class Prepared:
 def prepare(config: ClassifyConfig, extra: Sequence[Labelled]) -> Prepared:
     """Read the texts and the model, and encode the former for the latter; `extra` ones are learned from."""
     problems = Problems()
-    columns = {
-        "text_column": config.text_column,
-        "pair_column": config.pair_column,
-        "label_column": config.label_column,
-    }
-    read = read_labelled(config.data, problems=problems, **columns)  # type: ignore[arg-type]
-    pairs = read.pair_column is not None
-    say(read.say())
-    trained, held = split_labelled(read.items, config.validation, config.split_seed)
-    if config.validation_data:
-        held = read_labelled(config.validation_data, problems=problems, **columns).items  # type: ignore[arg-type]
-        trained = read.items
-    for flag, items in (("--validation-data", held), ("--unlabelled", extra)):
-        check_pairs(items, pairs=pairs, flag=flag)
-    known = {item.digest for item in held}
-    trained = [item for item in [*trained, *extra] if item.digest not in known]
-    labels = _checked(read, held)
+    read, trained, held = _parted(config, extra, problems)
+    pairs, labels = read.pair_column is not None, _checked(read, held)
     path = resolve(config.model)
     name = lasting_name(config.model, path)
     found = open_base(path, "float", name=name, out=None, needs="head")
@@ -117,6 +102,31 @@ def prepare(config: ClassifyConfig, extra: Sequence[Labelled]) -> Prepared:
         data=data,
         skipped=problems.report(),
     )
+
+
+def _parted(
+    config: ClassifyConfig, extra: Sequence[Labelled], problems: Problems
+) -> tuple[LabelledTexts, list[Labelled], list[Labelled]]:
+    """All that was read, what of it is learned from, `extra` ones with it, and what is held out."""
+
+    def read_files(files: Sequence[Path]) -> LabelledTexts:
+        return read_labelled(
+            files,
+            text_column=config.text_column,
+            pair_column=config.pair_column,
+            label_column=config.label_column,
+            problems=problems,
+        )
+
+    read = read_files(config.data)
+    say(read.say())
+    trained, held = split_labelled(read.items, config.validation, config.split_seed)
+    if config.validation_data:
+        trained, held = read.items, read_files(config.validation_data).items
+    for flag, items in (("--validation-data", held), ("--unlabelled", extra)):
+        check_pairs(items, pairs=read.pair_column is not None, flag=flag)
+    known = {item.digest for item in held}
+    return read, [item for item in [*trained, *extra] if item.digest not in known], held
 
 
 def _encoded(

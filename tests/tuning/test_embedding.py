@@ -271,6 +271,7 @@ def test_texts_that_belong_together_find_each_other_after_training(base, data, t
     assert not ended.value.code, said.err
     result = json.loads(said.out)
     assert "read 220 pairs (anchor and positive)" in said.err and result["judged"] <= 40
+    assert result["pairs_seen"] >= 6 * result["pairs"]
     assert result["recall_at_1_before"] < 0.4 < 0.7 < result["recall_at_1_after"]
     assert result["backward_mrr_after"] > result["backward_mrr_before"]
     low, high = result["recall_gain_interval"]

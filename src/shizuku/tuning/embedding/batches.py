@@ -6,7 +6,7 @@ Legend: `B` rows, `T` tokens, `N` texts, `P` pairs.
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -35,7 +35,8 @@ class TextBatch:
 
     def to(self, device: torch.device) -> "TextBatch":
         """The same batch on `device`."""
-        return replace(self, **{name: tensor.to(device) for name, tensor in self.tensors().items()})
+        moved = {name: tensor.to(device) for name, tensor in self.tensors().items()}
+        return TextBatch(**moved, pairs=self.pairs)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -105,8 +106,14 @@ class TextTable:
                 end = place.stop
         known: dict[tuple[int, ...], int] = {}
         keys = [known.setdefault(tuple(ids), len(known)) for ids in texts]
-        arrays = (ids_BT, segments_BT, positions_BT, texts_BT)
-        return TextBatch(*map(torch.from_numpy, arrays), torch.tensor(keys), len(here))
+        return TextBatch(
+            ids_BT=torch.from_numpy(ids_BT),
+            segments_BT=torch.from_numpy(segments_BT),
+            positions_BT=torch.from_numpy(positions_BT),
+            texts_BT=torch.from_numpy(texts_BT),
+            keys_N=torch.tensor(keys),
+            pairs=len(here),
+        )
 
 
 class HeldoutTexts:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def write_page(path: Path, config: EmbedTrainConfig, ready: "Prepared", result: "EmbedResult") -> Path:
     """Write the report and return its path."""
-    page = Page(f"Vectors of texts from {config.model}", f"{result.pairs:,} pairs, {config.out}")
+    page = Page(f"Vectors of texts from {config.model}", f"{result.seen:,} pairs gone through, {config.out}")
     cards = [Card("Time", f"{result.training.seconds:,.0f} s", f"{result.tokens:,} tokens")]
     if result.before is not None and result.after is not None and result.gain is not None:
         recall = result.after.forward.recall
@@ -39,7 +39,8 @@ def write_page(path: Path, config: EmbedTrainConfig, ready: "Prepared", result: 
     page.section("Data", "What was read, and what of it was learned from.")
     page.facts(
         {
-            f"{'single texts' if result.single else 'pairs'} learned from": result.pairs,
+            f"{'single texts' if result.single else 'pairs'} to learn from": result.pairs,
+            "gone through, again and again counted again": result.seen,
             "pairs held out": result.heldout,
             "texts cut as too long": result.cut,
             "padding": f"{result.padding:.1%} of the rows",
@@ -61,7 +62,7 @@ def _losses(page: Page, result: "EmbedResult") -> None:
     caption = "Loss over the steps."
     if held:
         caption += f" The checkpoint has the weights of step {result.training.kept_step:,}."
-    page.figures(Figure(line(series, x="step", y="nats", marks=len(history) < 40), caption))
+    page.figures(Figure(line(series, x="step", y="nats", marks=len(history) < 40 or len(held) == 1), caption))
 
 
 def _found(page: Page, before: "Found", after: "Found", judged: int) -> None:

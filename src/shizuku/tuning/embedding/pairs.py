@@ -92,9 +92,9 @@ def read_text_pairs(
             if columns[1] is not None and text_column is None:
                 _check_unlabelled(record, place, (columns[0], columns[1]))
         check_alike(record, place, columns, alone=alone)
-        texts = [record.get(name) for name in columns if name is not None]
-        missing = [text for text in texts if not isinstance(text, str) or not text.strip()]
-        if missing:
+        values = [record.get(name) for name in columns if name is not None]
+        texts = [text for text in values if isinstance(text, str) and text.strip()]
+        if len(texts) < len(values):
             problems.add("an empty text", place)
             continue
         negatives = () if negative is None else _negatives(record.get(negative))

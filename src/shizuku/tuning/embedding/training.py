@@ -60,7 +60,9 @@ class EmbedResult:
     training: TrainResult
     """What the loop says."""
     pairs: int
-    """Pairs, or single texts, learned from."""
+    """Pairs, or single texts, that there were to learn from."""
+    seen: int
+    """Those that went through the model, again and again counted again."""
     single: bool
     """Whether these are single texts."""
     heldout: int
@@ -93,6 +95,7 @@ class EmbedResult:
         return {
             "checkpoint": str(self.training.checkpoint),
             "pairs": self.pairs,
+            "pairs_seen": self.seen,
             "single_texts": self.single,
             "heldout": self.heldout,
             "judged": self.judged,
@@ -137,6 +140,7 @@ def train_embedder(config: EmbedTrainConfig) -> EmbedResult:
     result = EmbedResult(
         training=training,
         pairs=len(ready.table),
+        seen=seen.learned,
         single=ready.single,
         heldout=ready.heldout,
         judged=len(ready.judged),

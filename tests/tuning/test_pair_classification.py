@@ -144,6 +144,10 @@ def test_pairs_are_cut_as_the_tokenizers_library_cuts_them(tmp_path: Path) -> No
             assert found.ids == given["input_ids"], (first, second)
             assert given["token_type_ids"] == [int(at >= found.second) for at in range(len(found.ids))]
             assert found.cut == (first + second > CONTEXT - 3)
+    loaded = Tokenizer.load(tmp_path)
+    save_checkpoint(tmp_path / "decoder", model=tiny_model(loaded.vocab_size), tokenizer=loaded)
+    untyped = transformers.AutoTokenizer.from_pretrained(tmp_path / "decoder")
+    assert "token_type_ids" not in untyped("cat", "sea")  # a decoder would refuse them
     assert fitting([1] * 5, [2] * 9, 20) == ([1] * 5, [2] * 9)
 
 

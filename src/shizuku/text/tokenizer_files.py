@@ -176,8 +176,13 @@ def _chat_templates(directory: Path, config: dict[str, Any]) -> dict[str, str]:
 
 
 def _kept(config: dict[str, Any]) -> dict[str, Any]:
-    """What is written back on saving; templates and the named tokens are written from their own places."""
-    return {key: value for key, value in config.items() if key not in ("chat_template", "auto_map")}
+    """What is written back on saving; templates and the named tokens are written from their own places, and
+    whether a model is given token types follows from the model that it is saved with.
+    """
+    dropped = {"chat_template", "auto_map"}
+    if "token_type_ids" in (config.get("model_input_names") or ()):
+        dropped.add("model_input_names")
+    return {key: value for key, value in config.items() if key not in dropped}
 
 
 def _load_gpt2(directory: Path, vocabulary_file: Path, merges_file: Path) -> Tokenizer:

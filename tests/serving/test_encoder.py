@@ -1,6 +1,7 @@
 """An encoder behind the server: vectors for all, and an answer that says what it can do for what it can't."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import openai
@@ -8,6 +9,9 @@ import pytest
 import torch
 from live_server import Live, running
 
+import shizuku
+from shizuku.checkpoints.directory import save_checkpoint
+from shizuku.checkpoints.pooling import declare_pooling
 from shizuku.language_model import LanguageModel
 from shizuku.models.encoder import Encoder, EncoderConfig, initialise
 from shizuku.text.tokenizer import Tokenizer
@@ -54,3 +58,13 @@ def test_what_would_continue_a_text_is_refused_and_the_server_goes_on(live: Live
                 model="encoder", messages=[{"role": "user", "content": "hello"}], stream=stream
             )
     assert client.embeddings.create(model="encoder", input="the cat").data
+
+
+def test_vectors_are_pooled_as_the_directory_says(lm: LanguageModel, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, model=lm.model, tokenizer=lm.tokenizer)
+    declare_pooling(tmp_path, "first", width=24, window=32)
+    with running({"trained": shizuku.load(tmp_path)}) as live:
+        found = live.client().embeddings.create(model="trained", input=TEXTS)
+    vectors_ND = np.array([one.embedding for one in found.data])
+    np.testing.assert_allclose(vectors_ND, lm.embed(TEXTS, pooling="first"), atol=1e-6)
+    assert np.abs(vectors_ND - lm.embed(TEXTS)).max() > 0.01

@@ -21,8 +21,9 @@ from shizuku.text.problems import Problems
 from shizuku.training.batches import on_device
 from shizuku.training.config import LoopConfig, OptimizerConfig
 from shizuku.training.step import accumulate_gradients
-from shizuku.tuning.classification.classifier import Classifier, text_ids
+from shizuku.tuning.classification.classifier import Classifier
 from shizuku.tuning.classification.config import ClassifyConfig
+from shizuku.tuning.classification.encoding import text_ids
 from shizuku.tuning.classification.labelled import Labelled, read_labelled, split_labelled
 from shizuku.tuning.classification.objective import Labels
 from shizuku.tuning.classification.prompting import prompted_labels, shots

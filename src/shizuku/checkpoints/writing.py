@@ -32,6 +32,8 @@ OWN_NAMES = frozenset(
     }
 )  # fmt: skip
 """What a save replaces or drops; everything else in the directory is left as it is."""
+TYPED_INPUTS = ["input_ids", "token_type_ids", "attention_mask"]
+"""What transformers' tokenizer gives a model that tells the two texts of a pair apart."""
 REPLACEABLE = ("config.json", ADAPTER_CONFIG, RUN_FILE)
 """One of these shows that a directory with files holds a checkpoint, which may be replaced."""
 
@@ -100,7 +102,9 @@ def write_model(
             "eos_token_id": stops[0] if len(stops) == 1 else stops or None,
             **(generation or {}),
         }
-        save_tokenizer(tokenizer, made)
+        # Without this transformers gives both texts of a pair the type of the first.
+        typed = int(foreign.get("type_vocab_size") or 0) > 1
+        save_tokenizer(tokenizer, made, settings={"model_input_names": TYPED_INPUTS} if typed else None)
     (made / "config.json").write_text(json_text({**foreign, **ids}), encoding="utf-8")
     if generation:
         (made / "generation_config.json").write_text(json_text(generation), encoding="utf-8")
@@ -117,10 +121,10 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], *, beside: Path) -> No
     path.chmod(beside.stat().st_mode)
 
 
-def save_tokenizer(tokenizer: Tokenizer, made: Path) -> None:
-    """Write a tokenizer's files; OSError for a full disk."""
+def save_tokenizer(tokenizer: Tokenizer, made: Path, *, settings: Mapping[str, Any] | None = None) -> None:
+    """Write a tokenizer's files, with further `settings`; OSError for a full disk."""
     try:
-        tokenizer.save(made)
+        tokenizer.save(made, settings=settings)
     except TokenizerError as error:
         if isinstance(error.__cause__, OSError):
             raise error.__cause__ from error

@@ -35,6 +35,8 @@ class Batch:
     """
     positions_BT: np.ndarray | None
     """int64: position inside the segment; None = 0 to T - 1."""
+    types_BT: np.ndarray | None = None
+    """int64: 0 in the first text of a pair, 1 in the second; None = there are no pairs."""
 
 
 @dataclass(frozen=True, slots=True)

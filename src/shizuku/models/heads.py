@@ -50,6 +50,11 @@ class HeadedDecoder(nn.Module):
         return self.head.out_features
 
     @property
+    def token_types(self) -> int:
+        """How many kinds of texts the model tells apart; 0 where it does not."""
+        return int(getattr(self.config, "token_types", 0))
+
+    @property
     def config(self) -> Any:
         """The decoder's, or the encoder's."""
         return self.decoder.config
@@ -69,9 +74,14 @@ class HeadedDecoder(nn.Module):
         self, ids_BT: Int[Tensor, "B T"], *,
         segments_BT: Int[Tensor, "#B T"] | None = None,
         positions_BT: Int[Tensor, "#B T"] | None = None,
+        types_BT: Int[Tensor, "#B T"] | None = None,
     ) -> Float[Tensor, "B T O"]:  # fmt: skip
-        """The head's outputs behind every token; padding is said by segments, as for the decoder."""
-        x_BTD = self.decoder.hidden(ids_BT, segments_BT=segments_BT, positions_BT=positions_BT)
+        """The head's outputs behind every token; padding is said by segments, as for the decoder.
+
+        `types_BT`, which tells the texts of a pair, is left out where the model has no two token types.
+        """
+        typed = {} if types_BT is None or self.token_types < 2 else {"types_BT": types_BT}
+        x_BTD = self.decoder.hidden(ids_BT, segments_BT=segments_BT, positions_BT=positions_BT, **typed)
         if self.whole:
             x_BTD = self.decoder.pooled(_first_of_text(x_BTD, segments_BT, positions_BT))
         outputs: Tensor = self.head(x_BTD)

@@ -36,6 +36,20 @@ def marks_of(tokenizer: Tokenizer) -> Marks:
     return Marks(first, end, mask, 0 if tokenizer.pad_id is None else tokenizer.pad_id)
 
 
+def fitting(first: Sequence[int], second: Sequence[int], room: int) -> tuple[Sequence[int], Sequence[int]]:
+    """Both texts, cut at their ends so that they have `room` tokens together: the longer one first, down to
+    the shorter one, then both.
+
+    This is what the tokenizers library calls longest_first, to the token.
+    """
+    short, long = sorted((len(first), len(second)))
+    long = short if short > room else max(short, room - short)
+    if short + long > room:
+        short, long = room // 2, room - room // 2
+    kept = (short, long) if len(first) <= len(second) else (long, short)
+    return first[: kept[0]], second[: kept[1]]
+
+
 def framed(tokenizer: Tokenizer, ids: Sequence[int], second: Sequence[int] | None = None) -> list[int]:
     """A text's ids with [CLS] before and [SEP] behind them; a second text follows, with its own [SEP]."""
     first, end = tokenizer.cls_id, tokenizer.sep_id

@@ -296,13 +296,13 @@ class Tokenizer:
 
     # ---- files
 
-    def save(self, directory: str | Path) -> None:
-        """Write tokenizer.json, tokenizer_config.json and chat_template.jinja, as `transformers` reads
-        them.
+    def save(self, directory: str | Path, *, settings: Mapping[str, Any] | None = None) -> None:
+        """Write tokenizer.json, tokenizer_config.json and chat_template.jinja, as `transformers` reads them;
+        `settings` are keys of the second that the tokenizer's own go before.
         """
         from shizuku.text.tokenizer_files import save_tokenizer
 
-        save_tokenizer(self, Path(directory))
+        save_tokenizer(self, Path(directory), settings)
 
     @classmethod
     def load(cls, path: str | Path) -> "Tokenizer":

@@ -3,6 +3,7 @@ writing our own."""
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,15 @@ def load_tokenizer(path: Path) -> Tokenizer:
     )
 
 
-def save_tokenizer(tokenizer: Tokenizer, directory: Path) -> None:
-    """Write the tokenizer's files into `directory`, which is made if it is missing."""
-    settings = {
+def save_tokenizer(tokenizer: Tokenizer, directory: Path, settings: Mapping[str, Any] | None = None) -> None:
+    """Write the tokenizer's files into `directory`, which is made if it is missing; `settings` are further
+    keys of tokenizer_config.json.
+    """
+    written = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
         "model_max_length": int(1e30),
+        **(settings or {}),
         **tokenizer.settings,
         **tokenizer.special.named(),
     }
@@ -61,7 +65,7 @@ def save_tokenizer(tokenizer: Tokenizer, directory: Path) -> None:
         # Not `backend.save`: its errors (a full disk) are of no type of their own.
         serialised = tokenizer.backend.to_str(pretty=True)
         (directory / "tokenizer.json").write_text(serialised, encoding="utf-8", newline="")
-        _write_json(directory / "tokenizer_config.json", settings)
+        _write_json(directory / "tokenizer_config.json", written)
         for name, template in tokenizer.chat_templates.items():
             file = directory / "chat_template.jinja"
             if name != "default":
@@ -172,8 +176,13 @@ def _chat_templates(directory: Path, config: dict[str, Any]) -> dict[str, str]:
 
 
 def _kept(config: dict[str, Any]) -> dict[str, Any]:
-    """What is written back on saving; templates and the named tokens are written from their own places."""
-    return {key: value for key, value in config.items() if key not in ("chat_template", "auto_map")}
+    """What is written back on saving; templates and the named tokens are written from their own places, and
+    whether a model is given token types follows from the model that it is saved with.
+    """
+    dropped = {"chat_template", "auto_map"}
+    if "token_type_ids" in (config.get("model_input_names") or ()):
+        dropped.add("model_input_names")
+    return {key: value for key, value in config.items() if key not in dropped}
 
 
 def _load_gpt2(directory: Path, vocabulary_file: Path, merges_file: Path) -> Tokenizer:

@@ -65,6 +65,8 @@ class TensorBatch:
     """
     positions_BT: Tensor | None = None
     """int64: position inside the segment; None = 0 to T - 1."""
+    types_BT: Tensor | None = None
+    """int64: 0 in the first text of a pair, 1 in the second; None = there are no pairs."""
 
     def to(self, device: torch.device) -> "TensorBatch":
         """The same batch on `device`."""
@@ -94,7 +96,8 @@ def on_device(batch: Batch | DeviceBatch, device: torch.device) -> DeviceBatch:
     ids_BT, targets_BT = tensor(batch.ids_BT), tensor(batch.targets_BT)
     assert ids_BT is not None and targets_BT is not None, "a batch has inputs and targets"
     mask_BT = torch.from_numpy(np.ascontiguousarray(batch.mask_BT)).to(device)
-    return TensorBatch(ids_BT, targets_BT, mask_BT, tensor(batch.segments_BT), tensor(batch.positions_BT))
+    layout = map(tensor, (batch.segments_BT, batch.positions_BT, batch.types_BT))
+    return TensorBatch(ids_BT, targets_BT, mask_BT, *layout)
 
 
 def peek(source: BatchSource, count: int) -> list[Batch | DeviceBatch]:

@@ -28,3 +28,5 @@ class Example:
     """Token ids of the whole."""
     learned: list[bool] = field(default_factory=list)
     """For each id whether the loss counts where it is the target; from roles, never from pad ids."""
+    second: int | None = None
+    """At which id the second text of a pair begins; None of a single text."""

@@ -25,32 +25,48 @@ ROW_TOKENS = 1024
 """Tokens of a batch at most, where no text is longer."""
 
 
-def read_at_end(ids: Sequence[int], label: int = 0) -> Example:
-    """A text of these ids, whose label is told at its last token; DocumentError for one without tokens."""
+def read_at_end(ids: Sequence[int], label: int = 0, *, second: int | None = None) -> Example:
+    """A text of these ids, whose label is told at its last token; DocumentError for one without tokens.
+
+    `second` is where the second text of a pair begins.
+    """
     if not ids:
         raise DocumentError("a text without any token has no last one to read it at")
-    return Example([*ids, label], [False] * len(ids) + [True])
+    return Example([*ids, label], [False] * len(ids) + [True], second)
 
 
 def outputs_at_ends(model: HeadedDecoder, batch: TensorBatch) -> Float[Tensor, "N O"]:
     """The head's outputs at each text's last token, with gradients, row by row."""
-    outputs_BTO: Tensor = model(batch.ids_BT, segments_BT=batch.segments_BT, positions_BT=batch.positions_BT)
+    outputs_BTO: Tensor = model(
+        batch.ids_BT,
+        segments_BT=batch.segments_BT,
+        positions_BT=batch.positions_BT,
+        types_BT=batch.types_BT,
+    )
     return outputs_BTO[batch.mask_BT]
 
 
 @torch.no_grad()
 def head_outputs(
-    model: HeadedDecoder, texts: Sequence[Sequence[int]], *, what: str | None = None
+    model: HeadedDecoder,
+    texts: Sequence[Sequence[int]],
+    *,
+    seconds: Sequence[int | None] | None = None,
+    what: str | None = None,
 ) -> Float[Tensor, "N O"]:
     """The head's outputs for texts of any lengths, in their order; `what` names a progress bar.
 
-    Several texts share a row, each attending to itself alone. The model is left in the mode it was in.
+    `seconds` are where the second texts of pairs begin. Several texts share a row, each attending to itself
+    alone. The model is left in the mode it was in.
     """
     if not texts:
         return torch.zeros(0, model.outputs)
     room = max(LEAST_CONTEXT, max(map(len, texts)))
     rows = HeldoutRows(
-        [read_at_end(ids) for ids in texts],
+        [
+            read_at_end(ids, second=second)
+            for ids, second in zip(texts, seconds or [None] * len(texts), strict=True)
+        ],
         context=room,
         batch_size=max(1, ROW_TOKENS // room),
         share=not model.whole,

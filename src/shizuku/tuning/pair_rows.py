@@ -11,7 +11,7 @@ import heapq
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -104,6 +104,13 @@ class PairTable:
         assert best is not None, "a row for each side always fits"
         return best[1]
 
+    def seen(self, numbers: Sequence[int]) -> Seen:
+        """What a batch of these pairs holds."""
+        sides = [2 * number + side for number in numbers for side in (0, 1)]
+        rows, sizes = self.layout(numbers), self.sizes[sides]
+        room = len(rows) * max(int(sizes[row].sum()) for row in rows)
+        return Seen(int(sizes.sum()), int(self.answer_tokens[sides].sum()), room)
+
     def batch(self, numbers: Sequence[int]) -> PairBatch:
         """The pairs of these numbers as tensors."""
         rows = self.layout(numbers)
@@ -135,8 +142,27 @@ class PairTable:
         )
 
 
+class Table(Protocol):
+    """Pairs that batches are made of."""
+
+    @property
+    def digest(self) -> str:
+        """What names exactly these pairs."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def batch(self, numbers: Sequence[int]) -> Any:
+        """The pairs of these numbers as a batch of tensors."""
+        ...
+
+    def seen(self, numbers: Sequence[int]) -> Seen:
+        """What a batch of these pairs holds."""
+        ...
+
+
 class PairRows:
-    """An endless source of training batches out of preference pairs, epoch after epoch.
+    """An endless source of training batches out of pairs, epoch after epoch.
 
     `batch_size` counts the pairs of a batch over all processes: process `rank` of `world` takes pairs
     rank::world of each. `task` is what else decides the result (the loss, the reference): a run that goes on
@@ -144,7 +170,7 @@ class PairRows:
     """
 
     def __init__(
-        self, table: PairTable, *, batch_size: int, seed: int, task: Mapping[str, Any] | None = None,
+        self, table: Table, *, batch_size: int, seed: int, task: Mapping[str, Any] | None = None,
         rank: int = 0, world: int = 1,
     ) -> None:  # fmt: skip
         if not 0 <= rank < world:
@@ -156,7 +182,7 @@ class PairRows:
         self._taken = 0
         self._order_of: tuple[int, np.ndarray] | None = None
 
-    def next(self) -> PairBatch:
+    def next(self) -> Any:
         """This process's pairs of the next batch: P = batch_size / world."""
         numbers = self.numbers(self._taken, self.batch_size)
         self._taken += self.batch_size
@@ -181,15 +207,12 @@ class PairRows:
 
     def seen(self, pairs: int | None = None) -> Seen:
         """What the first `pairs` pairs hold (none given: those that were given out)."""
-        tokens = learned = room = 0
-        for first in range(0, self._taken if pairs is None else pairs, self.batch_size):
-            numbers = self.numbers(first, self.batch_size)
-            sides = [2 * number + side for number in numbers for side in (0, 1)]
-            tokens += int(self.table.sizes[sides].sum())
-            learned += int(self.table.answer_tokens[sides].sum())
-            rows, sizes = self.table.layout(numbers), self.table.sizes[sides]
-            room += len(rows) * max(int(sizes[row].sum()) for row in rows)
-        return Seen(tokens, learned, room)
+        count = self._taken if pairs is None else pairs
+        batches = [
+            self.table.seen(self.numbers(first, self.batch_size))
+            for first in range(0, count, self.batch_size)
+        ]
+        return Seen(*(sum(getattr(one, name) for one in batches) for name in ("tokens", "learned", "room")))
 
     def state_dict(self) -> dict[str, Any]:
         """All that decides what comes next, for JSON."""
@@ -205,8 +228,8 @@ class PairRows:
             if state.get(key) != mine[key]:
                 raise ConfigError(
                     f"cannot go on as begun: {key} was {state.get(key)} and is now {mine[key]}; resume with "
-                    "the first run's --data, --context, --dpo.*, --reference and --seed, or start anew "
-                    "(--out)"
+                    "the first run's --data, --context, --seed and settings of the loss (--dpo.*, "
+                    "--reference, --temperature), or start anew (--out)"
                 )
         self._taken = int(state["pairs"])
 

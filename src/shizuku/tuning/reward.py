@@ -188,7 +188,7 @@ def _loop(config: RewardConfig, ready: Prepared) -> LoopConfig:
 def headed_loop(loop: LoopConfig, *, steps: int, in_batch: int, heldout: int, keep: str) -> LoopConfig:
     """The loop with what follows from the data: its steps, when to evaluate, and what to keep."""
     if loop.parallel == "fsdp":
-        raise ConfigError("--loop.parallel fsdp: a model with a head is trained with --loop.parallel data")
+        raise ConfigError("--loop.parallel fsdp: this verb trains with --loop.parallel data")
     if loop.steps is None and loop.max_seconds is None:
         loop = replace(loop, steps=max(1, steps))
     if not heldout:

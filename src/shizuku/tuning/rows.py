@@ -206,8 +206,13 @@ class _Packed:
         self.ids = np.concatenate([np.array(one.ids[:end], dtype=np.int32) for one, end in pairs])
         self.marks = np.concatenate([np.array(one.learned[:end], dtype=bool) for one, end in pairs])
         self.learned = np.array([sum(one.learned[1:end]) for one, end in pairs])
+        self.seconds: np.ndarray | None = None
+        """Where the second text of each example begins; None where all are single texts."""
+        if any(one.second is not None for one in examples):
+            self.seconds = np.array([end if one.second is None else one.second for one, end in pairs])
+        seconds = b"" if self.seconds is None else self.seconds.tobytes()
         self.digest = hashlib.sha256(
-            self.ids.tobytes() + self.marks.tobytes() + self.starts.tobytes()
+            self.ids.tobytes() + self.marks.tobytes() + self.starts.tobytes() + seconds
         ).hexdigest()
 
     def rows_of(self, order: np.ndarray) -> list[list[int]]:
@@ -225,6 +230,7 @@ class _Packed:
         mask_BT, segments_BT = np.zeros(shape, dtype=bool), np.full(shape, PADDING, dtype=np.int32)
         ids_BT[:, : self.shared], segments_BT[:, : self.shared] = self.ids[: self.shared], SHARED
         positions_BT[:, : self.shared] = np.arange(self.shared)
+        types_BT = None if self.seconds is None else np.zeros(shape, dtype=np.int64)
         for at, row in enumerate(rows):
             end = self.shared
             for segment, number in enumerate(row):
@@ -234,8 +240,10 @@ class _Packed:
                 ids_BT[at, here], targets_BT[at, here] = self.ids[inputs], self.ids[following]
                 mask_BT[at, here], segments_BT[at, here] = self.marks[following], segment
                 positions_BT[at, here] = np.arange(self.shared, self.shared + size)
+                if types_BT is not None and self.seconds is not None:
+                    types_BT[at, here] = positions_BT[at, here] >= self.seconds[number]
                 end += size
-        return Batch(ids_BT, targets_BT, mask_BT, segments_BT, positions_BT)
+        return Batch(ids_BT, targets_BT, mask_BT, segments_BT, positions_BT, types_BT)
 
 
 def shared_beginning(examples: Sequence[Example]) -> int:

@@ -1,4 +1,4 @@
-"""A model with a head as a function from texts to labels.
+"""A model with a head as a function from texts, or pairs of texts, to labels.
 
 Legend: `N` texts, `C` labels.
 """
@@ -13,8 +13,8 @@ from jaxtyping import Float
 from shizuku.checkpoints.headed import load_headed
 from shizuku.errors import CheckpointError, ConfigError
 from shizuku.models.heads import HeadedDecoder
-from shizuku.text.framing import framed
 from shizuku.text.tokenizer import Tokenizer
+from shizuku.tuning.classification.encoding import read_text
 from shizuku.tuning.head_rows import head_outputs
 
 
@@ -35,16 +35,17 @@ class Predictions:
 
 
 class Classifier:
-    """A trained classifier: `Classifier.load(DIR).predict(texts)`.
+    """A trained classifier: `Classifier.load(DIR).predict(texts)`, a pair being a tuple of two texts.
 
     A text is read as it is, without a chat template, at its last token, by an encoder at its first; what is
-    longer than the window is read up to there.
+    longer than the window is read up to there. A pair is read as `read_text` says.
     """
 
-    def __init__(self, model: HeadedDecoder, tokenizer: Tokenizer) -> None:
+    def __init__(self, model: HeadedDecoder, tokenizer: Tokenizer, *, pairs: bool | None = None) -> None:
+        """Label with `model`; `pairs` says whether it learned from pairs (None: it is not known)."""
         if model.outputs < 2:
             raise CheckpointError("a classifier has two labels or more; this is a reward model")
-        self.model, self.tokenizer = model.eval(), tokenizer
+        self.model, self.tokenizer, self.pairs = model.eval(), tokenizer, pairs
 
     @classmethod
     def load(cls, path: str | Path) -> "Classifier":
@@ -52,42 +53,35 @@ class Classifier:
         found = load_headed(path)
         if found.tokenizer is None:
             raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
-        return cls(found.model, found.tokenizer)
+        return cls(found.model, found.tokenizer, pairs=(found.run.get("data") or {}).get("pairs"))
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels that it knows."""
         return self.model.labels
 
-    def predict(self, texts: Sequence[str]) -> Predictions:
-        """The labels of texts and their probabilities; ConfigError for a text that is empty."""
-        window = self.model.config.context
-        ids = [
-            cut_to(text_ids(self.tokenizer, text, whole=self.model.whole), window, whole=self.model.whole)
-            for text in texts
-        ]
-        logits_NC = head_outputs(self.model, ids, what="labelling texts" if len(ids) > 64 else None)
+    def predict(self, texts: Sequence[str | Sequence[str]]) -> Predictions:
+        """The labels of texts, or of pairs of texts, and their probabilities.
+
+        ConfigError for a text that is empty, and for pairs where it learned from single texts or the other
+        way round.
+        """
+        self._check(texts)
+        window, whole = self.model.config.context, self.model.whole
+        read = [read_text(self.tokenizer, text, window=window, whole=whole) for text in texts]
+        logits_NC = head_outputs(
+            self.model,
+            [each.ids for each in read],
+            seconds=[each.second for each in read],
+            what="labelling texts" if len(read) > 64 else None,
+        )
         probabilities_NC = logits_NC.double().softmax(-1).numpy()
         return Predictions([self.labels[number] for number in probabilities_NC.argmax(1)], probabilities_NC)
 
-
-def text_ids(tokenizer: Tokenizer, text: str, *, whole: bool = False) -> list[int]:
-    """The ids of a text as transformers' tokenizer gives them, so that its classifiers read the same: between
-    its marks for a model that reads whole texts.
-    """
-    ids = tokenizer.encode(text)
-    if whole and ids:
-        return framed(tokenizer, ids)
-    added = list(tokenizer.backend.encode("").ids)
-    if tokenizer.bos_id is not None and (
-        added == [tokenizer.bos_id] or tokenizer.settings.get("add_bos_token")
-    ):
-        ids = [tokenizer.bos_id, *ids]
-    if not ids:
-        raise ConfigError("a text without any token has no label")
-    return ids
-
-
-def cut_to(ids: list[int], window: int, *, whole: bool) -> list[int]:
-    """The first `window` ids; a whole text keeps its closing mark."""
-    return [*ids[: window - 1], ids[-1]] if whole and len(ids) > window else ids[:window]
+    def _check(self, texts: Sequence[str | Sequence[str]]) -> None:
+        if isinstance(texts, str):
+            raise ConfigError("predict takes a list of texts: got one string")
+        strange = [text for text in texts if self.pairs is not None and isinstance(text, str) == self.pairs]
+        if strange:
+            learned, given = ("pairs of texts", "a single text") if self.pairs else ("single texts", "a pair")
+            raise ConfigError(f"this classifier learned from {learned}: {strange[0]!r:.60} is {given}")

@@ -16,7 +16,7 @@ from shizuku.tuning.reward_config import adapter_rate, check_tuning, head_loop
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassifyConfig(VerbConfig):
-    """Train a classifier on labelled texts, or let one label texts."""
+    """Train a classifier on labelled texts or pairs of texts, or let one label such."""
 
     model: tyro.conf.Positional[str]
     """The model that the head is put on; with --predict and no --data, a classifier."""
@@ -34,6 +34,11 @@ class ClassifyConfig(VerbConfig):
     """How sure, in probability, it has to be of such a text."""
     text_column: str | None = None
     """Column or key of the text; none given: found out (text, sentence, content, tweet, …)."""
+    pair_column: str | None = None
+    """Column or key of the second text, where a label is that of two texts; none given: found out
+    (text and text_pair, sentence1 and sentence2, premise and hypothesis, question1 and question2, question
+    and sentence), unless --text-column names one to read alone.
+    """
     label_column: str | None = None
     """Column or key of the label; none given: found out (label, class, category, target, …)."""
     epochs: float = 3.0

@@ -1,38 +1,47 @@
-"""Labelled texts out of CSV, JSON lines, JSON and Parquet files, columns found out; torch is not needed."""
+"""Labelled texts, or pairs of texts, out of CSV, JSON lines, JSON and Parquet files, columns found out; torch
+is not needed.
+"""
 
-import csv
-import gzip
 import hashlib
-import io
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from shizuku.errors import DocumentError
 from shizuku.text.problems import Problems
-from shizuku.tuning.conversations import read_records
+from shizuku.tuning.columns import check_alike, records, text_columns, there
 
-TEXTS = ("text", "sentence", "content", "tweet", "comment", "review", "message", "body", "document")
-LABELS = ("label", "class", "category", "target", "labels", "classification", "sentiment")
-"""Names of columns, in the order in which they are looked for."""
-TABLES = (".csv", ".tsv")
+LABELS = (
+    *("label", "class", "category", "target", "labels", "classification", "sentiment"),
+    *("gold_label", "is_duplicate"),
+)
+"""Names of columns of labels, in the order in which they are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A text and what it is."""
+    """A text, or a pair of texts, and what it is."""
 
     text: str
-    """The text."""
+    """The text, or the first of a pair."""
     label: str
     """Its label; empty where none is known."""
+    text_pair: str | None = None
+    """The second text of a pair."""
+
+    @property
+    def read(self) -> str | tuple[str, str]:
+        """What a classifier reads: the text, or both."""
+        return self.text if self.text_pair is None else (self.text, self.text_pair)
 
     @property
     def digest(self) -> str:
-        """What tells the text, whatever its spaces."""
-        return hashlib.blake2b(" ".join(self.text.split()).encode(), digest_size=16).hexdigest()
+        """What tells the text or the pair, whatever its spaces."""
+        texts = [self.text] if self.text_pair is None else [self.text, self.text_pair]
+        plain = "\n".join(" ".join(text.split()) for text in texts)
+        return hashlib.blake2b(plain.encode(), digest_size=16).hexdigest()
 
 
 @dataclass(slots=True)
@@ -43,6 +52,8 @@ class LabelledTexts:
     """In the order of the files."""
     columns: tuple[str, str | None] = ("", None)
     """The columns of text and label."""
+    pair_column: str | None = None
+    """The column of the second text, where pairs were read."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -55,36 +66,48 @@ class LabelledTexts:
         counts = Counter(item.label for item in self.items)
         kinds = ", ".join(f"{counts[label]:,} {label}" for label in self.labels)
         text, label = self.columns
-        return f"read {len(self.items):,} texts (column {text}; {label}: {kinds})"
+        what = f"texts (column {text}"
+        if self.pair_column is not None:
+            what = f"pairs of texts (columns {text} and {self.pair_column}"
+        return f"read {len(self.items):,} {what}; {label}: {kinds})"
 
 
 def read_labelled(
     paths: Sequence[str | Path],
     *,
     text_column: str | None = None,
+    pair_column: str | None = None,
     label_column: str | None = None,
     labelled: bool = True,
     problems: Problems | None = None,
 ) -> LabelledTexts:
-    """Read all texts of `paths` with their labels, or without (`labelled=False`).
+    """Read all texts, or pairs of texts, of `paths` with their labels, or without (`labelled=False`).
 
     Records without text or label are skipped and counted in `problems`. Raises DocumentError for a missing or
-    binary file, for columns that can't be told, and where nothing is left.
+    binary file, for columns that can't be told, for single texts among pairs, and where nothing is left.
     """
     problems = problems if problems is not None else Problems()
     found = LabelledTexts()
     columns: tuple[str, str | None] | None = None
-    for place, record in _records([Path(path) for path in paths], problems):
+    label_name: str | None = None
+    alone = text_column is not None and pair_column is None
+    for place, record in records([Path(path) for path in paths], problems):
         if columns is None:
-            columns = _columns(record, text_column, label_column, labelled=labelled, place=place)
-        text, label = record.get(columns[0]), "" if columns[1] is None else record.get(columns[1])
+            columns = text_columns(record, place, text=text_column, pair=pair_column)
+            label_name = _label_column(record, place, label_column) if labelled else None
+        check_alike(record, place, columns, alone=alone)
+        text, second = record.get(columns[0]), None if columns[1] is None else record.get(columns[1])
+        label = "" if label_name is None else _plain(record.get(label_name))
         if not isinstance(text, str) or not text.strip():
             problems.add("no text", place)
-        elif labelled and not _plain(label):
+        elif columns[1] is not None and (not isinstance(second, str) or not second.strip()):
+            problems.add("no second text", place)
+        elif labelled and not label:
             problems.add("no label", place)
         else:
-            found.items.append(Labelled(text, _plain(label) if labelled else ""))
-    found.columns = columns or ("", None)
+            found.items.append(Labelled(text, label, second))
+    if columns is not None:
+        found.columns, found.pair_column = (columns[0], label_name), columns[1]
     if not found.items:
         seen = ", ".join(map(str, paths))
         raise DocumentError(f"no text in {seen}: {problems.report() or 'nothing in it'} (--data)")
@@ -111,45 +134,10 @@ def split_labelled(
     return kept, [item for item, key in zip(items, keys, strict=True) if key in held]
 
 
-def _records(paths: Sequence[Path], problems: Problems) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for path in paths:
-        name = path.name.lower().removesuffix(".gz")
-        if name.endswith(TABLES):
-            yield from _table(path, "\t" if name.endswith(".tsv") else ",")
-        else:
-            yield from read_records([path], problems=problems)
-
-
-def _table(path: Path, separator: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    if not path.is_file():
-        raise DocumentError(f"{path} is no file. Check the path given to --data.")
-    try:
-        data = path.read_bytes()
-        data = gzip.decompress(data) if path.suffix.lower() == ".gz" else data
-        rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), delimiter=separator)
-        for number, row in enumerate(rows, start=1):
-            yield f"{path}, row {number:,}", row
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise DocumentError(f"{path} is not a table that can be read: {error}.") from error
-
-
-def _columns(
-    record: Mapping[str, Any], text: str | None, label: str | None, *, labelled: bool, place: str
-) -> tuple[str, str | None]:
-    there = ", ".join(map(str, record)) or "none"
-    names: list[str | None] = []
-    for flag, asked, known, needed in (("text", text, TEXTS, True), ("label", label, LABELS, labelled)):
-        if not needed:
-            names.append(None)
-            continue
-        lower = {str(key).lower(): str(key) for key in record}
-        name = asked if asked is not None else next((lower[key] for key in known if key in lower), None)
-        if name is None or name not in record:
-            missing = f"no column {name}" if name is not None else f"no column that is known to hold a {flag}"
-            raise DocumentError(f"{place}: {missing}; there are {there}: name it with --{flag}-column")
-        names.append(name)
-    assert names[0] is not None, "the text is always needed"
-    return names[0], names[1]
+def _label_column(record: Mapping[str, Any], place: str, asked: str | None) -> str:
+    lower = {str(key).lower(): str(key) for key in record}
+    name = asked if asked is not None else next((lower[key] for key in LABELS if key in lower), None)
+    return there(record, place, name, what="a label", flag="--label-column")
 
 
 def _plain(label: Any) -> str:

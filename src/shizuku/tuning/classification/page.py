@@ -39,7 +39,7 @@ def write_page(path: Path, config: ClassifyConfig, ready: "Prepared", result: "C
     page.section("Data", "What was read, and what of it was learned from.")
     page.facts(
         {
-            "texts learned from": result.examples,
+            f"{'pairs of texts' if result.pairs else 'texts'} learned from": result.examples,
             "of them labelled by a first classifier": result.pseudo,
             "held out": result.heldout,
             "cut as too long": result.cut,

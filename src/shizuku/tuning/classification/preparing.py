@@ -13,8 +13,8 @@ from shizuku.progress import say
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.tuning.base import lasting_name, open_base, put_adapter
-from shizuku.tuning.classification.classifier import cut_to, text_ids
 from shizuku.tuning.classification.config import ClassifyConfig
+from shizuku.tuning.classification.encoding import read_text
 from shizuku.tuning.classification.labelled import Labelled, LabelledTexts, read_labelled, split_labelled
 from shizuku.tuning.dataset import LEAST_CONTEXT
 from shizuku.tuning.examples import Example
@@ -36,7 +36,9 @@ class Prepared:
     context: int
     """Tokens of a row."""
     cut: int
-    """Texts that were cut."""
+    """Texts, or pairs of them, that were cut."""
+    pairs: bool
+    """Whether they are pairs of texts."""
     data: dict[str, Any]
     """What the run record says of the data."""
     skipped: str
@@ -46,16 +48,8 @@ class Prepared:
 def prepare(config: ClassifyConfig, extra: Sequence[Labelled]) -> Prepared:
     """Read the texts and the model, and encode the former for the latter; `extra` ones are learned from."""
     problems = Problems()
-    columns = {"text_column": config.text_column, "label_column": config.label_column}
-    read = read_labelled(config.data, problems=problems, **columns)  # type: ignore[arg-type]
-    say(read.say())
-    trained, held = split_labelled(read.items, config.validation, config.split_seed)
-    if config.validation_data:
-        held = read_labelled(config.validation_data, problems=problems, **columns).items  # type: ignore[arg-type]
-        trained = read.items
-    known = {item.digest for item in held}
-    trained = [item for item in [*trained, *extra] if item.digest not in known]
-    labels = _checked(read, held)
+    read, trained, held = _parted(config, extra, problems)
+    pairs, labels = read.pair_column is not None, _checked(read, held)
     path = resolve(config.model)
     name = lasting_name(config.model, path)
     found = open_base(path, "float", name=name, out=None, needs="head")
@@ -77,13 +71,16 @@ def prepare(config: ClassifyConfig, extra: Sequence[Labelled]) -> Prepared:
     if problems:
         say(problems.report())
     if cut:
-        say(f"texts longer than {window:,} tokens: {cut:,} cut (--context)")
+        what, where = ("pairs", ", the longer text of each first") if pairs else ("texts", "")
+        say(f"{what} longer than {window:,} tokens: {cut:,} cut{where} (--context)")
     if not held:
         say("no texts are held out, so nothing says how good the classifier is (--validation)")
     longest = max(len(one.ids) - 1 for part, _ in parts for one in part)
     data = {
         "files": {str(file): file_digest(Path(file)) for file in (*config.data, *config.validation_data)},
         "columns": list(read.columns),
+        "pairs": pairs,
+        "pair_column": read.pair_column,
         "skipped": dict(problems.counts),
         "labels": list(labels),
         "texts": len(trained),
@@ -101,9 +98,35 @@ def prepare(config: ClassifyConfig, extra: Sequence[Labelled]) -> Prepared:
         heldout_examples=parts[1][0],
         context=max(longest, LEAST_CONTEXT),
         cut=cut,
+        pairs=pairs,
         data=data,
         skipped=problems.report(),
     )
+
+
+def _parted(
+    config: ClassifyConfig, extra: Sequence[Labelled], problems: Problems
+) -> tuple[LabelledTexts, list[Labelled], list[Labelled]]:
+    """All that was read, what of it is learned from, `extra` ones with it, and what is held out."""
+
+    def read_files(files: Sequence[Path]) -> LabelledTexts:
+        return read_labelled(
+            files,
+            text_column=config.text_column,
+            pair_column=config.pair_column,
+            label_column=config.label_column,
+            problems=problems,
+        )
+
+    read = read_files(config.data)
+    say(read.say())
+    trained, held = split_labelled(read.items, config.validation, config.split_seed)
+    if config.validation_data:
+        trained, held = read.items, read_files(config.validation_data).items
+    for flag, items in (("--validation-data", held), ("--unlabelled", extra)):
+        check_pairs(items, pairs=read.pair_column is not None, flag=flag)
+    known = {item.digest for item in held}
+    return read, [item for item in [*trained, *extra] if item.digest not in known], held
 
 
 def _encoded(
@@ -111,12 +134,21 @@ def _encoded(
 ) -> tuple[list[Example], int]:
     """The texts as ids with their labels' numbers, and how many of them were cut."""
     place = {label: number for number, label in enumerate(labels)}
-    texts = [text_ids(tokenizer, item.text, whole=whole) for item in items]
+    texts = [read_text(tokenizer, item.read, window=window, whole=whole) for item in items]
     examples = [
-        read_at_end(cut_to(ids, window, whole=whole), place[item.label])
-        for ids, item in zip(texts, items, strict=True)
+        read_at_end(text.ids, place[item.label], second=text.second)
+        for text, item in zip(texts, items, strict=True)
     ]
-    return examples, sum(len(ids) > window for ids in texts)
+    return examples, sum(text.cut for text in texts)
+
+
+def check_pairs(items: Sequence[Labelled], *, pairs: bool, flag: str) -> None:
+    """DocumentError where these are single texts and those learned from are `pairs`, or the other way
+    round.
+    """
+    if items and (items[0].text_pair is not None) != pairs:
+        given, learned = ("single texts", "pairs of texts") if pairs else ("pairs of texts", "single texts")
+        raise DocumentError(f"{flag} has {given}, --data {learned}: give the same kind (--pair-column)")
 
 
 def _checked(read: LabelledTexts, held: Sequence[Labelled]) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ def prompted_labels(
     label without a word, and for fewer than two.
     """
     labels = list(words)
+    if any(item.text_pair is not None for item in examples):
+        raise ConfigError("prompting labels single texts: its examples can't be pairs")
     unknown = sorted({item.label for item in examples} - set(labels))
     if len(labels) < 2 or unknown:
         raise ConfigError(

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -43,6 +43,8 @@ class ClassifyResult:
     """The labels."""
     examples: int
     """Texts learned from, those with labels that another classifier gave included."""
+    pairs: bool
+    """Whether these are pairs of texts."""
     heldout: int
     """Held-out texts."""
     pseudo: int
@@ -65,6 +67,7 @@ class ClassifyResult:
             "checkpoint": str(self.training.checkpoint),
             "labels": list(self.labels),
             "examples": self.examples,
+            "pairs": self.pairs,
             "heldout": self.heldout,
             "pseudo_labelled": self.pseudo,
             "accuracy": judged.get("accuracy"),
@@ -94,8 +97,13 @@ def train_classifier(config: ClassifyConfig) -> ClassifyResult:
     check_place(config.out, resume=config.loop.resume)
     extra: list[Labelled] = []
     if config.unlabelled:
-        texts = read_labelled(config.unlabelled, text_column=config.text_column, labelled=False)
-        extra = _pseudo_labelled(config, [item.text for item in texts.items])
+        texts = read_labelled(
+            config.unlabelled,
+            text_column=config.text_column,
+            pair_column=config.pair_column,
+            labelled=False,
+        )
+        extra = _pseudo_labelled(config, [item.read for item in texts.items])
     ready = prepare(config, extra)
     source, loop = _rows(ready, config), _loop(config, ready)
     validation = None
@@ -116,12 +124,13 @@ def train_classifier(config: ClassifyConfig) -> ClassifyResult:
         validation=validation,
         run=run_record(config=to_dict(config), data=ready.data, parent=ready.base, parent_name=config.model),
     )
-    classifier = Classifier(ready.model, ready.tokenizer)
+    classifier = Classifier(ready.model, ready.tokenizer, pairs=ready.pairs)
     seen = source.seen()
     result = ClassifyResult(
         training=training,
         labels=classifier.labels,
         examples=len(ready.train),
+        pairs=ready.pairs,
         heldout=len(ready.heldout),
         pseudo=len(extra),
         tokens=seen.tokens,
@@ -139,16 +148,18 @@ def train_classifier(config: ClassifyConfig) -> ClassifyResult:
 
 def judge(classifier: Classifier, items: Sequence[Labelled]) -> ClassJudgement:
     """What labelled texts say of a classifier."""
-    found = classifier.predict([item.text for item in items])
+    found = classifier.predict([item.read for item in items])
     truth = [item.label for item in items]
     return judge_labels(truth, found.labels, classifier.labels, confidence=found.confidence_N)
 
 
-def sure_ones(classifier: Classifier, texts: Sequence[str], confidence: float) -> list[Labelled]:
-    """The texts of whose label a classifier is sure, with that label."""
+def sure_ones(
+    classifier: Classifier, texts: Sequence[str | tuple[str, str]], confidence: float
+) -> list[Labelled]:
+    """The texts, or pairs, of whose label a classifier is sure, with that label."""
     found = classifier.predict(texts)
     return [
-        Labelled(text, label)
+        Labelled(text, label) if isinstance(text, str) else Labelled(text[0], label, text[1])
         for text, label, sure in zip(texts, found.labels, found.confidence_N, strict=True)
         if sure >= confidence
     ]
@@ -169,6 +180,7 @@ def plan(config: ClassifyConfig) -> dict[str, Any]:
     return {
         "labels": ", ".join(ready.model.labels),
         "examples": len(ready.train),
+        "pairs": ready.pairs,
         "heldout": len(ready.heldout),
         "skipped": ready.skipped or "nothing",
         "cut": ready.cut,
@@ -182,7 +194,7 @@ def plan(config: ClassifyConfig) -> dict[str, Any]:
     }
 
 
-def _pseudo_labelled(config: ClassifyConfig, texts: Sequence[str]) -> list[Labelled]:
+def _pseudo_labelled(config: ClassifyConfig, texts: Sequence[str | tuple[str, str]]) -> list[Labelled]:
     """The texts of which a first classifier, trained on the labelled ones alone, is sure."""
     place = config.out / TEACHER
     kept = place / "sure.jsonl"
@@ -195,7 +207,7 @@ def _pseudo_labelled(config: ClassifyConfig, texts: Sequence[str]) -> list[Label
     sure = sure_ones(first.classifier, texts, config.confidence)
     say(f"sure of {len(sure):,} of {len(texts):,} unlabelled texts (--confidence {config.confidence:g})")
     kept.write_text(
-        "".join(f"{json.dumps({'text': each.text, 'label': each.label})}\n" for each in sure),
+        "".join(f"{json.dumps(asdict(each))}\n" for each in sure),
         encoding="utf-8",
     )
     return sure

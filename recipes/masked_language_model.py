@@ -109,6 +109,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
     parser.add_argument("--minutes", type=float, default=6.0)
     parser.add_argument("--steps", type=int, help="in place of minutes")
     parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--context", type=int, help="tokens of a row, in place of the preset's")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--vocab-size", type=int, default=2000)
     parser.add_argument("--dropout", type=float, default=0.0)
@@ -125,6 +126,7 @@ def main(arguments: list[str] | None = None) -> dict[str, float]:
             for part, place in zip(documents, ("train", "heldout"), strict=True)
         )
         shape = architecture("encoder").presets[given.preset]
+        shape = shape | ({"context": given.context} if given.context else {})
         config = EncoderConfig(vocab_size=tokenizer.vocab_size, **shape)
         model = Encoder(config)
         initialise(model, given.seed)

@@ -1,12 +1,17 @@
 """`shizuku align --method ppo|grpo` as a user calls it, on a small model made here."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 import shizuku
 from shizuku.checkpoints.directory import save_checkpoint
 from shizuku.cli import main
+from shizuku.errors import ConfigError
+from shizuku.tuning.align import align
+from shizuku.tuning.align_config import AlignConfig
+from shizuku.tuning.policy.config import GRPOConfig
 from tiny_language_model import tiny_model, tokenizer
 
 WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -116,6 +121,66 @@ def test_a_resumed_run_ends_at_the_very_numbers_of_an_uninterrupted_one(
     timed = ("seconds", "tokens_per_second", "flops_per_second")
     plain = [[{k: v for k, v in one.items() if k not in timed} for one in run] for run in records]
     assert plain[0] == plain[1]
+
+
+@pytest.fixture
+def begun(base, files, tmp_path, capsys):
+    """A run with a reference of its own that broke off in its second round, and its command."""
+    out, flaw = tmp_path / "begun", tmp_path / "flaw"
+    words = [*command(base, files, out), "--no-report", "--loop.save-every", "4"]
+    flaw.touch()
+    with pytest.raises(SystemExit):
+        main(words)
+    capsys.readouterr()
+    flaw.unlink()
+    return out, words
+
+
+def test_a_resumed_run_refuses_what_would_make_it_another(base, files, begun, tmp_path, capsys) -> None:
+    _, words = begun
+    others = [{"prompt": f"Tell {word}"} for word in WORDS]
+    (tmp_path / "others.jsonl").write_text("\n".join(map(json.dumps, others)), encoding="utf-8")
+    (tmp_path / "judge2.py").write_text(REWARD, encoding="utf-8")
+    other = save_checkpoint(
+        tmp_path / "other", model=tiny_model(tokenizer().vocab_size, seed=1), tokenizer=tokenizer()
+    )
+    changes = {
+        "prompts": ["--data", str(tmp_path / "others.jsonl")],
+        "reward": ["--reward", f"{tmp_path / 'judge2.py'}:a"],
+        "ppo.clip": ["--ppo.clip", "0.5"],
+        "ppo.temperature": ["--ppo.temperature", "2"],
+        "ppo.kl": ["--ppo.kl", "0.5"],
+        "reference": ["--reference", str(other)],
+    }
+    for named, change in changes.items():
+        flag = change[0]
+        kept = [w for n, w in enumerate(words) if w != flag and (n == 0 or words[n - 1] != flag)]
+        with pytest.raises(SystemExit) as ended:
+            main([*kept, *change, "--resume"])
+        said = capsys.readouterr().err
+        assert ended.value.code == 2 and "--resume" in said and named in said, (named, said)
+    with pytest.raises(SystemExit) as ended:
+        main(["align", str(other), *words[2:], "--resume"])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and "began with" in said and "other" in said
+    assert aligned([*words, "--resume", "--ppo.reward-seconds", "30"], capsys)["rounds"] == 3
+
+
+def test_a_function_is_a_reward_in_python(base, files, tmp_path) -> None:
+    config = AlignConfig(
+        model=str(base), method="grpo", data=(files[0],), out=tmp_path / "out", report=False,
+        grpo=GRPOConfig(answers=8, group=4, minibatch=4, rounds=1, max_new_tokens=4),
+    )  # fmt: skip
+    seen: list[str] = []
+
+    def short(prompt: str, completion: str) -> float:
+        seen.append(prompt)
+        return -len(completion)
+
+    result = align(config, reward=short)
+    assert result.figures["rounds"] == 1 and len(seen) >= 8 and all(one.startswith("Say") for one in seen)
+    with pytest.raises(ConfigError, match="pairs"):
+        align(replace(config, method="dpo", grpo=GRPOConfig(), out=tmp_path / "o"), reward=short)
 
 
 def test_a_dry_run_says_what_it_would_take_and_writes_nothing(base, files, tmp_path, capsys) -> None:

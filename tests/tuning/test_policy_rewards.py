@@ -1,6 +1,7 @@
 """Rewards: the shapes of callables, and what is said of those that fail."""
 
 import math
+import sys
 import time
 
 import numpy as np
@@ -67,6 +68,8 @@ def test_one_answer_is_no_special_case() -> None:
         (lambda prompts, completions: [1, None, 2], ["expected a number", "NoneType", "'bb'"]),
         (lambda prompts, completions: 1 / 0, ["ZeroDivisionError", "'p1'", "'a'"]),
         (lambda prompt, completion: {"a": 1}[completion], ["KeyError", "'p2'", "'bb'"]),
+        (lambda prompts, completions: sys.exit(0), ["SystemExit", "'p1'", "'a'"]),
+        (lambda prompt, completion: sys.exit(0), ["SystemExit", "'p1'", "'a'"]),
     ],
 )
 def test_a_reward_that_fails_is_explained_with_prompt_and_completion(function, says) -> None:

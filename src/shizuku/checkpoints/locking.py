@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from shizuku.errors import CheckpointError
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -29,6 +31,51 @@ def exclusive(file: Path, waiting: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+_OURS: set[Path] = set()
+"""Places that this process works on by itself."""
+
+
+@contextmanager
+def alone_in(place: Path) -> Iterator[bool]:
+    """Keep a place from other processes for a `with` block; False if one of them has it.
+
+    Within a block that this process holds, another one is let through. The lock is a hidden sibling of the
+    place, which may be replaced meanwhile, and is removed at the end. CheckpointError where it can't be made.
+    """
+    place = Path(os.path.realpath(place))
+    if fcntl is None or place in _OURS:
+        yield True
+        return
+    file = place.with_name(f".{place.name}.lock")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot write {place}: {error.strerror or error}. Choose another place with --out"
+        ) from error
+    try:
+        if not try_lock(descriptor) or not _is_at(file, descriptor):
+            yield False
+            return
+        _OURS.add(place)
+        try:
+            yield True
+        finally:
+            _OURS.discard(place)
+            file.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+def _is_at(file: Path, descriptor: int) -> bool:
+    """Whether an open file still stands at its place, where another may have removed it."""
+    try:
+        return os.path.samestat(file.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def try_lock(descriptor: int) -> bool:

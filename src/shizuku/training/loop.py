@@ -40,8 +40,10 @@ from shizuku.training.result import TrainResult
 from shizuku.training.resume import (
     Progress,
     Saved,
+    alone,
     check_place,
     check_same_run,
+    check_same_start,
     has_state,
     read_state,
     read_tensors,
@@ -89,10 +91,15 @@ def train(
     """
     training = _Training(model, objective, source, config, Path(out))
     training.tokenizer, training.run, training.validation = tokenizer, dict(run or {}), validation
+    with alone(training.out):
+        return _go_through(training, on_log)
+
+
+def _go_through(training: "_Training", on_log: Callable[[Mapping[str, Any]], None] | None) -> TrainResult:
     progress = training.start()
     saved = time.monotonic()
     with (
-        dropping(model, config.dropout),
+        dropping(training.model, training.config.dropout),
         stop_on_signals() as stop,
         bar("training", progress.steps, "steps") as line,
     ):
@@ -107,15 +114,15 @@ def train(
             stopping, due = any_of_ranks(stop.asked, training.is_time_to_save(time.monotonic() - saved))
             stopping = stopping and not last
             if last:
-                training.best.take(model)
+                training.best.take(training.model)
             if last or stopping or due:
                 training.save()
                 saved = time.monotonic()
-            if config.keep_log_spaced and (last or progress.step & (progress.step - 1) == 0):
+            if training.config.keep_log_spaced and (last or progress.step & (progress.step - 1) == 0):
                 training.keep()
             if stopping:
                 say(
-                    f"saved {out} after step {progress.step:,} of {progress.steps:,}; "
+                    f"saved {training.out} after step {progress.step:,} of {progress.steps:,}; "
                     "to go on: the same again with --resume"
                 )
                 stop.raise_again()
@@ -389,6 +396,7 @@ class _Training:
         asked = self.config.steps if self.config.max_seconds is None else None
         self.progress.steps = asked or saved.progress.steps
         check_same_run(saved.progress, self.progress, self.config)
+        check_same_start(self.out, self.run)
         if self.rank == 0:
             restore_trained(self.out, self.model)
             self.progress.best, self.progress.step = saved.progress.best, saved.progress.step

@@ -17,7 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from shizuku.checkpoints.kinds import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from shizuku.checkpoints.kinds import ADAPTER_CONFIG, ADAPTER_WEIGHTS, RUN_FILE
+from shizuku.checkpoints.locking import alone_in
 from shizuku.checkpoints.replacing import check_replaceable
 from shizuku.config import from_dict, to_dict
 from shizuku.errors import CheckpointError, ConfigError, TrainingError
@@ -179,6 +180,20 @@ class Saved:
             torch.cuda.set_rng_state(self.random["cuda"])
 
 
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Keep `out` from other runs for a `with` block; ConfigError if one is at work there."""
+    if place()[0] != 0:
+        yield  # process 0 holds it for all
+        return
+    with alone_in(out) as ours:
+        if not ours:
+            raise ConfigError(
+                f"--out {out}: another run is at work there: wait for it, or give another --out"
+            )
+        yield
+
+
 def check_place(out: Path, *, resume: bool) -> None:
     """ConfigError or CheckpointError if `out` holds what a run may not replace, or can't go on with."""
     check_replaceable(out.resolve(), ("config.json", ADAPTER_CONFIG, METRICS))  # better now than afterwards
@@ -254,17 +269,12 @@ def check_same_run(saved: Progress, now: Progress, config: LoopConfig) -> None:
     """
     # A setting that the saved run does not know came later; its default is how things were before.
     before = json.loads(json.dumps(to_dict(LoopConfig()))) | saved.config
-    changed = [
-        f"loop.{key} was {before[key]!r}, is {value!r}"
-        for key, value in now.config.items()
-        if key not in MAY_CHANGE | {"steps"} and before[key] != value
-    ]
+    changed: list[str] = []
+    for key in now.config.keys() - MAY_CHANGE - {"steps"}:
+        changed += differences(f"loop.{key}", before[key], now.config[key])
     task = {**saved.task, "model": _completed(saved.task.get("model", {}))}
-    changed += [
-        f"{key} was {task.get(key)!r}, is {value!r}"
-        for key, value in now.task.items()
-        if task.get(key) != value
-    ]
+    for key, value in now.task.items():
+        changed += differences(key, task.get(key), value)
     if changed:
         raise ConfigError(
             "--resume: this run was begun with other settings: " + "; ".join(changed) + ". "
@@ -274,6 +284,30 @@ def check_same_run(saved: Progress, now: Progress, config: LoopConfig) -> None:
         raise ConfigError(
             f"--steps {now.steps}: the run was planned for {saved.steps} and its learning rate "
             f"at step {saved.step} depends on that; give the same number, or start anew with another --out"
+        )
+
+
+def differences(name: str, before: Any, now: Any) -> list[str]:
+    """What differs between two JSON values, `name.key was …, is …`, as deep as it lies."""
+    if before == now:
+        return []
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        keys = [*before, *(key for key in now if key not in before)]
+        return [text for key in keys for text in differences(f"{name}.{key}", before.get(key), now.get(key))]
+    return [f"{name} was {before!r}, is {now!r}"]
+
+
+def check_same_start(out: Path, run: Mapping[str, Any]) -> None:
+    """ConfigError if the run in `out` began with another model than `run`, a `run_record`, names."""
+    try:
+        began = json.loads((out / RUN_FILE).read_text(encoding="utf-8")).get("parent")
+    except (OSError, ValueError, AttributeError):
+        return  # nothing is known of it
+    named = run.get("parent")
+    if began and named and began["digest"] != named["digest"]:
+        raise ConfigError(
+            f"--resume: the run in {out} began with {began['name']} ({began['digest'][:12]}), not with "
+            f"{named['name']} ({named['digest'][:12]}): give that model, or start anew with another --out"
         )
 
 

@@ -1,31 +1,39 @@
 """`shizuku align` put together: each method's run, behind the same settings and the same figures."""
 
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from shizuku.errors import MissingExtraError
-from shizuku.training.resume import check_place
+from shizuku.training.resume import alone, check_place
 from shizuku.tuning.align_config import AlignConfig, check_method
 from shizuku.tuning.align_result import AlignResult
 
+if TYPE_CHECKING:
+    from shizuku.tuning.policy.rewards import RewardLike
 
-def align(config: AlignConfig) -> AlignResult:
+
+def align(
+    config: AlignConfig, *, reward: "RewardLike | None" = None, gold: "RewardLike | None" = None
+) -> AlignResult:
     """Align as the config says and leave the checkpoint and report.html in `config.out`.
 
+    `reward`, for PPO and GRPO, is any function of (prompts, completions) or of one prompt and one completion,
+    or a RewardScorer, in place of the one that the config names; `gold` another, which is only recorded.
     Raises ConfigError for settings that don't go together, and what reading, rendering, rewards and `train`
     raise; Ctrl-C leaves a run that --resume goes on with.
     """
-    _begin(config)
+    _begin(config, rewarded=reward is not None)
     check_place(config.out, resume=config.loop.resume)
-    if config.method == "dpo":
-        from shizuku.tuning.dpo.run import align_dpo
+    with alone(config.out):
+        if config.method == "dpo":
+            from shizuku.tuning.dpo.run import align_dpo
 
-        return align_dpo(config)
-    from shizuku.tuning.policy.run import align_policy
+            return align_dpo(config)
+        from shizuku.tuning.policy.run import align_policy
 
-    return align_policy(config)
+        return align_policy(config, reward, gold)
 
 
 def plan(config: AlignConfig) -> dict[str, Any]:
@@ -40,8 +48,8 @@ def plan(config: AlignConfig) -> dict[str, Any]:
     return plan_policy(config)
 
 
-def _begin(config: AlignConfig) -> None:
-    check_method(config)
+def _begin(config: AlignConfig, *, rewarded: bool = False) -> None:
+    check_method(config, rewarded=rewarded)
     if config.report and find_spec("matplotlib") is None:
         raise MissingExtraError("report.html needs matplotlib: pip install 'shizuku[report]', or --no-report")
     if config.threads is not None:

@@ -118,10 +118,14 @@ class AlignConfig(VerbConfig):
         return {"loop": {"optimizer": {"learning_rate": rate, **eps}}}
 
 
-def check_method(config: AlignConfig) -> None:
-    """ConfigError for settings that the method has no use for, or lacks."""
+def check_method(config: AlignConfig, *, rewarded: bool = False) -> None:
+    """ConfigError for settings that the method has no use for, or lacks; `rewarded`: a reward is given beside
+    them.
+    """
     method = config.method
-    if method != "dpo" and config.reward is None:
+    if method == "dpo" and rewarded:
+        raise ConfigError("dpo learns from pairs: a function as reward is for ppo and grpo")
+    if method != "dpo" and config.reward is None and not rewarded:
         raise ConfigError(
             f"--method {method} needs a --reward: MODULE:FUNCTION, or a reward model of `shizuku reward`; "
             "to learn from the pairs themselves: --method dpo"

@@ -47,6 +47,10 @@ class Reward(Protocol):
         ...
 
 
+RewardLike = Reward | Callable[..., Any]
+"""What Python may give as a reward: a reward model's scorer, or any function of one of the shapes above."""
+
+
 class CallableReward:
     """A Python callable as a reward: its shape is found out, its time limited, its results checked."""
 
@@ -92,7 +96,7 @@ class CallableReward:
         if self.at_once is not False:
             try:
                 found = self.function(*args)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 if self.at_once or isinstance(error, ShizukuError):
                     raise _raised(self.name, error, args[0][0], args[1][0], len(args[0])) from error
                 found = None
@@ -103,7 +107,7 @@ class CallableReward:
         for work.at, one in enumerate(zip(*args, strict=True)):
             try:
                 scores.append(self.function(*one))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise _raised(self.name, error, one[0], one[1], 1) from error
         self.at_once = False
         return scores
@@ -282,7 +286,7 @@ def _is_list(found: Any) -> bool:
     return isinstance(found, list | tuple) or getattr(found, "ndim", 0) == 1
 
 
-def _raised(name: str, error: Exception, prompt: Asked, completion: str, answers: int) -> TrainingError:
+def _raised(name: str, error: BaseException, prompt: Asked, completion: str, answers: int) -> TrainingError:
     first = f"; the first of the {answers} answers was" if answers > 1 else " for"
     return TrainingError(
         f"--reward {name} raised {type(error).__name__}: {error}{first} {_shown(prompt, completion)}"

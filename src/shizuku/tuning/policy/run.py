@@ -14,6 +14,7 @@ from shizuku.adapters.surgery import is_adapted
 from shizuku.checkpoints.digests import file_digest
 from shizuku.checkpoints.directory import run_record
 from shizuku.checkpoints.names import resolve
+from shizuku.checkpoints.run_record import checkpoint_digest
 from shizuku.config import to_dict
 from shizuku.errors import CheckpointError, ConfigError, DocumentError
 from shizuku.models.decoder import Decoder
@@ -33,7 +34,14 @@ from shizuku.tuning.policy.critic import ActorCritic
 from shizuku.tuning.policy.grpo import GRPO
 from shizuku.tuning.policy.ppo import PPO
 from shizuku.tuning.policy.prompts import encode_prompts, read_prompts, split_prompts
-from shizuku.tuning.policy.rewards import ModelReward, Reward, is_callable_name, open_callable
+from shizuku.tuning.policy.rewards import (
+    CallableReward,
+    ModelReward,
+    Reward,
+    RewardLike,
+    is_callable_name,
+    open_callable,
+)
 from shizuku.tuning.policy.rollouts import Prompt
 from shizuku.tuning.policy.source import Reference, RolloutSource, Task, base_of, frozen
 from shizuku.tuning.templates import with_template
@@ -76,10 +84,12 @@ class Prepared:
         return RolloutSource(self.model, self.task, self.method, self.reference, seed=seed)
 
 
-def align_policy(config: AlignConfig) -> AlignResult:
+def align_policy(
+    config: AlignConfig, reward: RewardLike | None = None, gold: RewardLike | None = None
+) -> AlignResult:
     """Align by PPO or GRPO; see `shizuku.tuning.align.align`."""
     check_policy(config)
-    ready = prepare(config)
+    ready = prepare(config, reward=reward, gold=gold)
     source = ready.source(config.loop.seed)
     before = _before(ready, config)
     training = train(
@@ -127,10 +137,17 @@ def plan_policy(config: AlignConfig) -> dict[str, Any]:
     }
 
 
-def prepare(config: AlignConfig, *, write: bool = True) -> Prepared:
+def prepare(
+    config: AlignConfig,
+    *,
+    write: bool = True,
+    reward: RewardLike | None = None,
+    gold: RewardLike | None = None,
+) -> Prepared:
     """Read prompts, model and reward, and put what is trained together.
 
-    A base that is rounded is kept in `config.out` unless `write` is False.
+    A base that is rounded is kept in `config.out` unless `write` is False; `reward` and `gold` go before
+    those that the config names.
     """
     own: PPOConfig | GRPOConfig = config.ppo if config.method == "ppo" else config.grpo
     path = resolve(config.model)
@@ -157,10 +174,11 @@ def prepare(config: AlignConfig, *, write: bool = True) -> Prepared:
     assert reference is not None, "a whole model has a copy as its reference"
     task = Task(
         prompts=prompts,
-        reward=_reward(config.reward or "", own),
-        gold=None if config.gold is None else _reward(config.gold, own),
+        reward=_reward(reward or config.reward or "", own),
+        gold=_reward(gold or config.gold or "", own) if gold or config.gold else None,
         decode=tokenizer.decode,
         stop_ids=tokenizer.stop_ids,
+        reference="" if config.reference is None else checkpoint_digest(resolve(config.reference)),
     )
     model: ActorCritic | Decoder = policy
     if isinstance(own, PPOConfig):
@@ -239,12 +257,18 @@ def _reference(
     return frozen(found.model.eval())
 
 
-def _reward(where: str, config: PPOConfig | GRPOConfig) -> Reward:
-    if is_callable_name(where):
-        flag = f"--{config.FLAG}.reward-seconds"
-        return open_callable(where, seconds=config.reward_seconds, flag=flag)
+def _reward(where: str | RewardLike, config: PPOConfig | GRPOConfig) -> Reward:
+    flag = f"--{config.FLAG}.reward-seconds"
     from shizuku.tuning.reward_scorer import RewardScorer
 
+    if isinstance(where, ModelReward | CallableReward):
+        return where
+    if isinstance(where, RewardScorer):
+        return ModelReward(where, type(where).__name__)
+    if not isinstance(where, str):
+        return CallableReward(where, seconds=config.reward_seconds, flag=flag)
+    if is_callable_name(where):
+        return open_callable(where, seconds=config.reward_seconds, flag=flag)
     return ModelReward(RewardScorer.load(resolve(where)), where)
 
 

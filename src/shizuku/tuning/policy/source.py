@@ -4,6 +4,8 @@ Legend: `B` answers, `A` tokens of an answer, `T` tokens of a row.
 """
 
 import contextlib
+import hashlib
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -15,10 +17,12 @@ import torch
 from torch import Tensor
 
 from shizuku.adapters import surgery
+from shizuku.config import to_dict
 from shizuku.errors import ConfigError, DocumentError
 from shizuku.inference.sampling import SamplingConfig
 from shizuku.models.decoder import Decoder
 from shizuku.progress import say
+from shizuku.training.resume import differences
 from shizuku.tuning.policy.advantages import divergence
 from shizuku.tuning.policy.config import RoundConfig
 from shizuku.tuning.policy.critic import ActorCritic
@@ -46,6 +50,18 @@ class Task:
     """Tokens that end an answer."""
     gold: Reward | None = None
     """A second judge that is only recorded."""
+    reference: str = ""
+    """What names the reference exactly, so that a run goes on with the same one."""
+
+    def record(self) -> dict[str, Any]:
+        """What it is, as JSON values: a run that goes on has to have the same."""
+        ids = json.dumps([list(map(int, prompt.ids)) for prompt in self.prompts])
+        return {
+            "prompts": hashlib.sha256(ids.encode()).hexdigest()[:16],
+            "reward": self.reward.name,
+            "gold": None if self.gold is None else self.gold.name,
+            "reference": self.reference,
+        }
 
 
 class Method(Protocol):
@@ -131,7 +147,7 @@ class RolloutSource:
         """The round with all its answers, as JSON values."""
         return {
             "seed": self.seed,
-            "prompts": len(self.task.prompts),
+            **self._begun_with(),
             "round": self.round,
             "place": self._place,
             "rollouts": None if self._rollouts is None else self._rollouts.state_dict(),
@@ -140,18 +156,29 @@ class RolloutSource:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state_dict` was taken; ConfigError for other prompts or another seed."""
-        for name, mine in (("seed", self.seed), ("prompts", len(self.task.prompts))):
-            if state[name] != mine:
-                raise ConfigError(
-                    f"cannot go on: {name} was {state[name]} and is now {mine}; resume with the first run's "
-                    "--data and --seed, or start anew (--out)"
-                )
+        """Go on where `state_dict` was taken; ConfigError for another task, method or seed."""
+        changed = [
+            text
+            for name, mine in self._begun_with().items()
+            for text in differences(name, state.get(name), mine)
+        ]
+        if changed:
+            raise ConfigError(
+                f"--resume: this run was begun otherwise: {'; '.join(changed)}. Give the same prompts "
+                "(--data), reward, reference and settings, or start anew with another --out"
+            )
         self.round, self._place = int(state["round"]), int(state["place"])
         rollouts = state["rollouts"]
         self._rollouts = None if rollouts is None else Rollouts.from_state(rollouts)
         self._figures = dict(state["figures"])
         self.method.load_state_dict(state["method"])
+
+    def _begun_with(self) -> dict[str, Any]:
+        settings = to_dict(self.method.config)
+        lasting = {key: settings[key] for key in settings.keys() - {"rounds", "reward_seconds"}}
+        return json.loads(
+            json.dumps({"seed": self.seed, "task": self.task.record(), self.method.config.FLAG: lasting})
+        )
 
     # ---- one round
 

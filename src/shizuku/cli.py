@@ -56,8 +56,11 @@ GROUPS: dict[str, dict[str, str]] = {
         "diff": "what two runs did differently, and what came of it",
     },
 }
-NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
-"""Refusals of the disk: no room, no permission, not a folder."""
+NOT_OURS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR,
+    errno.EEXIST, errno.EISDIR,
+)  # fmt: skip
+"""Refusals of the disk: no room, no permission, not a folder, a file or a folder in the way."""
 TOGETHER = ("train", "tune")
 """Verbs whose work the processes of a torchrun job share."""
 VERBS = {verb: line for group in GROUPS.values() for verb, line in group.items()}
@@ -106,16 +109,16 @@ def run(arguments: list[str]) -> int:
     except ShizukuError as error:
         _tell(f"shizuku {verb}: {error}")
         return 2
-    except OSError as error:
-        if error.errno not in NOT_OURS:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in NOT_OURS:
+            place = f" ({error.filename})" if error.filename else ""
+            _tell(
+                f"shizuku {verb}: {os.strerror(error.errno)}{place}. Give a place that can be written, with "
+                "room (--out, or SHIZUKU_HOME for pulled models)"
+            )
+            return 2
+        if isinstance(error, BrokenPipeError):
             raise
-        place = f" ({error.filename})" if error.filename else ""
-        _tell(
-            f"shizuku {verb}: {os.strerror(error.errno)}{place}. Give a place that can be written, with room "
-            "(--out, or SHIZUKU_HOME for pulled models)"
-        )
-        return 2
-    except Exception:
         _tell(
             f"{traceback.format_exc()}"
             f"shizuku {verb}: this is a defect in Shizuku {__version__}, not in your input."

@@ -310,7 +310,7 @@ class LanguageModel:
         """The answer as `respond` gives it, in pieces as it is made; its `message()` is the whole."""
         if adapter is not None:
             return self.adapted(adapter).stream_chat(messages, tools, **settings)
-        self._require_generation()
+        self.require_generation()
         check_messages(messages)
         asked = self.settings(**settings)
         reserve = reserve_of(asked, self.context)
@@ -403,7 +403,7 @@ class LanguageModel:
         processors: Sequence[Processor] = (),
         index: int = 0,
     ) -> Request:
-        self._require_generation()
+        self.require_generation()
         if self.runtime.vocab_size > self.tokenizer.vocab_size:
             processors = (*processors, OnlyTokens(self.tokenizer.vocab_size))
         limit = limit_of(asked, room=min(self.context, self.engine.capacity) - len(ids))
@@ -419,7 +419,8 @@ class LanguageModel:
         self.engine.check(request)
         return request
 
-    def _require_generation(self) -> None:
+    def require_generation(self) -> None:
+        """ModelError for a model that continues no texts."""
         if (config := getattr(self.runtime, "config", None)) is not None:
             require(config, "generate")
 

@@ -57,8 +57,30 @@ def test_the_same_again_gives_the_same_files(tmp_path: Path, capsys) -> None:
     for _ in range(2):
         assert aligned(tmp_path, "--no-report", "--iterations", "3", "0") == 0
         seen.append([(tmp_path / "out" / name).read_bytes() for name in ("alignments.txt", "phrases.tsv")])
+        (tmp_path / "out").rename(tmp_path / f"out{len(seen)}")
     assert seen[0] == seen[1]
-    assert load_alignment(tmp_path / "out" / "forward").kind == 1
+    assert load_alignment(tmp_path / "out1" / "forward").kind == 1
+
+
+def test_what_stands_at_the_place_is_left_alone(tmp_path: Path, capsys) -> None:
+    assert aligned(tmp_path, "--no-report") == 0 and aligned(tmp_path, "--no-report") == 2
+    assert "holds files already" in capsys.readouterr().err
+    source, target = files(tmp_path)
+    before = source.read_bytes()
+    words = ["word-align", "--source", str(source), "--target", str(target), "--out", str(source)]
+    assert cli.run(words) == 2 and source.read_bytes() == before
+    assert "is a file" in capsys.readouterr().err
+
+
+def test_one_long_line_is_left_out_and_one_word_finds_its_only_other(tmp_path: Path, capsys) -> None:
+    source, target = tmp_path / "s", tmp_path / "t"
+    source.write_text("hund\n" + "x " * 201 + "\n", encoding="utf-8")
+    target.write_text("dog\ny\n", encoding="utf-8")
+    words = ["word-align", "--source", str(source), "--target", str(target), "--out", str(tmp_path / "out")]
+    assert cli.run([*words, "--no-report"]) == 0
+    said = capsys.readouterr()
+    assert "a side has more than 200 words" in said.err and "sentences 1, links 1" in said.out
+    assert "-0.000" not in said.out
 
 
 @pytest.mark.parametrize(
@@ -68,7 +90,7 @@ def test_the_same_again_gives_the_same_files(tmp_path: Path, capsys) -> None:
         (lambda source, target: target.write_text(""), "it is empty"),
         (lambda source, target: target.write_bytes(bytes(range(256))), "no text in UTF-8"),
         (lambda source, target: target.unlink(), "there is no such file"),
-        (lambda source, target: source.write_text("\n" * 31 + "x " * 201 + "\n"), "201 words"),
+        (lambda source, target: source.write_text("\n" * 31 + "x " * 201 + "\n"), "is short enough"),
     ],
 )
 def test_broken_bitexts_are_refused(change, message: str, tmp_path: Path, capsys) -> None:

@@ -204,9 +204,9 @@ def test_a_run_from_before_a_setting_of_the_model_goes_on_where_the_default_is_m
     assert older.task["model"].pop("logit_cap", 0) is None
     resume.check_same_run(older, now, CONFIG)
     older.task["model"]["rope_theta"] = 5.0
-    with pytest.raises(ConfigError, match=r"begun with other settings: model was"):
+    with pytest.raises(ConfigError, match=r"begun with other settings: model.rope_theta was 5.0, is 10000.0"):
         resume.check_same_run(older, now, CONFIG)
-    with pytest.raises(ConfigError, match=r"begun with other settings: model was"):
+    with pytest.raises(ConfigError, match=r"begun with other settings: model.logit_cap was None, is 3.0"):
         resume.check_same_run(now, progress(logit_cap=3.0), CONFIG)
 
 
@@ -221,7 +221,7 @@ def test_resuming_a_finished_run_changes_nothing(parts: tuple[Tokenizer, ShardSe
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"optimizer": OptimizerConfig(learning_rate=0.5)}, "loop.optimizer was .*0.003.*, is .*0.5"),
+        ({"optimizer": OptimizerConfig(learning_rate=0.5)}, "loop.optimizer.learning_rate was 0.003, is 0.5"),
         ({"accumulate": 4}, "loop.accumulate was 2, is 4"),
         ({"seed": 3}, "loop.seed was 0, is 3"),
         ({"steps": 60}, "--steps 60: the run was planned for 30"),
@@ -242,9 +242,9 @@ def test_another_model_objective_or_text_is_refused(
     shards = parts[1]
     with pytest.raises(KeyboardInterrupt):
         go(shards, tmp_path / "out", on_log=stop_at(3))
-    with pytest.raises(ConfigError, match=r"model was .*, is "):
+    with pytest.raises(ConfigError, match=r"model.ffn_width was 32, is 48"):
         train(model(ffn_width=48), NextToken(z_loss=1e-3), source(shards), CONFIG, out=tmp_path / "out")
-    with pytest.raises(ConfigError, match=r"terms was .*, is "):
+    with pytest.raises(ConfigError, match=r"terms.z was .*, is None"):
         train(model(), NextToken(), source(shards), CONFIG, out=tmp_path / "out")
     other = PackedBatches(shards, context=CONTEXT, batch_size=2, seed=6)
     with pytest.raises(ConfigError, match="seed was 5 and is now 6"):

@@ -72,6 +72,7 @@ def run(config: Config) -> dict[str, Any]:
     from shizuku.training.counting.alignment import learn_alignment
     from shizuku.training.counting.phrases import phrase_table
 
+    _check_place(config.out)
     bitext = _read(config)
     begun = time.perf_counter()
     learned = [
@@ -97,13 +98,22 @@ def run(config: Config) -> dict[str, Any]:
     return result
 
 
+def _check_place(out: Path) -> None:
+    from shizuku.errors import ConfigError
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        what = "holds files already" if out.is_dir() else "is a file"
+        raise ConfigError(f"--out {out} {what}: give a new or an empty folder")
+
+
 def _read(config: Config) -> "Bitext":
     from shizuku.progress import say
     from shizuku.text.bitext import Bitext, read_bitext, unsegmented
     from shizuku.text.problems import Problems
+    from shizuku.training.counting.alignment import LONGEST
 
     problems = Problems()
-    bitext = read_bitext(config.source, config.target, lower=config.lower, problems=problems)
+    bitext = read_bitext(config.source, config.target, lower=config.lower, problems=problems, longest=LONGEST)
     if problems:
         say(problems.report())
     bitext = Bitext(bitext.source[: config.lines], bitext.target[: config.lines])
@@ -149,7 +159,7 @@ def _write(
 def show(result: dict[str, Any]) -> None:
     """Where everything is."""
     print(
-        f"{result['sentences']:,} sentences, {result['links']:,} links, {result['phrases']:,} phrases in "
-        f"{result['seconds']:,.0f} s; {result['nats_per_word']:.3f} nats a target word"
+        f"sentences {result['sentences']:,}, links {result['links']:,}, phrases {result['phrases']:,} in "
+        f"{result['seconds']:,.0f} s; {abs(result['nats_per_word']):.3f} nats a target word"
     )
     print(f"{result['out']}: alignments.txt, phrases.tsv" + (", report.html" if "report" in result else ""))

@@ -71,10 +71,13 @@ class AlignmentModel:
         return found_JI * np.where(seen_J1, position_JI, 1.0 / (lengths[0] + self.null))
 
     def align(self, source: Sequence[str], target: Sequence[str]) -> list[int]:
-        """For each target word the likeliest source word's place from 0 on, or -1 for NULL."""
+        """For each target word the likeliest source word's place from 0 on, or -1 for NULL, which has to be
+        likelier than any word.
+        """
         product_JI = self.probabilities(*self.ids(source, target))
-        best = product_JI.argmax(1) - 1
-        return [int(place) if product_JI[at].any() else -1 for at, place in enumerate(best)]
+        words_JI = product_JI[:, 1:]
+        linked_J = (words_JI.max(1) >= product_JI[:, 0]) & product_JI.any(1)
+        return np.where(linked_J, words_JI.argmax(1), -1).tolist()
 
     def logprob(self, source: Sequence[str], target: Sequence[str]) -> float:
         """Log-probability of the target words given the source words, in nats; -inf with an unseen pair."""

@@ -16,6 +16,7 @@ from shizuku.errors import ModelError
 from shizuku.models.decoder_config import DecoderConfig
 from shizuku.models.hooks import HookTable
 from shizuku.models.layers.attention import Attention, AttentionCall
+from shizuku.models.layers.embedding import embedding_table
 from shizuku.models.layers.experts import Experts
 from shizuku.models.layers.feedforward import FeedForward
 from shizuku.models.layers.norms import make_norm
@@ -116,11 +117,6 @@ def norm_of(config: DecoderConfig) -> nn.Module:
     )
 
 
-def _table(rows: int, width: int) -> nn.Embedding:
-    # nn.Embedding's own normal numbers, drawn for a model without memory (device meta), import the compiler.
-    return nn.Embedding(rows, width, _weight=nn.init.uniform_(torch.empty(rows, width), -1.0, 1.0))
-
-
 class Decoder(nn.Module):
     """A causal language model with the mechanisms that its config names."""
 
@@ -128,9 +124,9 @@ class Decoder(nn.Module):
         """Make the model with weights that are only fit to be replaced; see `initialise`."""
         super().__init__()
         self.config = config
-        self.embedding = _table(config.vocab_size, config.width)
+        self.embedding = embedding_table(config.vocab_size, config.width)
         learned = config.positions == "learned"
-        self.position_embedding = _table(config.context, config.width) if learned else None
+        self.position_embedding = embedding_table(config.context, config.width) if learned else None
         self.embedding_norm = norm_of(config) if config.embedding_norm else None
         self.blocks = nn.ModuleList(Block(config, sparse) for sparse in config.sparse)
         self.final_norm = norm_of(config)

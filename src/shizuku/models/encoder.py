@@ -13,6 +13,7 @@ from shizuku.errors import ModelError
 from shizuku.models.encoder_config import EncoderConfig
 from shizuku.models.hooks import HookTable
 from shizuku.models.layers.attention import Attention, AttentionCall
+from shizuku.models.layers.embedding import embedding_table
 from shizuku.models.layers.feedforward import ACTIVATIONS, FeedForward
 from shizuku.models.layers.products import Linear, linear
 from shizuku.models.layers.token_ids import check_ids
@@ -80,9 +81,10 @@ class Encoder(nn.Module):
         """Make the model with weights that are only fit to be replaced; see `initialise`."""
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, config.width)
-        self.position_embedding = nn.Embedding(config.context, config.width)
-        self.type_embedding = nn.Embedding(config.token_types, config.width) if config.token_types else None
+        self.embedding = embedding_table(config.vocab_size, config.width)
+        self.position_embedding = embedding_table(config.context, config.width)
+        types = config.token_types
+        self.type_embedding = embedding_table(types, config.width) if types else None
         self.embedding_norm = _norm(config)
         self.blocks = nn.ModuleList(EncoderBlock(config) for _ in range(config.layers))
         self.pooler = Linear(config.width, config.width) if config.pooler else None

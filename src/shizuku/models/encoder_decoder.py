@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from shizuku.errors import ConfigError, ModelError
 from shizuku.models.decoder_config import ACTIVATION_NAMES
 from shizuku.models.hooks import HookTable, recorded
+from shizuku.models.layers.embedding import embedding_table
 from shizuku.models.layers.feedforward import FeedForward
 from shizuku.models.layers.heads_attention import HeadsAttention, KeysValues
 from shizuku.models.layers.products import Linear, linear
@@ -193,12 +194,12 @@ class EncoderDecoder(nn.Module):
         """Make the model with weights that are only fit to be replaced; see `initialise`."""
         super().__init__()
         self.config = config
-        self.embedding = _table(config.vocab_size, config.width)
+        self.embedding = embedding_table(config.vocab_size, config.width)
         shared = config.share_embeddings
-        self.target_embedding = None if shared else _table(config.vocab_size, config.width)
+        self.target_embedding = None if shared else embedding_table(config.vocab_size, config.width)
         learned = config.positions == "learned"
-        self.source_positions = _table(config.context, config.width) if learned else None
-        self.target_positions = _table(config.context, config.width) if learned else None
+        self.source_positions = embedding_table(config.context, config.width) if learned else None
+        self.target_positions = embedding_table(config.context, config.width) if learned else None
         # Where dropout stands while a run trains; nothing else happens there.
         self.embedded = nn.Identity()
         self.encoder = nn.ModuleList(Block(config, writes=False) for _ in range(config.encoder_layers))
@@ -337,11 +338,6 @@ def sinusoids(place_T: Int[Tensor, " T"], width: int) -> Float[Tensor, "T D"]:
 
 def _norm(config: EncoderDecoderConfig) -> nn.LayerNorm:
     return nn.LayerNorm(config.width, eps=config.norm_eps)
-
-
-def _table(rows: int, width: int) -> nn.Embedding:
-    # nn.Embedding's own normal numbers, drawn for a model without memory (device meta), import the compiler.
-    return nn.Embedding(rows, width, _weight=nn.init.uniform_(torch.empty(rows, width), -1.0, 1.0))
 
 
 @torch.no_grad()

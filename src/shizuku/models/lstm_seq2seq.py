@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from shizuku.errors import ConfigError, ModelError
+from shizuku.models.layers.embedding import embedding_table
 from shizuku.models.layers.lstm_cell import Held, LSTMLayer, open_forget_gates
 from shizuku.models.layers.products import Linear, linear
 from shizuku.models.translating import Sources, check_pair
@@ -172,8 +173,9 @@ class LSTMSeq2Seq(nn.Module):
         super().__init__()
         self.config = config
         width, narrow = config.width, config.embedding_width
-        self.embedding = _table(config.vocab_size, narrow)
-        self.target_embedding = None if config.share_embeddings else _table(config.vocab_size, narrow)
+        self.embedding = embedding_table(config.vocab_size, narrow)
+        shared = config.share_embeddings
+        self.target_embedding = None if shared else embedding_table(config.vocab_size, narrow)
         # Where dropout stands while a run trains; nothing else happens there.
         self.embedded, self.between = nn.Identity(), nn.Identity()
         self.reader = nn.ModuleList(
@@ -290,11 +292,6 @@ class LSTMSeq2Seq(nn.Module):
 
     def _read_out(self, said: Tensor) -> Tensor:
         return self.between(torch.tanh(self.readout(self.between(said))))
-
-
-def _table(rows: int, width: int) -> nn.Embedding:
-    # nn.Embedding's own normal numbers, drawn for a model without memory (device meta), import the compiler.
-    return nn.Embedding(rows, width, _weight=nn.init.uniform_(torch.empty(rows, width), -1.0, 1.0))
 
 
 @torch.no_grad()

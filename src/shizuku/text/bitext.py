@@ -46,13 +46,28 @@ def read_lines(path: str | Path, flag: str) -> list[str]:
 
 
 def read_bitext(
-    source: str | Path, target: str | Path, *, lower: bool = False, problems: Problems | None = None
+    source: str | Path,
+    target: str | Path,
+    *,
+    lower: bool = False,
+    longest: int | None = None,
+    problems: Problems | None = None,
 ) -> Bitext:
-    """Read two files with the same number of lines, split at white space; raises as `read_pairs`."""
+    """Read two files with the same number of lines, split at white space; raises as `read_pairs`.
+
+    Pairs with a side of more than `longest` words are left out and counted in `problems`.
+    """
+    problems = problems if problems is not None else Problems()
     found = Bitext([], [])
     for ours, theirs in read_pairs(source, target, problems=problems):
-        found.source.append((ours.lower() if lower else ours).split())
-        found.target.append((theirs.lower() if lower else theirs).split())
+        sides = [(side.lower() if lower else side).split() for side in (ours, theirs)]
+        if longest is not None and max(map(len, sides)) > longest:
+            problems.add(f"a side has more than {longest} words", f"{ours[:40]}…")
+            continue
+        for into, words in zip((found.source, found.target), sides, strict=True):
+            into.append(words)
+    if not found.source:
+        raise DocumentError(f"no line of {source} and {target} is short enough (--source, --target)")
     return found
 
 

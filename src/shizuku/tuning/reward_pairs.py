@@ -9,7 +9,6 @@ import numpy as np
 
 from shizuku.checkpoints.names import resolve
 from shizuku.errors import CheckpointError, ConfigError
-from shizuku.models.architectures import require
 from shizuku.models.heads import HeadedDecoder
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
@@ -47,8 +46,7 @@ def prepare(config: RewardConfig) -> Prepared:
         raise ConfigError("--margins: not every pair has a margin (a number under `margin`): leave it out")
     path = resolve(config.model)
     name = lasting_name(config.model, path)
-    found = open_base(path, "float", name=name, out=None, needs="head")
-    require(found.model.config, "generate")
+    found = open_base(path, "float", name=name, out=None, needs="judge")
     if found.tokenizer is None:
         raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
     adapted = config.lora.rank > 0

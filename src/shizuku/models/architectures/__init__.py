@@ -23,22 +23,23 @@ Runs = Literal["cached", "recurrent", "whole", "pairs"]
 """How a model goes through a text: with keys and values in a cache, with a state of fixed size, all of it at
 once (masked language models), or a target beside its source (translation)."""
 
-Ability = Literal["generate", "score", "embed", "head", "fill", "translate"]
+Ability = Literal["generate", "score", "embed", "label", "judge", "fill", "translate"]
 """What a model can be asked for."""
 ABILITIES: Mapping[Runs, tuple[Ability, ...]] = {
-    "cached": ("generate", "score", "embed", "head"),
+    "cached": ("generate", "score", "embed", "label", "judge"),
     "recurrent": ("generate", "score", "embed"),
-    "whole": ("fill", "score", "embed", "head"),
+    "whole": ("fill", "score", "embed", "label"),
     "pairs": ("translate",),
 }
-"""What follows from how a model goes through a text."""
+"""What follows from how a model goes through a text; a config's `cannot` takes from it."""
 _IN_WORDS: Mapping[Ability, str] = {
     "generate": "continue texts (shizuku generate)",
     "score": "be evaluated on text (shizuku eval)",
     "embed": "give vectors of texts (/v1/embeddings)",
-    "head": "carry a head (shizuku classify, shizuku reward)",
+    "label": "label texts (shizuku classify)",
+    "judge": "judge answers (shizuku reward)",
     "fill": "fill in masked tokens",
-    "translate": "translate (shizuku translate)",
+    "translate": "translate (shizuku translate; measured by shizuku eval --source --target)",
 }
 
 
@@ -88,17 +89,22 @@ def architecture_of(config: Any) -> Architecture:
 
 def abilities_of(config: Any) -> tuple[Ability, ...]:
     """What a model of this config can be asked for; of decoders it is known without torch."""
-    return ABILITIES["cached" if isinstance(config, DecoderConfig) else architecture_of(config).runs]
+    runs = "cached" if isinstance(config, DecoderConfig) else architecture_of(config).runs
+    return tuple(each for each in ABILITIES[runs] if each not in getattr(config, "cannot", ()))
 
 
 def require(config: Any, ability: Ability) -> None:
     """ModelError, which says what it can do, where a model of this config has not this ability."""
-    able = abilities_of(config)
-    if ability not in able:
-        raise ModelError(
-            f"a model of the architecture {config.ARCHITECTURE} cannot {_IN_WORDS[ability]}: what it can do "
-            f"is {', '.join(_IN_WORDS[each] for each in able)}"
-        )
+    if ability not in abilities_of(config):
+        raise unable(config, _IN_WORDS[ability])
+
+
+def unable(config: Any, wish: str) -> ModelError:
+    """The refusal of a wish that a model of this config cannot fulfil, with what it can do."""
+    able = ", ".join(_IN_WORDS[each] for each in abilities_of(config))
+    return ModelError(
+        f"a model of the architecture {config.ARCHITECTURE} cannot {wish}: what it can do is {able}"
+    )
 
 
 def build(config: Any) -> Any:

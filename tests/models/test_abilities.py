@@ -41,7 +41,7 @@ import sys, torch
 from shizuku.models.architectures import architecture
 for name in {tuple(name for name in names() if name not in ("ngram",))!r}:
     found = architecture(name)
-    values = {{"vocab_size": 64, **next(iter(found.presets.values()), {{}})}}
+    values = {{"vocab_size": 64, **next(iter(found.presets.values()), {SHAPE!r})}}
     with torch.device("meta"):
         found.model(found.config(**values))
     assert "torch._inductor" not in sys.modules, name

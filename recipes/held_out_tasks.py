@@ -18,8 +18,10 @@ A family is a task in one wording (`FRAMES`). Held out are
 
 All three kinds are examined with held-out operands. Exact means the whole answer, character for character.
 A batch has rows of tasks and rows of the base's text; general perplexity is that of held-out documents of
-the base's text. Copying words that training never had was tried first, and is not learned by so small a model
-in so few steps (docs/lab-notes.md).
+the base's text. An adapter leaves the rows of the vocabulary as they are, and the base has never seen the
+marks of a conversation: with them the adapter begins rightly and does not stop. It gets a template of what
+the base knows, line ends and the end of a document. Copying words that training never had was tried first,
+and is not learned by so small a model in so few steps (docs/lab-notes.md).
 """
 
 import argparse
@@ -58,6 +60,11 @@ FRAMES = (
     "{what}: {given}", "Give me {what}: {given}", "{given}. What is {what}?", "From {given}, say {what}.",
     "Read this: {given}. Now write {what}.", "I want {what} of this: {given}",
 )  # fmt: skip
+FROM_TEXT = (
+    "{% for message in messages %}{{ message['content'] }}"
+    "{{ eos_token if message['role'] == 'assistant' else '\\n' }}{% endfor %}"
+)
+"""A conversation in tokens that every base has learned."""
 KINDS = ("operands", "families", "compositions")
 
 
@@ -234,6 +241,11 @@ def tune(
     found = load_checkpoint(life / BASE)
     model, tokenizer = found.model, found.tokenizer
     assert tokenizer is not None, "a life saves its base with a tokenizer"
+    if lora is not None:
+        tokenizer = Tokenizer(
+            tokenizer.backend, special=tokenizer.special, chat_templates={"default": FROM_TEXT},
+            settings=tokenizer.settings,
+        )  # fmt: skip
     taught, held = materials(seed)
     asked = examinations(held, seed, given.questions)
     texts = list(documents_of(life / "data" / HELDOUT))[:: given.every]

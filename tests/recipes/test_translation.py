@@ -60,15 +60,10 @@ def test_copies_are_learned_with_attention_sooner(tmp_path: Path) -> None:
     assert with_attention["loss"] < without["loss"]
 
 
-def test_rows_have_no_repeated_neighbours_and_blanks_stay_outside() -> None:
-    found = recipe("copy_reverse")
-    rows = found.rows(50, 3, 20, 0)
-    for row in rows:
-        pairs = list(pairwise(row))
-        assert len(set(pairs)) == len(pairs) and 3 <= len(row) <= 20
-    among = found.among_blanks(rows, 5, 0)
-    assert [[one for one in row if one != found.BLANK] for row in among] == rows
-    assert 0.3 < np.mean([len(a) == len(b) for a, b in zip(among, rows, strict=True)]) < 0.7
+def test_rows_of_different_symbols_are_new_each_time() -> None:
+    found = recipe("copy_reverse").rows(300, 3, 20, 0)
+    assert all(len(set(row)) == len(row) and 3 <= len(row) <= 20 for row in found)
+    assert len({tuple(row) for row in found}) == 300
 
 
 def test_warm_up_is_measured(tmp_path: Path) -> None:

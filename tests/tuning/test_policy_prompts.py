@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from shizuku.adapters.config import AdapterConfig
+from shizuku.checkpoints.directory import save_checkpoint
 from shizuku.errors import ConfigError, DocumentError
 from shizuku.text.problems import Problems
 from shizuku.tuning.align_config import AlignConfig, check_method
@@ -14,7 +15,8 @@ from shizuku.tuning.config import tuning_loop
 from shizuku.tuning.policy.checks import check_policy
 from shizuku.tuning.policy.config import GRPOConfig, PPOConfig
 from shizuku.tuning.policy.prompts import encode_prompts, read_prompts, split_prompts
-from tiny_language_model import bare_tokenizer, tokenizer
+from shizuku.tuning.policy.run import prepare
+from tiny_language_model import bare_tokenizer, tiny_model, tokenizer
 
 USER = {"role": "user", "content": "Why?"}
 ANSWER = {"role": "assistant", "content": "So."}
@@ -128,3 +130,15 @@ def test_settings_of_another_method_and_a_missing_reward_are_refused() -> None:
 def test_impossible_numbers_are_refused_with_their_flag(kind, changes, says) -> None:
     with pytest.raises(ConfigError, match=says):
         kind(**changes)
+
+
+def test_answers_that_fill_the_window_are_refused_by_their_flag(tmp_path) -> None:
+    base = save_checkpoint(tmp_path / "base", model=tiny_model(tokenizer().vocab_size), tokenizer=tokenizer())
+    data = tmp_path / "prompts.jsonl"
+    data.write_text('{"prompt": "Say one"}\n' * 4, encoding="utf-8")
+    config = AlignConfig(
+        model=str(base), method="ppo", data=(data,), out=tmp_path / "out", reward="os:getcwd",
+        ppo=PPOConfig(max_new_tokens=100_000),
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"--ppo.max-new-tokens 100000: the model's window of"):
+        prepare(config)

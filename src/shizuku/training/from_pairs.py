@@ -54,14 +54,17 @@ class PreparedPairs:
 
     def ends(self, shape: Any) -> Ends:
         """What stands around sentences; ConfigError if the tokenizer has nothing that ends one."""
-        start, end = self.tokenizer.document_start_id, self.tokenizer.eos_id
-        start = start if shape.start_id is None else shape.start_id
-        if start is None or end is None:
-            raise ConfigError(
-                "--tokenizer: it has no token that ends a sentence (eos), without which no translation ends; "
-                "leave it out to have one trained"
-            )
-        return Ends(start, end)
+        start = self.tokenizer.document_start_id if shape.start_id is None else shape.start_id
+        return Ends(start, _check_end(self.tokenizer, start))
+
+
+def _check_end(tokenizer: Tokenizer, start: int | None = 0) -> int:
+    if start is None or tokenizer.eos_id is None:
+        raise ConfigError(
+            "--tokenizer: it has no token that ends a sentence (eos), without which no translation ends; "
+            "leave it out to have one trained"
+        )
+    return tokenizer.eos_id
 
 
 def check_run(config: TrainConfig) -> None:
@@ -148,6 +151,7 @@ def _prepare(config: TrainConfig, marker: Path, settings: dict[str, Any]) -> Non
         pairs, apart = held_out(pairs, config.validation, config.split_seed)
         note = f"held out: about {config.validation:.0%} of the source sentences" if apart else note
     tokenizer = _tokenizer(config, pairs)
+    _check_end(tokenizer)
     longest = model_config(config, tokenizer.vocab_size).context - 1
     kept = tokenised(pairs, tokenizer, longest=longest, problems=problems)
     heldout = tokenised(apart, tokenizer, longest=longest, problems=problems)

@@ -1,6 +1,7 @@
 """How fast this machine trains a model, measured by a few real steps."""
 
 import copy
+import statistics
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +22,10 @@ DEFAULT_STEPS = 500
 """Of a run for which neither steps nor seconds are given."""
 SPARE = 0.97
 """Share of `max_seconds` that steps are planned for."""
+PEEKED = 8
+"""Steps whose batches are looked at: some take longer, as they hold more documents or longer sentences."""
+SLOWEST = 0.2
+"""Share of the measured steps that is left out, as another program may take the processor for one."""
 
 
 def planned_steps(model: nn.Module, objective: Objective, source: BatchSource, config: LoopConfig) -> int:
@@ -28,10 +33,11 @@ def planned_steps(model: nn.Module, objective: Objective, source: BatchSource, c
     if config.max_seconds is None:
         return config.steps or DEFAULT_STEPS
     device = next(model.parameters()).device
-    batches = [on_device(batch, device) for batch in peek(source, config.accumulate)]
+    batches = [on_device(batch, device) for batch in peek(source, PEEKED * config.accumulate)]
     each = seconds_per_step(
-        model, objective, batches, config.optimizer, config.parallel, precision=config.precision
-    )
+        model, objective, batches, config.optimizer, config.parallel,
+        precision=config.precision, accumulate=config.accumulate,
+    )  # fmt: skip
     return max(1, int(SPARE * config.max_seconds / each))
 
 
@@ -79,14 +85,16 @@ def seconds_per_step(
     *,
     seconds: float = 3.0,
     precision: PrecisionName = "float32",
+    accumulate: int | None = None,
 ) -> float:
-    """Seconds that one step on `batches` takes, measured on a copy of the model that is not spread yet.
+    """Seconds that one step takes, measured on a copy of the model that is not spread yet.
 
-    The processes of a job measure together and get the same figure.
+    A step takes `accumulate` of the `batches`, one after another and over again; without it all. The
+    processes of a job measure together and get the same figure.
     """
     copied = copy.deepcopy(model)
     spread(copied, parallel)
-    return _seconds(copied, objective, batches, optimizer, seconds, precision)
+    return _seconds(copied, objective, batches, optimizer, seconds, precision, accumulate)
 
 
 def _seconds(
@@ -96,15 +104,18 @@ def _seconds(
     optimizer: OptimizerConfig,
     seconds: float,
     precision: PrecisionName,
+    accumulate: int | None = None,
 ) -> float:
-    """The median, as another program may take the processor for one of the steps."""
+    """The mean of the steps, the first and the slowest left out."""
+    each = accumulate or len(batches)
     optimizers = Optimizers(model, optimizer)
     model.train()
     times: list[float] = []
     start = time.perf_counter()
     while len(times) < 3 or mean_over_ranks(time.perf_counter() - start) < seconds:
         before = time.perf_counter()
-        result = accumulate_gradients(model, objective, batches, precision=precision)
+        begin = len(times) * each % len(batches)
+        result = accumulate_gradients(model, objective, batches[begin : begin + each], precision=precision)
         clip_gradients(model, result.grad_norm, 1.0)
         optimizers.step()
         optimizers.zero_grad()
@@ -112,4 +123,4 @@ def _seconds(
         if len(times) == 2 and times[1] > seconds:
             break
     warm = sorted(times[1:])
-    return warm[len(warm) // 2]
+    return statistics.fmean(warm[: max(1, round(len(warm) * (1 - SLOWEST)))])

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-FAR = 2.0
-"""Standard errors below 0 from which chance is no likely cause."""
+FAR = 5.0
+"""Standard errors below 0 from which chance is no likely cause: every round is looked at, and the error
+itself is estimated: of rounds with 8 answers about one in 1,300 is beyond it (Student's t of 7 degrees)."""
 NOTHING = 1e-4
 """A divergence of an answer that rounding makes."""
 GAP = 1e-3

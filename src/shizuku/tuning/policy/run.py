@@ -156,6 +156,11 @@ def prepare(
     if found.tokenizer is None:
         raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
     policy, tokenizer, adapted = found.model, found.tokenizer, config.lora.rank > 0
+    if own.max_new_tokens >= policy.config.context:
+        raise ConfigError(
+            f"--{own.FLAG}.max-new-tokens {own.max_new_tokens}: the model's window of "
+            f"{policy.config.context} tokens has to hold the prompt too"
+        )
     chat = config.chat_template is not None or tokenizer.chat_template is not None
     if chat:
         policy, tokenizer = with_template(policy, tokenizer, config.chat_template, frozen=adapted)

@@ -10,6 +10,7 @@ from ngram_parts import METHODS, START, VOCAB, Documents, documents, grams, mode
 from shizuku.errors import ConfigError, DocumentError, ModelError
 from shizuku.models.ngram import Level, NGramModel
 from shizuku.training.counting.counts import count_ngrams
+from shizuku.training.counting.from_text import parted
 from shizuku.training.counting.smoothing import FALLBACK_DISCOUNTS, smooth
 
 
@@ -168,3 +169,18 @@ def test_what_makes_no_model_is_refused() -> None:
         NGramModel([one, Level(np.array([4, 4], dtype=np.uint64), np.zeros(2))])
     with pytest.raises(ModelError, match="goes on from one that is not"):
         NGramModel([one, Level(np.array([9], dtype=np.uint64), np.zeros(1))])
+
+
+@pytest.mark.parametrize("lengths", [[5] * 100, [900, 60], [3]], ids=["many", "a novel", "next to nothing"])
+def test_a_twentieth_weighs_and_the_rest_is_counted_though_documents_be_few(lengths: list[int]) -> None:
+    texts = Documents(
+        [list(range(1000 * number, 1000 * number + size)) for number, size in enumerate(lengths)]
+    )
+    sides = [
+        [int(one) for number in range(side.documents) for one in side.document(number)]
+        for side in parted(texts)
+    ]
+    everything = [int(one) for number in range(texts.documents) for one in texts.document(number)]
+    assert sorted(sides[0] + sides[1]) == sorted(everything)
+    if sum(lengths) > 3:
+        assert 0.03 < len(sides[1]) / len(everything) < 0.08

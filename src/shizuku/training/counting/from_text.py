@@ -1,6 +1,7 @@
 """From text to a counted n-gram model, for `shizuku train --architecture ngram`."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from shizuku.training.from_text import prepare
 from shizuku.training.resume import check_place
 
 EACH = 20
-"""Jelinek-Mercer's weights are estimated on every so many-th document, which is then not counted."""
+"""Jelinek-Mercer's weights are estimated on every so many-th document or piece, which is then not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +47,39 @@ class CountResult:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Some documents of a set."""
+    """Pieces of the documents of a set."""
 
     whole: TokenDocuments
     """The set."""
-    numbers: range | list[int]
-    """Which of its documents."""
+    pieces: Sequence[tuple[int, int, int | None]]
+    """A document, and the tokens of it from one place to another."""
 
     @property
     def documents(self) -> int:
-        """How many."""
-        return len(self.numbers)
+        """How many pieces."""
+        return len(self.pieces)
 
     def document(self, number: int) -> np.ndarray:
         """The tokens of one, [T]."""
-        return self.whole.document(self.numbers[number])
+        document, begin, end = self.pieces[number]
+        return self.whole.document(document)[begin:end]
+
+
+def parted(documents: TokenDocuments) -> tuple[Chosen, Chosen]:
+    """What is counted, and what weights are estimated on: every `EACH`-th document, or piece of one where
+    there are few.
+    """
+    pieces: list[tuple[int, int, int | None]] = [(number, 0, None) for number in range(documents.documents)]
+    if len(pieces) < 2 * EACH:
+        sizes = [len(documents.document(number)) for number in range(documents.documents)]
+        size = max(1, sum(sizes) // (2 * EACH))
+        pieces = [
+            (number, begin, begin + size)
+            for number, length in enumerate(sizes)
+            for begin in range(0, length, size)
+        ]
+    counted = [piece for number, piece in enumerate(pieces) if number % EACH]
+    return Chosen(documents, counted), Chosen(documents, pieces[::EACH])
 
 
 def count_text(config: TrainConfig) -> CountResult:
@@ -74,8 +93,7 @@ def count_text(config: TrainConfig) -> CountResult:
     counted: TokenDocuments = train
     weighed: TokenDocuments | None = None
     if own.smoothing == "jelinek-mercer":
-        kept = [number for number in range(train.documents) if number % EACH]
-        counted, weighed = Chosen(train, kept), Chosen(train, range(0, train.documents, EACH))
+        counted, weighed = parted(train)
     counts = count_ngrams(counted, order=own.order, vocab_size=vocab_size)
     heldout = () if weighed is None else count_ngrams(weighed, order=own.order, vocab_size=vocab_size)
     model = smooth(

@@ -158,10 +158,16 @@ def _png(looks: "Looks", path: Path) -> Path:
 
 def show(result: dict[str, Any]) -> None:
     """The translations on stdout, a line each; the figures on stderr."""
+    from shizuku.progress import counted
+
     for text in result["translations"]:
         print(text)
+    for number, finish in enumerate(result["finish"], start=1):
+        if finish == "length":
+            print(f"text {number}: its translation was cut at the limit (--max-new-tokens)", file=sys.stderr)
+    read, made = counted(result["sentences"], "text"), counted(result["tokens"], "token")
     print(
-        f"{result['sentences']} texts, {result['tokens']} tokens in {result['seconds']} s"
+        f"{read}, {made} in {result['seconds']} s"
         + (f"; {result['attention']}" if "attention" in result else ""),
         file=sys.stderr,
     )

@@ -130,15 +130,15 @@ def run(config: Config) -> dict[str, object]:
         raise CheckpointError(f"{source} has no tokenizer, without which no text can be measured on")
     if is_quantized(checkpoint.model):
         raise CheckpointError(f"{source} is quantized already: take the float model that it was made of")
-    if not any(name.startswith("blocks.") for name in matrices(checkpoint.model)):
-        raise CheckpointError(
-            f"{source} is of the architecture {checkpoint.model.config.ARCHITECTURE}, whose blocks have no "
-            "linear layers: there is nothing to pack"
-        )
     if "generate" not in abilities_of(checkpoint.model.config):
         raise CheckpointError(
             f"{source} is of the architecture {checkpoint.model.config.ARCHITECTURE} and continues no text: "
-            "its perplexity before and after can't be measured: quantize models that do"
+            "its perplexity before and after can't be measured: models of this kind are not quantized"
+        )
+    if not any(name.startswith("blocks.") for name in matrices(checkpoint.model)):
+        raise CheckpointError(
+            f"{source} is of the architecture {checkpoint.model.config.ARCHITECTURE}, of which no matrices "
+            "can be packed: quantize decoders, mamba or recurrent models"
         )
     names = list(matrices(checkpoint.model, config.keep))
     schemes = _schemes(config, names)

@@ -30,7 +30,7 @@ class Config(VerbConfig):
     text: Path | None = None
     """A file of texts in place of those, one a line (.gz too); with neither, lines of the standard input."""
     beams: int = 4
-    """Beginnings of a translation that are kept at each step; 1 always takes the best token."""
+    """Beginnings of a translation that are kept at each step, at most 1000; 1 takes the best token."""
     length_penalty: float = 1.0
     """Power by which the length weighs where translations are compared; 0 prefers short ones."""
     max_new_tokens: Annotated[int | None, tyro.conf.arg(aliases=["-n", "--max-tokens"])] = None

@@ -68,12 +68,14 @@ def evaluate_pseudo(
         for text in texts:
             ids = lm.tokenizer.encode(text)
             count += bool(ids)
+            share = len(text.encode()) / max(len(ids), 1)
             for some in _windows(lm, ids, window):
                 found = pseudo_score_passages(lm.engine, lm.tokenizer, some)
                 nats -= sum(float(score.logprobs_N.sum(dtype=np.float64)) for score in found)
-                tokens += sum(len(score.logprobs_N) for score in found)
+                read = sum(len(score.logprobs_N) for score in found)
+                tokens += read
+                progress.advance(share * read)
                 progress.update(note=f"pseudo-perplexity {math.exp(min(nats / tokens, 700)):,.2f}")
-            progress.advance(len(text.encode()))
     if not tokens:
         raise DocumentError("there is nothing to score in this text: every document is empty (check --text)")
     return PseudoPerplexity(documents=count, tokens=tokens, bytes=total, nats=nats, window=window)

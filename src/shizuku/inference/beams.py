@@ -13,6 +13,9 @@ from torch import Tensor
 from shizuku.errors import ConfigError
 from shizuku.models.translating import Sources, TargetState, TranslationModel
 
+MOST_BEAMS = 1000
+"""More help no translation, and would fill the memory before anything is said."""
+
 
 @dataclass(frozen=True, slots=True)
 class BeamSettings:
@@ -30,6 +33,10 @@ class BeamSettings:
     def __post_init__(self) -> None:
         if not isinstance(self.beams, int) or self.beams < 1:
             raise ConfigError(f"--beams {self.beams}: expected a whole number >= 1")
+        if self.beams > MOST_BEAMS:
+            raise ConfigError(
+                f"--beams {self.beams}: expected at most {MOST_BEAMS}; time and memory grow with each"
+            )
         if not self.length_penalty >= 0:
             raise ConfigError(f"--length-penalty {self.length_penalty}: expected 0 or more")
         if self.max_new_tokens is not None and self.max_new_tokens < 1:

@@ -202,7 +202,7 @@ def runtime_of(model: "nn.Module | Runtime") -> Runtime:
 
     runs = architecture_of(model.config).runs
     if runs not in _RUNTIMES:
-        require(model.config, "generate")
+        require(model.config, "generate", "read a text that stands alone")
     module, name = _RUNTIMES[runs].split(".")
     runtime: Runtime = getattr(import_module(f"shizuku.inference.{module}"), name)(model)
     return runtime

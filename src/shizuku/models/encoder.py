@@ -80,9 +80,9 @@ class Encoder(nn.Module):
         """Make the model with weights that are only fit to be replaced; see `initialise`."""
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, config.width)
-        self.position_embedding = nn.Embedding(config.context, config.width)
-        self.type_embedding = nn.Embedding(config.token_types, config.width) if config.token_types else None
+        self.embedding = _table(config.vocab_size, config.width)
+        self.position_embedding = _table(config.context, config.width)
+        self.type_embedding = _table(config.token_types, config.width) if config.token_types else None
         self.embedding_norm = _norm(config)
         self.blocks = nn.ModuleList(EncoderBlock(config) for _ in range(config.layers))
         self.pooler = Linear(config.width, config.width) if config.pooler else None
@@ -218,6 +218,11 @@ def bare(encoder: Encoder) -> Encoder:
             nn.init.eye_(made.pooler.weight)
             nn.init.zeros_(made.pooler.bias)
     return made.train(encoder.training)
+
+
+def _table(rows: int, width: int) -> nn.Embedding:
+    # Without `_weight` it draws normals, for which the meta device imports torch's compiler: a second.
+    return nn.Embedding(rows, width, _weight=torch.zeros(rows, width))
 
 
 def _norm(config: EncoderConfig) -> nn.Module:

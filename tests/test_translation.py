@@ -298,7 +298,7 @@ def test_a_tokenizer_without_an_end_is_refused_before_any_pair_is_tokenised(
 ) -> None:
     monkeypatch.setattr("shizuku.training.from_pairs.tokenised", lambda *a, **k: pytest.fail("it was begun"))
     monkeypatch.setattr(Tokenizer, "eos_id", None)
-    Tokenizer.train(["der Hund"], kind="characters").save(tmp_path / "t")
+    Tokenizer.train(["der Hund"], None, kind="characters").save(tmp_path / "t")
     line = words(files, tmp_path / "out", "--architecture", "encoder-decoder", "--tokenizer", tmp_path / "t")
     assert cli.run(line) == 2
     assert "--tokenizer: it has no token that ends a sentence" in capsys.readouterr().err

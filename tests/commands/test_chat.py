@@ -136,7 +136,7 @@ def test_a_model_that_continues_no_text_is_refused_before_the_first_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = EncoderConfig(vocab_size=300, context=32, width=8, layers=1, heads=1, ffn_width=8)
-    tokenizer = Tokenizer.train(["hello there"], 270)
+    tokenizer = Tokenizer.train(["hello there"], None, kind="characters")
     save_checkpoint(tmp_path / "encoder", model=Encoder(config), tokenizer=tokenizer)
     assert cli.run(["chat", str(tmp_path / "encoder")]) == 2
     said = capsys.readouterr().err

@@ -144,7 +144,11 @@ def show(result: dict[str, object]) -> None:
         _show_intervals(result)
         return
     held_out = (
-        "" if result["validation_loss"] is None else f" ({result['validation_loss']:.4f} on held-out text)"
+        " on held-out text"  # all the loss there is: what was counted is not measured on
+        if "ngrams" in result
+        else ""
+        if result["validation_loss"] is None
+        else f" ({result['validation_loss']:.4f} on held-out text)"
     )
     if result["loss"] is not None:
         print(f"loss {result['loss']:.4f} nats a token{held_out}")

@@ -138,7 +138,7 @@ def run(config: Config) -> dict[str, object]:
     if not any(name.startswith("blocks.") for name in matrices(checkpoint.model)):
         raise CheckpointError(
             f"{source} is of the architecture {checkpoint.model.config.ARCHITECTURE}, of which no matrices "
-            "can be packed: quantize decoders, mamba or recurrent models"
+            "can be packed: quantize a decoder or a mamba model"
         )
     names = list(matrices(checkpoint.model, config.keep))
     schemes = _schemes(config, names)

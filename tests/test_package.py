@@ -1,10 +1,13 @@
 """The package as a whole: a bare install imports every module, and nothing heavy is imported early."""
 
+import errno
 import subprocess
 import sys
 import time
 
 import pytest
+
+from shizuku import cli
 
 BLOCK_EXTRAS = """
 import importlib, pkgutil, sys
@@ -65,3 +68,26 @@ def test_an_unknown_verb_is_met_with_the_nearest(arguments: list[str], message: 
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (FileExistsError(errno.EEXIST, "", "place"), 2, "File exists (place). Give a place"),
+        (OSError(errno.ENOSPC, ""), 2, "No space left on device (here). Give a place"),
+        (OSError(errno.EIO, ""), 1, "this is a defect in Shizuku"),
+    ],
+)
+def test_what_the_disk_refuses_names_a_place_and_all_else_is_a_defect(
+    error: OSError,
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("shizuku.commands.merge.run", fail)
+    assert cli.run(["merge", "adapter", "--out", "here"]) == code
+    assert message in capsys.readouterr().err

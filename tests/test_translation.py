@@ -15,6 +15,7 @@ import shizuku
 from shizuku import cli
 from shizuku.checkpoints.huggingface import read_json
 from shizuku.errors import CheckpointError, ConfigError, ModelError
+from shizuku.text.tokenizer import Tokenizer
 from shizuku.training import loop
 from shizuku.training.step import StepLoss
 from shizuku.translation import END, Translator
@@ -258,9 +259,49 @@ def test_what_it_cannot_do_says_what_it_can(trained: dict[str, Path], files: Pat
         shizuku.load(trained["lstm-seq2seq"], context=8)
     where, text = str(trained["lstm-seq2seq"]), str(files / "text.txt")
     (files / "text.txt").write_text("der Hund\n", encoding="utf-8")
-    for line in (["generate", where, "--prompt", "x"], ["chat", where], ["eval", where, "--text", text]):
-        assert cli.run(line) == 2
-        assert "translat" in capsys.readouterr().err
+    asked = {
+        "cannot read a text that stands alone": [
+            ["generate", where, "--prompt", "x"], ["chat", where], ["eval", where, "--text", text],
+            ["attention", where, "--text", "der Hund"], ["bench", where],
+        ],
+        "continues no text": [["quantize", where, "--out", str(files / "no")]],
+    }  # fmt: skip
+    for message, lines in asked.items():
+        for line in lines:
+            assert cli.run(line) == 2
+            said = capsys.readouterr().err
+            assert message in said and "--prompt" not in said and "linear layers" not in said
+            assert message.startswith("continues") or "(shizuku eval --source FILE --target FILE)" in said
+
+
+def test_what_cannot_be_a_setting_or_a_text_is_named(trained: dict[str, Path]) -> None:
+    translator = shizuku.load(trained["lstm-seq2seq"], threads=1)
+    with pytest.raises(ConfigError, match="--beams 99999: expected at most 1000"):
+        translator.translate("der Hund", beams=99999)
+    with pytest.raises(ConfigError, match="batch_size 0: expected"):
+        translator.score(["a"], ["b"], batch_size=0)
+    with pytest.raises(ModelError, match="text 2 is no string: got NoneType None"):
+        translator.translate(["der Hund", None])
+    with pytest.raises(ModelError, match="target 1 is no string: got int 3"):
+        translator.score([3], ["der Hund"])
+
+
+def test_a_translation_that_was_cut_says_so(trained: dict[str, Path], capsys) -> None:
+    line = ["translate", str(trained["lstm-seq2seq"]), "der Hund", "der Hund", "--max-new-tokens", "1"]
+    assert cli.run(line) == 0
+    said = capsys.readouterr().err
+    assert "text 2: its translation was cut at the limit (--max-new-tokens)" in said and "2 texts, " in said
+
+
+def test_a_tokenizer_without_an_end_is_refused_before_any_pair_is_tokenised(
+    files: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr("shizuku.training.from_pairs.tokenised", lambda *a, **k: pytest.fail("it was begun"))
+    monkeypatch.setattr(Tokenizer, "eos_id", None)
+    Tokenizer.train(["der Hund"], None, kind="characters").save(tmp_path / "t")
+    line = words(files, tmp_path / "out", "--architecture", "encoder-decoder", "--tokenizer", tmp_path / "t")
+    assert cli.run(line) == 2
+    assert "--tokenizer: it has no token that ends a sentence" in capsys.readouterr().err
 
 
 def test_a_dry_run_says_what_it_would_take(files: Path, tmp_path: Path, capsys) -> None:

@@ -57,10 +57,10 @@ GROUPS: dict[str, dict[str, str]] = {
     },
 }
 NOT_OURS = (
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR,
-    errno.EEXIST, errno.EISDIR,
-)  # fmt: skip
-"""Refusals of the disk: no room, no permission, not a folder, a file or a folder in the way."""
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+)
+"""Refusals of the disk: no room, no permission, a file where a folder should be or the other way round."""
 TOGETHER = ("train", "tune")
 """Verbs whose work the processes of a torchrun job share."""
 VERBS = {verb: line for group in GROUPS.values() for verb, line in group.items()}
@@ -102,6 +102,7 @@ def run(arguments: list[str]) -> int:
         return 2
     rest = arguments[len(verb.split()) :]
     module = importlib.import_module("shizuku.commands." + verb.replace(" ", "_").replace("-", "_"))
+    config: Any = None
     try:
         with _said_once():
             config = parse(module.Config, verb, rest)
@@ -109,16 +110,17 @@ def run(arguments: list[str]) -> int:
     except ShizukuError as error:
         _tell(f"shizuku {verb}: {error}")
         return 2
+    except BrokenPipeError:
+        raise  # the reader of our output has gone, which `main` knows
     except Exception as error:
         if isinstance(error, OSError) and error.errno in NOT_OURS:
-            place = f" ({error.filename})" if error.filename else ""
+            where = error.filename or getattr(config, "out", None)
+            place = f" ({where})" if where else ""
             _tell(
                 f"shizuku {verb}: {os.strerror(error.errno)}{place}. Give a place that can be written, with "
                 "room (--out, or SHIZUKU_HOME for pulled models)"
             )
             return 2
-        if isinstance(error, BrokenPipeError):
-            raise
         _tell(
             f"{traceback.format_exc()}"
             f"shizuku {verb}: this is a defect in Shizuku {__version__}, not in your input."

@@ -37,7 +37,7 @@ from shizuku.inference.scoring import Score, whole_logits
 from shizuku.inference.settings import GenerationSettings, limit_of, reserve_of, settings_from
 from shizuku.inference.text_scores import score_texts
 from shizuku.inference.validation import check_prompt, one_sequence
-from shizuku.models.architectures import abilities_of, require
+from shizuku.models.architectures import Ability, abilities_of, require
 from shizuku.text.conversation import Message, check_messages
 from shizuku.text.prompting import conversation_ids, conversing, prompt_ids
 from shizuku.text.reading import TextReader
@@ -178,6 +178,11 @@ class LanguageModel:
             able = abilities_of(config)
         return frozenset(able) | (conversing(self.tokenizer) if "generate" in able else set())
 
+    def require(self, ability: Ability) -> None:
+        """ModelError, which says what it can do, where it has not this ability of its architecture."""
+        if (config := getattr(self.runtime, "config", None)) is not None:
+            require(config, ability)
+
     # ---- adapters
 
     @property
@@ -310,7 +315,7 @@ class LanguageModel:
         """The answer as `respond` gives it, in pieces as it is made; its `message()` is the whole."""
         if adapter is not None:
             return self.adapted(adapter).stream_chat(messages, tools, **settings)
-        self.require_generation()
+        self.require("generate")
         check_messages(messages)
         asked = self.settings(**settings)
         reserve = reserve_of(asked, self.context)
@@ -403,7 +408,7 @@ class LanguageModel:
         processors: Sequence[Processor] = (),
         index: int = 0,
     ) -> Request:
-        self.require_generation()
+        self.require("generate")
         if self.runtime.vocab_size > self.tokenizer.vocab_size:
             processors = (*processors, OnlyTokens(self.tokenizer.vocab_size))
         limit = limit_of(asked, room=min(self.context, self.engine.capacity) - len(ids))
@@ -418,11 +423,6 @@ class LanguageModel:
         )
         self.engine.check(request)
         return request
-
-    def require_generation(self) -> None:
-        """ModelError for a model that continues no texts."""
-        if (config := getattr(self.runtime, "config", None)) is not None:
-            require(config, "generate")
 
 
 def load(name_or_path: str | Path, **settings: Any) -> Any:

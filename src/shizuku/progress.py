@@ -120,3 +120,8 @@ def track(items: Iterable[T], description: str, total: float | None = None) -> I
         for item in items:
             yield item
             progress.advance()
+
+
+def counted(number: int, what: str) -> str:
+    """A number and what it counts, in the plural unless it is one: "1 text", "2,000 texts"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

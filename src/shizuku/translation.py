@@ -132,8 +132,7 @@ class Translator:
 
         if isinstance(texts, str):
             raise ConfigError("hypotheses takes a list of texts: got one string")
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ConfigError(f"batch_size {batch_size!r}: expected a whole number >= 1")
+        _check(batch_size, {"text": texts})
         asked = BeamSettings(**settings)
         wanted = [number for number, text in enumerate(texts) if text.strip()]
         sources = [self._source(texts[number], f"text {number + 1}") for number in wanted]
@@ -159,6 +158,7 @@ class Translator:
             raise ConfigError("score takes a list of targets and a list of sources: got one string")
         if len(targets) != len(sources):
             raise ConfigError(f"{len(targets)} targets, but {len(sources)} sources: give one for each target")
+        _check(batch_size, {"target": targets, "source": sources})
         from shizuku.inference.beams import score_pairs
         from shizuku.training.pair_batches import Ends, pair_batch
 
@@ -261,3 +261,13 @@ class Translator:
     def logits(self, *given: Any, **more: Any) -> NoReturn:
         """Raise ModelError: `model` itself gives them, for ids and sources."""
         self._cannot("give logits of one text (model(ids_BT, sources=…) does)")
+
+
+def _check(batch_size: int, named: Mapping[str, Sequence[str]]) -> None:
+    """ConfigError for a batch size that can't be, ModelError for a text that is none."""
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ConfigError(f"batch_size {batch_size!r}: expected a whole number >= 1")
+    for name, texts in named.items():
+        for number, text in enumerate(texts, start=1):
+            if not isinstance(text, str):
+                raise ModelError(f"{name} {number} is no string: got {type(text).__name__} {text!r:.60}")

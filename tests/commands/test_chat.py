@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from shizuku import cli
+from shizuku.checkpoints.directory import save_checkpoint
 from shizuku.commands import chat
 from shizuku.language_model import LanguageModel
+from shizuku.models.encoder import Encoder, EncoderConfig
+from shizuku.text.tokenizer import Tokenizer
 from tiny_language_model import bare_lm, tiny_lm
 
 
@@ -127,3 +130,14 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(model: str, talk: Talk) -> 
 
 def test_the_default_model_is_named_in_the_help() -> None:
     assert chat.DEFAULT_MODEL in (chat.Config.__doc__ or "")
+
+
+def test_a_model_that_continues_no_text_is_refused_before_the_first_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = EncoderConfig(vocab_size=300, context=32, width=8, layers=1, heads=1, ffn_width=8)
+    tokenizer = Tokenizer.train(["hello there"], None, kind="characters")
+    save_checkpoint(tmp_path / "encoder", model=Encoder(config), tokenizer=tokenizer)
+    assert cli.run(["chat", str(tmp_path / "encoder")]) == 2
+    said = capsys.readouterr().err
+    assert "cannot continue texts" in said and "/help" not in said

@@ -15,6 +15,7 @@ from shizuku import cli
 from shizuku.checkpoints.directory import load_checkpoint
 from shizuku.config import from_dict
 from shizuku.errors import ConfigError
+from shizuku.models.architectures import names
 from shizuku.models.decoder import Decoder, DecoderConfig
 from shizuku.training import loop
 from shizuku.training.config import MAY_CHANGE, LoopConfig, TrainConfig
@@ -155,6 +156,13 @@ def test_mistakes_say_what_to_change(text: Path, tmp_path: Path, capsys: pytest.
         "a vocabulary of 4,096 was asked for": ["--text", records, "--field", "body"],
         "expected a whole number from 0 to": ["--text", text, "--seed", 2**63],
         "--threads 5000": ["--text", text, "-t", 5000],
+        "--model.experts-per-token: experts_per_token is 5": [
+            "--text", text, "--model.experts", 2, "--model.experts-per-token", 5, "--vocab-size", 320,
+        ],
+        "--setting layers: layers: expected int, found str 'zwei'": [
+            "--text", text, "--architecture", "lstm", "--setting", "layers=zwei", "--vocab-size", 320,
+        ],
+        "--model.layers: layers is 0": ["--text", text, "--model.layers", 0, "--vocab-size", 320],
         "cannot be made a folder": [
             "--text", text, "--vocab-size", 320, "--out", tmp_path / "file" / "model", "--preset", "micro",
         ],
@@ -167,6 +175,14 @@ def test_mistakes_say_what_to_change(text: Path, tmp_path: Path, capsys: pytest.
     assert code == 2 and "holds a run already" in err
     code, _, err = train(capsys, text, tmp_path / "m", "--steps", 1, "--resume", "--validation", "0.2")
     assert code == 2 and "begun with other settings of validation" in err
+
+
+def test_the_help_names_every_architecture(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.run(["train", "--help"])
+    said = capsys.readouterr().out.replace("│", " ")
+    kinds = " ".join(said.split()).partition("Kind of model: ")[2].partition(".")[0]
+    assert set(kinds.replace(" or ", ", ").split(", ")) == {*names(), "ngram"}
 
 
 def test_presets_and_overrides_name_real_mechanisms() -> None:

@@ -47,6 +47,24 @@ def counted(text: Path, out: Path, capsys: pytest.CaptureFixture[str], *more: st
     return result
 
 
+def test_the_loss_that_is_printed_is_said_to_be_of_held_out_text(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "--text",
+        str(text),
+        "--out",
+        str(tmp_path / "out"),
+        "--vocab-size",
+        "280",
+        "--validation",
+        "0.1",
+    ]
+    assert cli.run(["train", "--architecture", "ngram", *words]) == 0
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.startswith("loss ") and line.endswith(" nats a token on held-out text"), line
+
+
 def test_it_is_a_model_like_any_other(text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "model"
     result = counted(text, out, capsys, "--ngram.order", "4")

@@ -54,33 +54,45 @@ def test_words_are_aligned_shown_and_put_into_a_table(tmp_path: Path, capsys) ->
 
 def test_the_same_again_gives_the_same_files(tmp_path: Path, capsys) -> None:
     seen = []
-    for _ in range(2):
-        assert aligned(tmp_path, "--no-report", "--iterations", "3", "0") == 0
-        seen.append([(tmp_path / "out" / name).read_bytes() for name in ("alignments.txt", "phrases.tsv")])
-        (tmp_path / "out").rename(tmp_path / f"out{len(seen)}")
+    for name in ("one", "two"):
+        assert aligned(tmp_path, "--no-report", "--iterations", "3", "0", "--out", str(tmp_path / name)) == 0
+        seen.append([(tmp_path / name / file).read_bytes() for file in ("alignments.txt", "phrases.tsv")])
     assert seen[0] == seen[1]
-    assert load_alignment(tmp_path / "out1" / "forward").kind == 1
+    assert load_alignment(tmp_path / "one" / "forward").kind == 1
 
 
-def test_what_stands_at_the_place_is_left_alone(tmp_path: Path, capsys) -> None:
-    assert aligned(tmp_path, "--no-report") == 0 and aligned(tmp_path, "--no-report") == 2
-    assert "holds files already" in capsys.readouterr().err
+@pytest.mark.parametrize("kind", ["file", "earlier run"])
+def test_what_is_at_out_already_stays_and_nothing_is_begun(
+    kind: str, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr("shizuku.text.bitext.read_bitext", lambda *a, **k: pytest.fail("it was begun"))
+    file = tmp_path / "out" if kind == "file" else tmp_path / "out" / "phrases.tsv"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("mine")
+    assert aligned(tmp_path) == 2
+    assert "is there already: give another place" in capsys.readouterr().err and file.read_text() == "mine"
+
+
+def test_a_line_that_is_too_long_is_left_out_and_named(tmp_path: Path, capsys) -> None:
     source, target = files(tmp_path)
-    before = source.read_bytes()
-    words = ["word-align", "--source", str(source), "--target", str(target), "--out", str(source)]
-    assert cli.run(words) == 2 and source.read_bytes() == before
-    assert "is a file" in capsys.readouterr().err
-
-
-def test_one_long_line_is_left_out_and_one_word_finds_its_only_other(tmp_path: Path, capsys) -> None:
-    source, target = tmp_path / "s", tmp_path / "t"
-    source.write_text("hund\n" + "x " * 201 + "\n", encoding="utf-8")
-    target.write_text("dog\ny\n", encoding="utf-8")
+    lines = source.read_text(encoding="utf-8").splitlines()
+    lines[4] = "das " * 201
+    source.write_text("\n".join(lines) + "\n", encoding="utf-8")
     words = ["word-align", "--source", str(source), "--target", str(target), "--out", str(tmp_path / "out")]
-    assert cli.run([*words, "--no-report"]) == 0
+    assert cli.run([*words, "--no-report", "--json"]) == 0
     said = capsys.readouterr()
-    assert "a side has more than 200 words" in said.err and "sentences 1, links 1" in said.out
-    assert "-0.000" not in said.out
+    assert json.loads(said.out)["sentences"] == 31
+    assert "skipped 1: one side has more than 200 words (line 5)" in said.err
+
+
+def test_one_word_is_linked_with_one_word(tmp_path: Path, capsys) -> None:
+    for name, word in (("source", "hund"), ("target", "dog")):
+        (tmp_path / name).write_text(f"{word}\n")
+    words = ["--source", str(tmp_path / "source"), "--target", str(tmp_path / "target")]
+    assert cli.run(["word-align", *words, "--out", str(tmp_path / "out"), "--no-report"]) == 0
+    said = capsys.readouterr().out
+    assert "1 sentence, 1 link, 0 phrases in" in said and "; 0.000 nats" in said
+    assert (tmp_path / "out" / "alignments.txt").read_text() == "0-0\n"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +102,7 @@ def test_one_long_line_is_left_out_and_one_word_finds_its_only_other(tmp_path: P
         (lambda source, target: target.write_text(""), "it is empty"),
         (lambda source, target: target.write_bytes(bytes(range(256))), "no text in UTF-8"),
         (lambda source, target: target.unlink(), "there is no such file"),
-        (lambda source, target: source.write_text("\n" * 31 + "x " * 201 + "\n"), "is short enough"),
+        (lambda source, target: source.write_text("\n" * 31 + "x " * 201 + "\n"), "at most 200 of them"),
     ],
 )
 def test_broken_bitexts_are_refused(change, message: str, tmp_path: Path, capsys) -> None:

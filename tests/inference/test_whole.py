@@ -11,8 +11,11 @@ import transformers
 from shizuku import load
 from shizuku.checkpoints.directory import save_checkpoint
 from shizuku.errors import CheckpointError, ConfigError, ModelError
+from shizuku.evaluation import pseudo_perplexity
 from shizuku.language_model import LanguageModel
+from shizuku.models.architectures import require
 from shizuku.models.encoder import Encoder, EncoderConfig, initialise
+from shizuku.progress import Bar
 from shizuku.text.tokenizer import Tokenizer
 
 TEXTS = [
@@ -94,7 +97,7 @@ def test_what_does_not_fit_is_refused(lm: LanguageModel) -> None:
     long = " ".join(TEXTS * 3)
     with pytest.raises(ModelError, match="context length is 32"):
         lm.score([long])
-    with pytest.raises(ModelError, match="context length is 32"):
+    with pytest.raises(ModelError, match=r"context length is 32: shorten it$"):
         lm.embed([long])
     with pytest.raises(ModelError, match="is empty"):
         lm.score([""])
@@ -128,3 +131,24 @@ def test_transformers_fills_a_mask_of_ours_alike(lm: LanguageModel, tmp_path: Pa
     with torch.no_grad():
         expected = theirs(**given).logits[0].numpy()
     np.testing.assert_allclose(lm.logits(given["input_ids"][0]), expected, atol=1e-5)
+
+
+def test_what_an_encoder_lacks_is_not_among_what_it_can_do() -> None:
+    sizes = {"vocab_size": 9, "context": 8, "width": 4, "layers": 1, "heads": 1, "ffn_width": 4}
+    bare = EncoderConfig(**sizes, mask_head=False, pair_head=False)
+    with pytest.raises(
+        ModelError, match=r"can do is give vectors of texts .*, carry a head \(shizuku classify\)$"
+    ):
+        require(bare, "generate")
+    with pytest.raises(ModelError, match="encoder without a head for it cannot be evaluated on text"):
+        require(bare, "score")
+    require(EncoderConfig(**sizes), "score")
+
+
+def test_the_bar_moves_with_each_group_of_windows(lm: LanguageModel, monkeypatch) -> None:
+    moved: list[float] = []
+    monkeypatch.setattr(Bar, "advance", lambda self, amount=1: moved.append(amount))
+    monkeypatch.setattr(pseudo_perplexity, "TOKENS_AT_ONCE", 64)
+    text = " ".join(TEXTS * 8)
+    pseudo_perplexity.evaluate_pseudo(lm, [text])
+    assert len(moved) > 2 and sum(moved) == pytest.approx(len(text.encode()))

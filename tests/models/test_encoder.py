@@ -1,6 +1,8 @@
 """The encoder against transformers' BERT, and against itself: packed and single, fused and open."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -239,3 +241,14 @@ def test_what_cannot_be_is_refused() -> None:
         sizes = {"vocab_size": 9, "context": 9, "width": 48, "layers": 2, "heads": 3, "ffn_width": 96}
         with pytest.raises(ConfigError, match=message):
             EncoderConfig(**{**sizes, **changed})
+
+
+def test_no_compiler_is_imported_to_make_an_encoder_without_weights() -> None:
+    code = (
+        "import sys, torch; from shizuku.models.encoder import Encoder, EncoderConfig\n"
+        "sizes = dict(vocab_size=9, context=8, width=4, layers=1, heads=1, ffn_width=4)\n"
+        "with torch.device('meta'): Encoder(EncoderConfig(**sizes))\n"
+        "print(any(name.startswith(('torch._inductor', 'torch._dynamo')) for name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "False\n"

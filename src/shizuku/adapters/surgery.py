@@ -258,8 +258,8 @@ def targeted(model: nn.Module, config: AdapterConfig) -> dict[str, Base]:
     layers = linear_layers(model)
     if not layers:
         raise ModelError(
-            "this model has no linear layers in its blocks, which is what an adapter stands beside: train "
-            "all of it, without --lora.rank"
+            "adapters are not supported for this architecture: they stand beside linear layers, of "
+            "which its blocks have none; train all of the model, without --lora.rank"
         )
     wanted: set[str] = set()
     for pattern in config.targets:

@@ -46,7 +46,7 @@ def run(config: Config) -> dict[str, object]:
     settings = config.settings()
     name = config.chosen(DEFAULT_MODEL)
     lm = config.load(DEFAULT_MODEL)
-    lm.require_generation()
+    lm.require("generate")
     session = Session(lm, name, settings, config.system, quiet=config.json)
     say(f"{name}, window {lm.context} tokens; /help lists the commands")
     if not session.templated:

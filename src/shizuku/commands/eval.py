@@ -64,6 +64,7 @@ def run(config: Config) -> dict[str, object]:
     if problems:
         say(problems.report())
     lm = config.load()
+    lm.require("score")
 
     if "fill" in lm.capabilities:
         if config.baseline is not None:

@@ -133,12 +133,12 @@ def run(config: Config) -> dict[str, object]:
     if "generate" not in abilities_of(checkpoint.model.config):
         raise CheckpointError(
             f"{source} is of the architecture {checkpoint.model.config.ARCHITECTURE} and continues no text: "
-            "its perplexity before and after can't be measured: quantize models that do"
+            "its perplexity before and after can't be measured: models of this kind are not quantized"
         )
     if not any(name.startswith("blocks.") for name in matrices(checkpoint.model)):
         raise CheckpointError(
-            f"{source} is of the architecture {checkpoint.model.config.ARCHITECTURE}, whose blocks have no "
-            "linear layers: there is nothing to pack"
+            f"{source} is of the architecture {checkpoint.model.config.ARCHITECTURE}, of which no matrices "
+            "can be packed: quantize a decoder or a mamba model"
         )
     names = list(matrices(checkpoint.model, config.keep))
     schemes = _schemes(config, names)

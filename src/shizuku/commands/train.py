@@ -143,13 +143,15 @@ def show(result: dict[str, object]) -> None:
     if "intervals" in result:
         _show_intervals(result)
         return
-    held_out = result["validation_loss"]
-    if "ngrams" in result:  # what is counted has no loss of its own
-        if held_out is not None:
-            print(f"{held_out:.4f} nats a token on held-out text")
-    elif result["loss"] is not None:
-        more = "" if held_out is None else f" ({held_out:.4f} on held-out text)"
-        print(f"loss {result['loss']:.4f} nats a token{more}")
+    held_out = (
+        " on held-out text"  # all the loss there is: what was counted is not measured on
+        if "ngrams" in result
+        else ""
+        if result["validation_loss"] is None
+        else f" ({result['validation_loss']:.4f} on held-out text)"
+    )
+    if result["loss"] is not None:
+        print(f"loss {result['loss']:.4f} nats a token{held_out}")
     if "ngrams" in result:
         sizes = result["ngrams"]
         assert isinstance(sizes, list)

@@ -30,7 +30,7 @@ class Config(VerbConfig):
     text: Path | None = None
     """A file of texts in place of those, one a line (.gz too); with neither, lines of the standard input."""
     beams: int = 4
-    """Beginnings of a translation that are kept at each step; 1 always takes the best token."""
+    """Beginnings of a translation that are kept at each step, at most 1000; 1 takes the best token."""
     length_penalty: float = 1.0
     """Power by which the length weighs where translations are compared; 0 prefers short ones."""
     max_new_tokens: Annotated[int | None, tyro.conf.arg(aliases=["-n", "--max-tokens"])] = None
@@ -158,10 +158,16 @@ def _png(looks: "Looks", path: Path) -> Path:
 
 def show(result: dict[str, Any]) -> None:
     """The translations on stdout, a line each; the figures on stderr."""
+    from shizuku.progress import counted
+
     for text in result["translations"]:
         print(text)
+    for number, finish in enumerate(result["finish"], start=1):
+        if finish == "length":
+            print(f"text {number}: its translation was cut at the limit (--max-new-tokens)", file=sys.stderr)
+    read, made = counted(result["sentences"], "text"), counted(result["tokens"], "token")
     print(
-        f"{result['sentences']} texts, {result['tokens']} tokens in {result['seconds']} s"
+        f"{read}, {made} in {result['seconds']} s"
         + (f"; {result['attention']}" if "attention" in result else ""),
         file=sys.stderr,
     )

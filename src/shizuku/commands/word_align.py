@@ -72,7 +72,8 @@ def run(config: Config) -> dict[str, Any]:
     from shizuku.training.counting.alignment import learn_alignment
     from shizuku.training.counting.phrases import phrase_table
 
-    _check_place(config.out)
+    if config.out.exists() and (not config.out.is_dir() or any(config.out.iterdir())):
+        raise ConfigError(f"--out {config.out} is there already: give another place, or remove it first")
     bitext = _read(config)
     begun = time.perf_counter()
     learned = [
@@ -88,7 +89,7 @@ def run(config: Config) -> dict[str, Any]:
         "sentences": len(bitext),
         "links": sum(len(links) for _, _, links in aligned),
         "phrases": len(phrases),
-        "nats_per_word": -learned[0].logprobs[-1] / sum(map(len, bitext.target)),
+        "nats_per_word": max(0.0, -learned[0].logprobs[-1] / sum(map(len, bitext.target))),
         "seconds": seconds,
     }
     if config.report:
@@ -98,14 +99,6 @@ def run(config: Config) -> dict[str, Any]:
     return result
 
 
-def _check_place(out: Path) -> None:
-    from shizuku.errors import ConfigError
-
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        what = "holds files already" if out.is_dir() else "is a file"
-        raise ConfigError(f"--out {out} {what}: give a new or an empty folder")
-
-
 def _read(config: Config) -> "Bitext":
     from shizuku.progress import say
     from shizuku.text.bitext import Bitext, read_bitext, unsegmented
@@ -113,7 +106,7 @@ def _read(config: Config) -> "Bitext":
     from shizuku.training.counting.alignment import LONGEST
 
     problems = Problems()
-    bitext = read_bitext(config.source, config.target, lower=config.lower, problems=problems, longest=LONGEST)
+    bitext = read_bitext(config.source, config.target, lower=config.lower, longest=LONGEST, problems=problems)
     if problems:
         say(problems.report())
     bitext = Bitext(bitext.source[: config.lines], bitext.target[: config.lines])
@@ -158,8 +151,11 @@ def _write(
 
 def show(result: dict[str, Any]) -> None:
     """Where everything is."""
+    from shizuku.progress import counted
+
     print(
-        f"sentences {result['sentences']:,}, links {result['links']:,}, phrases {result['phrases']:,} in "
-        f"{result['seconds']:,.0f} s; {abs(result['nats_per_word']):.3f} nats a target word"
+        f"{counted(result['sentences'], 'sentence')}, {counted(result['links'], 'link')}, "
+        f"{counted(result['phrases'], 'phrase')} in "
+        f"{result['seconds']:,.0f} s; {result['nats_per_word']:.3f} nats a target word"
     )
     print(f"{result['out']}: alignments.txt, phrases.tsv" + (", report.html" if "report" in result else ""))

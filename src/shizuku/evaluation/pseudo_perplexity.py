@@ -68,16 +68,14 @@ def evaluate_pseudo(
         for text in texts:
             ids = lm.tokenizer.encode(text)
             count += bool(ids)
-            size, left = len(text.encode()), len(ids)
+            share = len(text.encode()) / max(len(ids), 1)
             for some in _windows(lm, ids, window):
                 found = pseudo_score_passages(lm.engine, lm.tokenizer, some)
                 nats -= sum(float(score.logprobs_N.sum(dtype=np.float64)) for score in found)
-                scored = sum(len(score.logprobs_N) for score in found)
-                tokens += scored
-                progress.advance(size * scored / len(ids))
-                left -= scored
+                read = sum(len(score.logprobs_N) for score in found)
+                tokens += read
+                progress.advance(share * read)
                 progress.update(note=f"pseudo-perplexity {math.exp(min(nats / tokens, 700)):,.2f}")
-            progress.advance(size * left / len(ids) if ids else size)
     if not tokens:
         raise DocumentError("there is nothing to score in this text: every document is empty (check --text)")
     return PseudoPerplexity(documents=count, tokens=tokens, bytes=total, nats=nats, window=window)

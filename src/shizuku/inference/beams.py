@@ -13,8 +13,8 @@ from torch import Tensor
 from shizuku.errors import ConfigError
 from shizuku.models.translating import Sources, TargetState, TranslationModel
 
-MOST_BEAMS = 256
-"""Every beam is a row of its own; more have never been found to help, and hold a machine up for minutes."""
+MOST_BEAMS = 1000
+"""More help no translation, and would fill the memory before anything is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,12 @@ class BeamSettings:
     """Tokens of a translation at most, its end counted; none: twice those of the source and ten more."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.beams, int) or not 1 <= self.beams <= MOST_BEAMS:
-            raise ConfigError(f"--beams {self.beams}: expected a whole number from 1 to {MOST_BEAMS}")
+        if not isinstance(self.beams, int) or self.beams < 1:
+            raise ConfigError(f"--beams {self.beams}: expected a whole number >= 1")
+        if self.beams > MOST_BEAMS:
+            raise ConfigError(
+                f"--beams {self.beams}: expected at most {MOST_BEAMS}; time and memory grow with each"
+            )
         if not self.length_penalty >= 0:
             raise ConfigError(f"--length-penalty {self.length_penalty}: expected 0 or more")
         if self.max_new_tokens is not None and self.max_new_tokens < 1:

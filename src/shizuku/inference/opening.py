@@ -198,11 +198,11 @@ def runtime_of(model: "nn.Module | Runtime") -> Runtime:
     """
     if isinstance(model, Runtime):
         return model
-    from shizuku.models.architectures import architecture_of, unable
+    from shizuku.models.architectures import architecture_of, require
 
     runs = architecture_of(model.config).runs
     if runs not in _RUNTIMES:
-        raise unable(model.config, "go through a text by itself")
+        require(model.config, "generate", "read a text that stands alone")
     module, name = _RUNTIMES[runs].split(".")
     runtime: Runtime = getattr(import_module(f"shizuku.inference.{module}"), name)(model)
     return runtime

@@ -22,9 +22,8 @@ def check_prompt(
         bad = next(token for token in prompt if not 0 <= token < vocab_size)
         raise ModelError(f"{name}: token id {bad} is not one of the model's 0 to {vocab_size - 1}")
     if len(prompt) > context:
-        raise ModelError(
-            f"{name} has {len(prompt)} tokens, the context length is {context}: shorten --prompt"
-        )
+        what = "--prompt" if "prompt" in name else "it"
+        raise ModelError(f"{name} has {len(prompt)} tokens, the context length is {context}: shorten {what}")
     if len(prompt) + new_tokens > context:
         raise ConfigError(
             f"--max-new-tokens {new_tokens}: with the {len(prompt)} tokens of {name} that is more than the "

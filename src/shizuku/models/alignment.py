@@ -71,13 +71,12 @@ class AlignmentModel:
         return found_JI * np.where(seen_J1, position_JI, 1.0 / (lengths[0] + self.null))
 
     def align(self, source: Sequence[str], target: Sequence[str]) -> list[int]:
-        """For each target word the likeliest source word's place from 0 on, or -1 for NULL, which has to be
-        likelier than any word.
-        """
+        """For each target word the likeliest source word's place from 0 on, or -1 where NULL is likelier."""
         product_JI = self.probabilities(*self.ids(source, target))
-        words_JI = product_JI[:, 1:]
-        linked_J = (words_JI.max(1) >= product_JI[:, 0]) & product_JI.any(1)
-        return np.where(linked_J, words_JI.argmax(1), -1).tolist()
+        null_J, words_JI = product_JI[:, 0], product_JI[:, 1:]
+        most_J = words_JI.max(1)
+        word_J = (most_J > 0) & (most_J >= null_J * (1 - 1e-9))  # as likely as NULL: the word
+        return [int(place) for place in np.where(word_J, words_JI.argmax(1), -1)]
 
     def logprob(self, source: Sequence[str], target: Sequence[str]) -> float:
         """Log-probability of the target words given the source words, in nats; -inf with an unseen pair."""

@@ -63,11 +63,6 @@ class EncoderConfig:
             raise ConfigError(f"pair_head needs token_types of 2 or more, found {self.token_types}")
 
     @property
-    def cannot(self) -> tuple[str, ...]:
-        """What a model of this config can't be asked for, though others of its architecture can."""
-        return () if self.mask_head else ("fill", "score")
-
-    @property
     def attention(self) -> DecoderConfig:
         """The same sizes as what the shared attention layer reads."""
         return DecoderConfig(

@@ -53,21 +53,11 @@ def read_bitext(
     longest: int | None = None,
     problems: Problems | None = None,
 ) -> Bitext:
-    """Read two files with the same number of lines, split at white space; raises as `read_pairs`.
-
-    Pairs with a side of more than `longest` words are left out and counted in `problems`.
-    """
-    problems = problems if problems is not None else Problems()
+    """Read two files with the same number of lines, split at white space; more as of `read_pairs`."""
     found = Bitext([], [])
-    for ours, theirs in read_pairs(source, target, problems=problems):
-        sides = [(side.lower() if lower else side).split() for side in (ours, theirs)]
-        if longest is not None and max(map(len, sides)) > longest:
-            problems.add(f"a side has more than {longest} words", f"{ours[:40]}…")
-            continue
-        for into, words in zip((found.source, found.target), sides, strict=True):
-            into.append(words)
-    if not found.source:
-        raise DocumentError(f"no line of {source} and {target} is short enough (--source, --target)")
+    for ours, theirs in read_pairs(source, target, longest=longest, problems=problems):
+        found.source.append((ours.lower() if lower else ours).split())
+        found.target.append((theirs.lower() if lower else theirs).split())
     return found
 
 
@@ -76,12 +66,14 @@ def read_pairs(
     target: str | Path,
     *,
     flags: tuple[str, str] = ("--source", "--target"),
+    longest: int | None = None,
     problems: Problems | None = None,
 ) -> list[tuple[str, str]]:
     """Read two files with the same number of lines: each line with its translation, spaces around it gone.
 
-    Pairs with an empty side are left out and counted in `problems`. DocumentError for files that can't be
-    read, for unequal numbers of lines, and where nothing is left.
+    Pairs with an empty side, or with one of more than `longest` words, are left out and counted in
+    `problems`. DocumentError for files that can't be read, for unequal numbers of lines, and where nothing is
+    left.
     """
     problems = problems if problems is not None else Problems()
     ours, theirs = read_lines(source, flags[0]), read_lines(target, flags[1])
@@ -92,12 +84,17 @@ def read_pairs(
         )
     found = []
     for number, (one, other) in enumerate(zip(ours, theirs, strict=True), start=1):
-        if one.strip() and other.strip():
-            found.append((one.strip(), other.strip()))
-        else:
+        if not (one.strip() and other.strip()):
             problems.add("one side is empty", f"line {number}")
+        elif longest is not None and max(len(one.split()), len(other.split())) > longest:
+            problems.add(f"one side has more than {longest} words", f"line {number}")
+        else:
+            found.append((one.strip(), other.strip()))
     if not found:
-        raise DocumentError(f"no line of {source} and {target} has words on both sides ({', '.join(flags)})")
+        most = "" if longest is None else f", at most {longest} of them"
+        raise DocumentError(
+            f"no line of {source} and {target} has words on both sides{most} ({', '.join(flags)})"
+        )
     return found
 
 

@@ -213,10 +213,13 @@ class TrainConfig(VerbConfig):
     vocab_size: int | None = 4096
     """Tokens in the vocabulary where a tokenizer is trained; None: all characters, for that kind only."""
     architecture: str = "decoder"
-    """Kind of model: decoder, or another; an unknown one is answered with the list of those there are."""
+    """Kind of model: decoder, encoder, encoder-decoder, lstm, lstm-seq2seq, mamba, moe, recurrent or
+    ngram.
+    """
     preset: PresetName = "tiny"
-    """Shape of the model. `characters` brings settings of the run along: characters as vocabulary, and a few
-    hundred steps that suit one small text; other flags go before them.
+    """Shape of the model; gpt2-small, smollm2-135m and characters are decoders, and other architectures have
+    some of the rest, which a wrong one is answered with. `characters` brings settings of the run along:
+    characters as vocabulary, and a few hundred steps that suit one small text; other flags go before them.
     """
     model: ModelOverrides = field(default_factory=ModelOverrides)
     """What to change in the preset."""

@@ -52,19 +52,17 @@ class PreparedPairs:
         sets = {"train": self.train} | ({} if self.heldout is None else {"heldout": self.heldout})
         return {name: pairs.record() for name, pairs in sets.items()} | {"split": self.note}
 
-    def ends(self, shape: Any) -> Ends:
-        """What stands around sentences; ConfigError if the tokenizer has nothing that ends one."""
-        start = self.tokenizer.document_start_id if shape.start_id is None else shape.start_id
-        return Ends(start, _check_end(self.tokenizer, start))
 
-
-def _check_end(tokenizer: Tokenizer, start: int | None = 0) -> int:
-    if start is None or tokenizer.eos_id is None:
+def ends_of(tokenizer: Tokenizer, shape: Any) -> Ends:
+    """What stands around sentences; ConfigError if the tokenizer has nothing that ends one."""
+    start, end = tokenizer.document_start_id, tokenizer.eos_id
+    start = start if shape.start_id is None else shape.start_id
+    if start is None or end is None:
         raise ConfigError(
             "--tokenizer: it has no token that ends a sentence (eos), without which no translation ends; "
             "leave it out to have one trained"
         )
-    return tokenizer.eos_id
+    return Ends(start, end)
 
 
 def check_run(config: TrainConfig) -> None:
@@ -99,7 +97,7 @@ def train_on(prepared: PreparedPairs, config: TrainConfig, out: Path) -> TrainRe
         model = build(shape)
     if rank == 0:
         architecture_of(shape).initialise(model, config.loop.seed)
-    budget, ends = config.pairs.batch_tokens, prepared.ends(shape)
+    budget, ends = config.pairs.batch_tokens, ends_of(prepared.tokenizer, shape)
     source = PairBatches(
         prepared.train, ends, batch_tokens=budget, seed=config.loop.seed, rank=rank, world=world
     )
@@ -151,7 +149,6 @@ def _prepare(config: TrainConfig, marker: Path, settings: dict[str, Any]) -> Non
         pairs, apart = held_out(pairs, config.validation, config.split_seed)
         note = f"held out: about {config.validation:.0%} of the source sentences" if apart else note
     tokenizer = _tokenizer(config, pairs)
-    _check_end(tokenizer)
     longest = model_config(config, tokenizer.vocab_size).context - 1
     kept = tokenised(pairs, tokenizer, longest=longest, problems=problems)
     heldout = tokenised(apart, tokenizer, longest=longest, problems=problems)
@@ -181,6 +178,7 @@ def _prepare(config: TrainConfig, marker: Path, settings: dict[str, Any]) -> Non
 def _tokenizer(config: TrainConfig, pairs: Sequence[tuple[str, str]]) -> Tokenizer:
     if config.tokenizer is not None:
         tokenizer = Tokenizer.load(config.tokenizer)
+        ends_of(tokenizer, model_config(config, tokenizer.vocab_size))
         lost = tokenizer.unknown_characters(text for pair in pairs for text in pair)
         if lost:
             say(f"--tokenizer {config.tokenizer}: it cannot write {lost:,} characters of the pairs")

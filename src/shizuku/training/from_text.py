@@ -173,6 +173,24 @@ def check_size(config: TrainConfig, vocab_size: int) -> None:
 
 def model_config(config: TrainConfig, vocab_size: int) -> Any:
     """The preset with what the config changes in it; ConfigError where that does not fit together."""
+    try:
+        return _shape(config, vocab_size)
+    except ConfigError as error:
+        raise ConfigError(_with_flag(str(error), config)) from error
+
+
+def _with_flag(message: str, config: TrainConfig) -> str:
+    """What a model's config says of one of its fields, with the flag in front that sets it."""
+    message = message.removeprefix("model.")
+    name = message.split(" ")[0].split(":")[0]
+    if name in own_settings(config.setting):
+        return f"--setting {name}: {message}"
+    if name in {each.name for each in fields(ModelOverrides)}:
+        return f"--model.{name.replace('_', '-')}: {message}"
+    return message
+
+
+def _shape(config: TrainConfig, vocab_size: int) -> Any:
     given = config.model.given() | own_settings(config.setting)
     if config.architecture != "decoder":
         return _other_config(config, {"vocab_size": vocab_size, **given})

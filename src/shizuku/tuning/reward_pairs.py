@@ -9,6 +9,7 @@ import numpy as np
 
 from shizuku.checkpoints.names import resolve
 from shizuku.errors import CheckpointError, ConfigError
+from shizuku.models.architectures import require
 from shizuku.models.heads import HeadedDecoder
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
@@ -46,7 +47,8 @@ def prepare(config: RewardConfig) -> Prepared:
         raise ConfigError("--margins: not every pair has a margin (a number under `margin`): leave it out")
     path = resolve(config.model)
     name = lasting_name(config.model, path)
-    found = open_base(path, "float", name=name, out=None, needs="judge")
+    found = open_base(path, "float", name=name, out=None, needs="head")
+    require(found.model.config, "generate")
     if found.tokenizer is None:
         raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
     adapted = config.lora.rank > 0

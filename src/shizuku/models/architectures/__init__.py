@@ -7,7 +7,7 @@ the names needs no torch; to look at one imports its file, and with it torch.
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,24 +23,26 @@ Runs = Literal["cached", "recurrent", "whole", "pairs"]
 """How a model goes through a text: with keys and values in a cache, with a state of fixed size, all of it at
 once (masked language models), or a target beside its source (translation)."""
 
-Ability = Literal["generate", "score", "embed", "label", "judge", "fill", "translate"]
+Ability = Literal["generate", "score", "embed", "head", "fill", "translate", "measure pairs", "look"]
 """What a model can be asked for."""
 ABILITIES: Mapping[Runs, tuple[Ability, ...]] = {
-    "cached": ("generate", "score", "embed", "label", "judge"),
+    "cached": ("generate", "score", "embed", "head"),
     "recurrent": ("generate", "score", "embed"),
-    "whole": ("fill", "score", "embed", "label"),
-    "pairs": ("translate",),
+    "whole": ("fill", "score", "embed", "head"),
+    "pairs": ("translate", "measure pairs", "look"),
 }
-"""What follows from how a model goes through a text; a config's `cannot` takes from it."""
-_IN_WORDS: Mapping[Ability, str] = {
-    "generate": "continue texts (shizuku generate)",
-    "score": "be evaluated on text (shizuku eval)",
-    "embed": "give vectors of texts (/v1/embeddings)",
-    "label": "label texts (shizuku classify)",
-    "judge": "judge answers (shizuku reward)",
-    "fill": "fill in masked tokens",
-    "translate": "translate (shizuku translate; measured by shizuku eval --source --target)",
+"""What follows from how a model goes through a text."""
+_IN_WORDS: Mapping[Ability, tuple[str, str]] = {
+    "generate": ("continue texts", "shizuku generate"),
+    "score": ("be evaluated on text", "shizuku eval --text FILE"),
+    "embed": ("give vectors of texts", "/v1/embeddings"),
+    "head": ("carry a head", "shizuku classify"),
+    "fill": ("fill in masked tokens", ""),
+    "translate": ("translate", "shizuku translate"),
+    "measure pairs": ("be evaluated on pairs", "shizuku eval --source FILE --target FILE"),
+    "look": ("show where it looks", "shizuku translate --attention FILE"),
 }
+"""What each is called, and how to have it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +61,8 @@ class Architecture:
     """Values for the config by preset name, without the vocabulary; the first is the default."""
     runs: Runs = "cached"
     """How it goes through a text, which settles what computes it and what it can be asked."""
+    lacks: "Callable[[Any], Collection[Ability]]" = lambda config: ()
+    """What models of a config can't be asked for, though others of the architecture can."""
 
 
 def names() -> tuple[str, ...]:
@@ -89,22 +93,33 @@ def architecture_of(config: Any) -> Architecture:
 
 def abilities_of(config: Any) -> tuple[Ability, ...]:
     """What a model of this config can be asked for; of decoders it is known without torch."""
-    runs = "cached" if isinstance(config, DecoderConfig) else architecture_of(config).runs
-    return tuple(each for each in ABILITIES[runs] if each not in getattr(config, "cannot", ()))
+    if isinstance(config, DecoderConfig):
+        return ABILITIES["cached"]
+    found = architecture_of(config)
+    missing = found.lacks(config)
+    return tuple(each for each in ABILITIES[found.runs] if each not in missing)
 
 
-def require(config: Any, ability: Ability) -> None:
-    """ModelError, which says what it can do, where a model of this config has not this ability."""
-    if ability not in abilities_of(config):
-        raise unable(config, _IN_WORDS[ability])
+def require(config: Any, ability: Ability, wish: str | None = None) -> None:
+    """ModelError, which says what it can do, where a model of this config has not this ability.
+
+    `wish` says what was asked for, where that is not the ability itself.
+    """
+    able = abilities_of(config)
+    if ability not in able:
+        bare = " without a head for it" if ability in ABILITIES[architecture_of(config).runs] else ""
+        raise ModelError(
+            f"a model of the architecture {config.ARCHITECTURE}{bare} cannot "
+            f"{wish or _IN_WORDS[ability][0]}, which this needs: what it can do is "
+            f"{', '.join(_said(each, able) for each in able)}"
+        )
 
 
-def unable(config: Any, wish: str) -> ModelError:
-    """The refusal of a wish that a model of this config cannot fulfil, with what it can do."""
-    able = ", ".join(_IN_WORDS[each] for each in abilities_of(config))
-    return ModelError(
-        f"a model of the architecture {config.ARCHITECTURE} cannot {wish}: what it can do is {able}"
-    )
+def _said(ability: Ability, able: Collection[Ability]) -> str:
+    what, how = _IN_WORDS[ability]
+    if ability == "head" and "generate" in able:
+        how += ", shizuku reward"  # which reads answers to prompts
+    return f"{what} ({how})" if how else what
 
 
 def build(config: Any) -> Any:

@@ -19,4 +19,5 @@ ARCHITECTURE = Architecture(
     initialise=initialise,
     presets=PRESETS,
     runs="whole",
+    lacks=lambda config: () if config.mask_head else ("fill", "score"),
 )

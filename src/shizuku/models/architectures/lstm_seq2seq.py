@@ -15,4 +15,5 @@ ARCHITECTURE = Architecture(
         "base": {"width": 1024, "embedding_width": 512, "attention_width": 512, "layers": 2, "context": 512},
     },
     runs="pairs",
+    lacks=lambda config: ("look",) if config.attention == "none" else (),
 )

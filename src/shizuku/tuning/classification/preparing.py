@@ -52,7 +52,7 @@ def prepare(config: ClassifyConfig, extra: Sequence[Labelled]) -> Prepared:
     pairs, labels = read.pair_column is not None, _checked(read, held)
     path = resolve(config.model)
     name = lasting_name(config.model, path)
-    found = open_base(path, "float", name=name, out=None, needs="label")
+    found = open_base(path, "float", name=name, out=None, needs="head")
     if found.tokenizer is None:
         raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
     model = HeadedDecoder(found.model, len(labels), labels=labels)

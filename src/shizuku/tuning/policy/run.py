@@ -163,9 +163,13 @@ def prepare(
         say("the model has no chat template: it goes on with the prompts as they stand (--chat-template)")
     if not tokenizer.stop_ids:
         say(f"the tokenizer knows no end: every answer goes up to --{own.FLAG}.max-new-tokens")
-    prompts, heldout, data, skipped = _prompts(
-        config, tokenizer, chat, policy.config.context - own.max_new_tokens
-    )
+    room = policy.config.context - own.max_new_tokens
+    if room < 1:
+        raise ConfigError(
+            f"--{own.FLAG}.max-new-tokens {own.max_new_tokens}: the model's window of {policy.config.context} "
+            f"tokens has to hold prompt and answer: give fewer than {policy.config.context}"
+        )
+    prompts, heldout, data, skipped = _prompts(config, tokenizer, chat, room)
     reference = _reference(config, policy, tokenizer, adapted=adapted)
     if adapted:
         base = name if found.path == path else str(found.path.resolve())

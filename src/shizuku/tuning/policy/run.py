@@ -166,8 +166,8 @@ def prepare(
     room = policy.config.context - own.max_new_tokens
     if room < 1:
         raise ConfigError(
-            f"--{own.FLAG}.max-new-tokens {own.max_new_tokens}: the model's window of {policy.config.context} "
-            f"tokens has to hold prompt and answer: give fewer than {policy.config.context}"
+            f"--{own.FLAG}.max-new-tokens {own.max_new_tokens}: the model's window of "
+            f"{policy.config.context} tokens has to hold prompt and answer: give fewer than {policy.config.context}"
         )
     prompts, heldout, data, skipped = _prompts(config, tokenizer, chat, room)
     reference = _reference(config, policy, tokenizer, adapted=adapted)

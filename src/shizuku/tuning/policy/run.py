@@ -167,7 +167,8 @@ def prepare(
     if room < 1:
         raise ConfigError(
             f"--{own.FLAG}.max-new-tokens {own.max_new_tokens}: the model's window of "
-            f"{policy.config.context} tokens has to hold prompt and answer: give fewer than {policy.config.context}"
+            f"{policy.config.context} tokens has to hold prompt and answer: give fewer than "
+            f"{policy.config.context}"
         )
     prompts, heldout, data, skipped = _prompts(config, tokenizer, chat, room)
     reference = _reference(config, policy, tokenizer, adapted=adapted)

@@ -165,7 +165,7 @@ def test_the_verb_trains_and_the_model_is_used(tmp_path: Path, capsys: pytest.Ca
     assert 1 < found["pseudo_perplexity"] < 90 and "perplexity" not in found
     refused = {
         "cannot continue texts": ["generate", str(out), "--prompt", "anna"],
-        "cannot continue texts (shizuku generate): what it can do": ["chat", str(out)],
+        "shizuku chat: a model of the architecture encoder cannot continue texts": ["chat", str(out)],
         "no bits per byte to compare": ["eval", str(out), "--text", str(text), "--baseline", str(out)],
     }
     for message, words in refused.items():

@@ -91,6 +91,9 @@ def test_columns_are_found_out_in_tables_and_json(tmp_path: Path) -> None:
         read_labelled([table], text_column="nothing")
     with pytest.raises(DocumentError, match="is no file"):
         read_labelled([tmp_path / "none.csv"])
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(DocumentError, match=r"expected \.csv, \.tsv, \.jsonl"):
+        read_labelled([tmp_path / "a.txt"])
 
 
 def _without(folder: Path, name: str) -> Path:

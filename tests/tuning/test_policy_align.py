@@ -183,6 +183,14 @@ def test_a_function_is_a_reward_in_python(base, files, tmp_path) -> None:
         align(replace(config, method="dpo", grpo=GRPOConfig(), out=tmp_path / "o"), reward=short)
 
 
+def test_answers_that_fill_the_window_are_refused_by_their_flag(base, files, tmp_path, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(command(base, files, tmp_path / "o", "grpo", "--grpo.max-new-tokens", "5000", "--no-report"))
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and "--grpo.max-new-tokens 5000" in said and "window" in said
+    assert "skipped" not in said and not (tmp_path / "o").exists()
+
+
 def test_a_dry_run_says_what_it_would_take_and_writes_nothing(base, files, tmp_path, capsys) -> None:
     out = tmp_path / "aligned"
     plan = aligned([*command(base, files, out), "--dry-run"], capsys)

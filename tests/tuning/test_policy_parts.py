@@ -25,7 +25,7 @@ from shizuku.tuning.policy.config import GRPOConfig, PPOConfig
 from shizuku.tuning.policy.critic import VALUE, ActorCritic
 from shizuku.tuning.policy.forward import AnswerBatch, policy_logprobs
 from shizuku.tuning.policy.grpo import GRPO
-from shizuku.tuning.policy.negative_divergence import explain_negative
+from shizuku.tuning.policy.negative_divergence import FALSE_ALARMS, explain_negative, least_by_chance
 from shizuku.tuning.policy.ppo import PPO, clipped_value_losses
 from shizuku.tuning.policy.ratios import clipped_policy_losses
 from shizuku.tuning.policy.rewards import CallableReward
@@ -187,11 +187,25 @@ def figures(**changes: float) -> dict[str, float]:
 
 
 def test_a_negative_divergence_is_explained_by_what_the_figures_show() -> None:
-    assert explain_negative(figures(kl=0.1)) is None
-    assert "chance" in str(explain_negative(figures(kl=-0.05)))
-    assert "top-k" in str(explain_negative(figures(engine_gap=0.3)))
-    said = str(explain_negative(figures(), adapted=True))
+    many = {"answers": 64, "turn": 1}
+    assert explain_negative(figures(kl=0.1), **many) is None
+    assert "cause: chance" in str(explain_negative(figures(kl=-0.05), **many))
+    assert "top-k" in str(explain_negative(figures(engine_gap=0.3), **many))
+    said = str(explain_negative(figures(), adapted=True, **many))
     assert "more than chance" in said and "adapter's base" in said and "0.2000" in said
+    few = figures(kl=-0.0064, kl_error=0.0027)
+    assert "cause: chance" in str(explain_negative(few, answers=8, turn=3))
+
+
+@pytest.mark.parametrize("answers", [2, 8, 64])
+def test_chance_alone_is_told_as_more_in_few_runs_of_many_rounds(answers) -> None:
+    draw, rounds, runs = np.random.default_rng(3), 20, 1000
+    p, q = np.array([0.6, 0.3, 0.1]), np.array([0.05, 0.05, 0.9])
+    seen = draw.choice(3, p=p, size=(runs, rounds, answers))
+    means = np.log(p / q)[seen].mean(-1)
+    low = np.array([least_by_chance(answers, turn) for turn in range(1, rounds + 1)])
+    assert (means < low).any(1).mean() <= FALSE_ALARMS
+    assert (np.diff(low) < 0).all() and least_by_chance(10_000, 1) > -0.001
 
 
 def test_a_warped_engine_makes_the_estimate_negative_and_is_named(capsys) -> None:
@@ -210,7 +224,7 @@ def test_a_warped_engine_makes_the_estimate_negative_and_is_named(capsys) -> Non
     source.sampler._sampling = SamplingConfig(top_k=1)
     _, found = source.answered([0] * 64)
     assert found["rollout/kl"] < 0 < found["rollout/kl_k3"]
-    assert "more than chance" in str(explain_negative(found))
+    assert "more than chance" in str(explain_negative(found, answers=64, turn=1))
 
 
 # ---- objectives

@@ -283,6 +283,12 @@ def test_scores_do_not_depend_on_what_else_is_scored(tmp_path) -> None:
         RewardScorer.load(path)
 
 
+@pytest.mark.parametrize(("prompts", "answers"), [(["a", "b"], ["c"]), ("ab", ["c", "d"]), (["a"], "b")])
+def test_lists_of_one_length_are_asked_for(prompts, answers) -> None:
+    with pytest.raises(ConfigError, match="same length"):
+        RewardScorer(headed(), tokenizer())(prompts, answers)
+
+
 def test_what_is_longer_than_the_window_is_read_up_to_there_and_said(tmp_path, capsys) -> None:
     path = save_headed(tmp_path / "model", model=headed(), tokenizer=tokenizer())
     scorer = RewardScorer.load(path)

@@ -34,7 +34,7 @@ def records(paths: Sequence[Path], problems: Problems) -> Iterator[tuple[str, Ma
         if name.endswith(TABLES):
             yield from _table(path, "\t" if name.endswith(".tsv") else ",")
         else:
-            yield from read_records([path], problems=problems)
+            yield from read_records([path], problems=problems, others=TABLES)
 
 
 def text_columns(

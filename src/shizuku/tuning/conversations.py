@@ -104,18 +104,22 @@ def read_items(
     return items, formats
 
 
-def read_records(paths: Sequence[str | Path], *, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_records(
+    paths: Sequence[str | Path], *, problems: Problems, others: tuple[str, ...] = ()
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each JSON object of the files with its place (`file:line`, or the record's number in an array).
 
-    What is none is counted in `problems`. Raises DocumentError for a file that is missing, binary, of another
-    kind, or holds no JSON.
+    What is none is counted in `problems`; `others` are kinds of files that the caller reads itself. Raises
+    DocumentError for a file that is missing, binary, of another kind, or holds no JSON.
     """
     for path in map(Path, paths):
         if not path.is_file():
             raise DocumentError(f"{path} is no file. Check the path given to --data.")
         name = path.name.lower().removesuffix(".gz").removesuffix(".zst")
         if not name.endswith(SUFFIXES):
-            raise DocumentError(f"{path}: expected {', '.join(SUFFIXES)} (plain, .gz or .zst) (--data)")
+            raise DocumentError(
+                f"{path}: expected {', '.join((*others, *SUFFIXES))} (plain, .gz or .zst) (--data)"
+            )
         try:
             yield from _parquet(path) if name.endswith(".parquet") else _json(path, problems)
         except PermissionError as error:

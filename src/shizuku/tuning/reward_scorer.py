@@ -7,7 +7,7 @@ from typing import Any
 
 from shizuku.checkpoints.headed import load_headed
 from shizuku.checkpoints.huggingface import read_json
-from shizuku.errors import CheckpointError
+from shizuku.errors import CheckpointError, ConfigError
 from shizuku.models.heads import HeadedDecoder
 from shizuku.progress import warn_once
 from shizuku.text.tokenizer import Tokenizer
@@ -65,6 +65,14 @@ class RewardScorer:
 
     def __call__(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[float]:
         """The reward of each completion; of a text longer than the window the beginning is read, and said."""
+        if isinstance(prompts, str) or isinstance(completions, str) or len(prompts) != len(completions):
+            given = [
+                "one string" if isinstance(each, str) else f"{len(each)}" for each in (prompts, completions)
+            ]
+            raise ConfigError(
+                "a reward model takes a list of prompts and a list of completions of the same length: got "
+                f"{given[0]} and {given[1]}"
+            )
         window = self.model.config.context
         texts = [self.ids(prompt, answer) for prompt, answer in zip(prompts, completions, strict=True)]
         if any(len(ids) > window for ids in texts):

@@ -1,7 +1,12 @@
 """Two LSTMs, with attention between them or without; see `shizuku.models.lstm_seq2seq`."""
 
-from shizuku.models.architectures import Architecture
+from shizuku.models.architectures import Ability, Architecture
 from shizuku.models.lstm_seq2seq import LSTMSeq2Seq, LSTMSeq2SeqConfig, initialise
+
+
+def _lacks(config: LSTMSeq2SeqConfig) -> tuple[Ability, ...]:
+    return ("look",) if config.attention == "none" else ()
+
 
 ARCHITECTURE = Architecture(
     name="lstm-seq2seq",
@@ -15,5 +20,5 @@ ARCHITECTURE = Architecture(
         "base": {"width": 1024, "embedding_width": 512, "attention_width": 512, "layers": 2, "context": 512},
     },
     runs="pairs",
-    lacks=lambda config: ("look",) if config.attention == "none" else (),
+    lacks=_lacks,
 )

@@ -156,11 +156,6 @@ def prepare(
     if found.tokenizer is None:
         raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
     policy, tokenizer, adapted = found.model, found.tokenizer, config.lora.rank > 0
-    if own.max_new_tokens >= policy.config.context:
-        raise ConfigError(
-            f"--{own.FLAG}.max-new-tokens {own.max_new_tokens}: the model's window of "
-            f"{policy.config.context} tokens has to hold the prompt too"
-        )
     chat = config.chat_template is not None or tokenizer.chat_template is not None
     if chat:
         policy, tokenizer = with_template(policy, tokenizer, config.chat_template, frozen=adapted)
@@ -168,9 +163,14 @@ def prepare(
         say("the model has no chat template: it goes on with the prompts as they stand (--chat-template)")
     if not tokenizer.stop_ids:
         say(f"the tokenizer knows no end: every answer goes up to --{own.FLAG}.max-new-tokens")
-    prompts, heldout, data, skipped = _prompts(
-        config, tokenizer, chat, policy.config.context - own.max_new_tokens
-    )
+    room = policy.config.context - own.max_new_tokens
+    if room < 1:
+        raise ConfigError(
+            f"--{own.FLAG}.max-new-tokens {own.max_new_tokens}: the model's window of "
+            f"{policy.config.context} tokens has to hold prompt and answer: give fewer than "
+            f"{policy.config.context}"
+        )
+    prompts, heldout, data, skipped = _prompts(config, tokenizer, chat, room)
     reference = _reference(config, policy, tokenizer, adapted=adapted)
     if adapted:
         base = name if found.path == path else str(found.path.resolve())

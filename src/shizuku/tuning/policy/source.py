@@ -188,7 +188,12 @@ class RolloutSource:
         rollouts, found = self.answered(numbers, first=(self.round - 1) * self.method.config.answers)
         found |= {"round": self.round, **self.method.learn(rollouts)}
         self._rollouts, self._figures = rollouts, found
-        message = explain_negative(found, adapted=surgery.is_adapted(self.policy))
+        message = explain_negative(
+            found,
+            answers=self.method.config.answers,
+            turn=self.round,
+            adapted=surgery.is_adapted(self.policy),
+        )
         if message:
             say(f"round {self.round:,}: {message}")
         if self.on_round is not None:

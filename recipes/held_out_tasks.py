@@ -287,7 +287,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--ways", nargs="+", choices=("whole", "adapter"), default=["whole", "adapter"])
     parser.add_argument("--examples", type=int, default=12_000)
-    parser.add_argument("--tokens", type=float, default=1e6)
+    parser.add_argument("--tokens", type=float, default=2e6)
     parser.add_argument("--rows", type=int, default=3, help="of conversations in a batch")
     parser.add_argument("--text-rows", type=int, default=2, help="of text in a batch")
     parser.add_argument("--rank", type=int, default=16)

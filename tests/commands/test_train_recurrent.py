@@ -104,7 +104,7 @@ def test_what_they_cannot_do_is_said_with_what_they_can(
 ) -> None:
     words = ("classify", made / "mamba", "--data", made / "labels.jsonl", "--out", tmp_path / "no")
     code, _, said = run(capsys, *words)
-    assert code == 2 and "a model of the architecture mamba cannot label texts (shizuku classify)" in said
+    assert code == 2 and "a model of the architecture mamba cannot carry a head" in said
     assert "what it can do is continue texts (shizuku generate), be evaluated on text" in said
     code, _, said = run(capsys, "export", made / "lstm", "--format", "gguf", "--out", tmp_path / "x.gguf")
     assert code == 2 and "written of decoders alone, and this model is of the architecture lstm" in said

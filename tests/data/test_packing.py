@@ -24,7 +24,8 @@ def corpus(directory: Path, *, documents: int = 40, **tokenizer: int | None) -> 
 
 
 def fields(batch: Batch) -> list[np.ndarray | None]:
-    return [getattr(batch, name) for name in Batch.__dataclass_fields__]
+    assert batch.types_BT is None, "rows of text have no pairs"
+    return [getattr(batch, name) for name in Batch.__dataclass_fields__ if name != "types_BT"]
 
 
 def same(one: Batch, two: Batch) -> bool:

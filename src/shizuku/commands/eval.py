@@ -47,12 +47,7 @@ def run(config: Config) -> dict[str, object]:
     Of a model that fills in hidden tokens pseudo_perplexity and pseudo_bits_per_byte stand there instead.
     """
     config.chosen()
-    if (config.source is None) != (config.target is None):
-        raise ConfigError("--source and --target: both or neither")
-    if bool(config.text) == (config.source is not None):
-        raise ConfigError("say what to evaluate on: --text, or of a translation model --source and --target")
-    if config.baseline is not None and config.source is not None:
-        raise ConfigError("--baseline: two models are compared on --text, not on --source and --target")
+    _check(config)
     if config.source is not None and config.target is not None:
         return _translated(config, config.source, config.target)
     from shizuku.progress import say
@@ -128,6 +123,15 @@ def _pseudo(lm: "LanguageModel", documents: "Sequence[Document]", config: Config
         "seconds": round(seconds, 3),
         "tokens_per_second": round(found.tokens / seconds, 2),
     }
+
+
+def _check(config: Config) -> None:
+    if (config.source is None) != (config.target is None):
+        raise ConfigError("--source and --target: both or neither")
+    if bool(config.text) == (config.source is not None):
+        raise ConfigError("say what to evaluate on: --text, or of a translation model --source and --target")
+    if config.baseline is not None and config.source is not None:
+        raise ConfigError("--baseline: two models are compared on --text, not on --source and --target")
 
 
 def _translated(config: Config, source: Path, target: Path) -> dict[str, object]:

@@ -13,11 +13,21 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from shizuku.errors import MissingExtraError
+
+NEEDED = "report.html needs matplotlib: pip install 'shizuku[report]', or --no-report"
+
+
+def check_plots() -> None:
+    """MissingExtraError where plots can't be drawn: better now than after the work that they would show."""
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError(NEEDED)
+
 
 PALETTE = ("#0b6785", "#c4541d", "#5a4fb0", "#2f7d3b", "#ab2f66", "#7b661a")
 """The colours on light ground; style.css has those on dark ground under the same numbers."""

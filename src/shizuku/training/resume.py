@@ -270,8 +270,9 @@ def check_same_run(saved: Progress, now: Progress, config: LoopConfig) -> None:
     # A setting that the saved run does not know came later; its default is how things were before.
     before = json.loads(json.dumps(to_dict(LoopConfig()))) | saved.config
     changed: list[str] = []
-    for key in now.config.keys() - MAY_CHANGE - {"steps"}:
-        changed += differences(f"loop.{key}", before[key], now.config[key])
+    for key, value in now.config.items():
+        if key not in MAY_CHANGE | {"steps"}:
+            changed += differences(f"loop.{key}", before[key], value)
     task = {**saved.task, "model": _completed(saved.task.get("model", {}))}
     for key, value in now.task.items():
         changed += differences(key, task.get(key), value)

@@ -1,11 +1,10 @@
 """`shizuku align` put together: each method's run, behind the same settings and the same figures."""
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from shizuku.errors import MissingExtraError
+from shizuku.report.plots import check_plots
 from shizuku.training.resume import alone, check_place
 from shizuku.tuning.align_config import AlignConfig, check_method
 from shizuku.tuning.align_result import AlignResult
@@ -50,7 +49,7 @@ def plan(config: AlignConfig) -> dict[str, Any]:
 
 def _begin(config: AlignConfig, *, rewarded: bool = False) -> None:
     check_method(config, rewarded=rewarded)
-    if config.report and find_spec("matplotlib") is None:
-        raise MissingExtraError("report.html needs matplotlib: pip install 'shizuku[report]', or --no-report")
+    if config.report:
+        check_plots()
     if config.threads is not None:
         torch.set_num_threads(config.threads)

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,10 @@ import torch
 from shizuku.checkpoints.directory import run_record
 from shizuku.checkpoints.run_record import json_text
 from shizuku.config import to_dict
-from shizuku.errors import ConfigError, MissingExtraError
+from shizuku.errors import ConfigError
 from shizuku.evaluation.preferences import Judgement, judge_margins
 from shizuku.models.heads import HeadedDecoder
+from shizuku.report.plots import check_plots
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.batches import on_device, peek
 from shizuku.training.config import LoopConfig
@@ -162,8 +162,8 @@ def plan(config: RewardConfig) -> dict[str, Any]:
 
 
 def _begin(config: RewardConfig) -> None:
-    if config.report and find_spec("matplotlib") is None:
-        raise MissingExtraError("report.html needs matplotlib: pip install 'shizuku[report]', or --no-report")
+    if config.report:
+        check_plots()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
 

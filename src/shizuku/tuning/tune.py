@@ -13,10 +13,11 @@ from shizuku.checkpoints.digests import file_digest
 from shizuku.checkpoints.directory import load_model, run_record
 from shizuku.checkpoints.names import resolve
 from shizuku.config import to_dict
-from shizuku.errors import CheckpointError, ConfigError, MissingExtraError
+from shizuku.errors import CheckpointError, ConfigError
 from shizuku.models.decoder import Decoder
 from shizuku.progress import say
 from shizuku.quantization.surgery import quantized_layers
+from shizuku.report.plots import check_plots
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.batches import on_device, peek
@@ -137,7 +138,7 @@ def tune(config: TuneConfig) -> TuneResult:
         torch.set_num_threads(config.threads)
     check_place(config.out, resume=config.loop.resume)
     if config.report:
-        _check_report()
+        check_plots()
     ready = first_alone(lambda: prepare(config))
     source, first = rows_of(ready, config), place()[0] == 0
     validation = _heldout_rows(ready, config)
@@ -344,10 +345,3 @@ def _answers(
     ready: Prepared, config: TuneConfig, prompts: Sequence[Conversation], *, of: Decoder | None = None
 ) -> list[Answer]:
     return answers_of(of or ready.model, ready.tokenizer, prompts, max_new_tokens=config.sample_tokens)
-
-
-def _check_report() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("matplotlib") is None:
-        raise MissingExtraError("report.html needs matplotlib: pip install 'shizuku[report]', or --no-report")

@@ -4,16 +4,15 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 
 from shizuku.checkpoints.directory import run_record
 from shizuku.config import to_dict
-from shizuku.errors import MissingExtraError
 from shizuku.evaluation.classification import ClassJudgement, judge_labels
 from shizuku.progress import say
+from shizuku.report.plots import check_plots
 from shizuku.training.batches import on_device, peek
 from shizuku.training.loop import train
 from shizuku.training.result import TrainResult
@@ -214,8 +213,8 @@ def _pseudo_labelled(config: ClassifyConfig, texts: Sequence[str | tuple[str, st
 
 
 def _begin(config: ClassifyConfig) -> None:
-    if config.report and find_spec("matplotlib") is None:
-        raise MissingExtraError("report.html needs matplotlib: pip install 'shizuku[report]', or --no-report")
+    if config.report:
+        check_plots()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
 

@@ -5,7 +5,6 @@ Legend: `N` pairs, `D` width.
 
 import math
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -13,11 +12,11 @@ import torch
 from shizuku.checkpoints.pooling import declare_pooling
 from shizuku.checkpoints.run_record import run_record
 from shizuku.config import to_dict
-from shizuku.errors import MissingExtraError
 from shizuku.evaluation.bootstrap import Estimate
 from shizuku.evaluation.retrieval import Retrieval, gain, judge_retrieval
 from shizuku.language_model import LanguageModel
 from shizuku.progress import say
+from shizuku.report.plots import check_plots
 from shizuku.training.batches import on_device, peek
 from shizuku.training.config import LoopConfig
 from shizuku.training.loop import train
@@ -218,8 +217,8 @@ def _judge(ready: Prepared, when: str) -> Found | None:
 
 def _begin(config: EmbedTrainConfig) -> None:
     check_work(config)
-    if config.report and find_spec("matplotlib") is None:
-        raise MissingExtraError("report.html needs matplotlib: pip install 'shizuku[report]', or --no-report")
+    if config.report:
+        check_plots()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
 

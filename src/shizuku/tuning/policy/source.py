@@ -146,7 +146,6 @@ class RolloutSource:
     def state_dict(self) -> dict[str, Any]:
         """The round with all its answers, as JSON values."""
         return {
-            "seed": self.seed,
             **self._begun_with(),
             "round": self.round,
             "place": self._place,

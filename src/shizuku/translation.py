@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from shizuku.errors import CheckpointError, ConfigError, ModelError
+from shizuku.errors import ConfigError, ModelError
 from shizuku.inference.scoring import Score
 from shizuku.text.tokenizer import Tokenizer
 
@@ -73,6 +73,7 @@ class Translator:
         """
         from shizuku.checkpoints.directory import load_checkpoint
         from shizuku.checkpoints.names import resolve
+        from shizuku.checkpoints.undisturbed import needed_tokenizer
         from shizuku.models.architectures import require
 
         path = resolve(name_or_path)
@@ -82,9 +83,8 @@ class Translator:
             torch.set_num_threads(threads)
         found = load_checkpoint(path)
         require(found.model.config, "translate")
-        if found.tokenizer is None:
-            raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
-        return cls(found.model, found.tokenizer, generation=found.generation, run=found.run, path=path)
+        tokenizer = needed_tokenizer(found.tokenizer, path)
+        return cls(found.model, tokenizer, generation=found.generation, run=found.run, path=path)
 
     from_pretrained = load
 

@@ -146,9 +146,11 @@ def test_a_step_says_rewards_margin_and_accuracy() -> None:
     config = DpoConfig(beta=0.2)
     means = accumulate_gradients(model, Preference(config), [table.batch(range(9))]).means
     rewards = config.beta * (table_scores(model, table).logprobs_N2 - table.reference_N2)
-    assert means["chosen_reward"] == pytest.approx(rewards[:, 0].mean(), rel=1e-4)
-    assert means["rejected_reward"] == pytest.approx(rewards[:, 1].mean(), rel=1e-4)
-    assert means["margin"] == pytest.approx((rewards[:, 0] - rewards[:, 1]).mean(), rel=1e-4)
+    # Means may lie near zero, so what is compared with is by how much rewards differ.
+    near = 1e-5 * float(rewards.std())
+    assert means["chosen_reward"] == pytest.approx(rewards[:, 0].mean(), abs=near)
+    assert means["rejected_reward"] == pytest.approx(rewards[:, 1].mean(), abs=near)
+    assert means["margin"] == pytest.approx((rewards[:, 0] - rewards[:, 1]).mean(), abs=near)
     assert means["accuracy"] == pytest.approx((rewards[:, 0] > rewards[:, 1]).mean())
     assert 0 < means["accuracy"] < 1
 

@@ -96,6 +96,19 @@ def _rate(rate: float):
 
 
 @pytest.mark.slow
+def test_answers_that_do_not_end_are_said_with_what_would_change_it(base, chats, tmp_path, capsys) -> None:
+    def told(name: str, *more: str) -> str:
+        command = ["tune", str(base), "--data", str(chats), "--out", str(tmp_path / name), "--no-report"]
+        with pytest.raises(SystemExit):
+            main([*command, "--steps", "1", "--samples", "2", "--sample-tokens", "4", *more])
+        return capsys.readouterr().err
+
+    whole, adapter = told("whole"), told("adapter", "--lora.rank", "2")
+    assert "only 0% of 2 sample answers of at most 4 tokens end by themselves" in " ".join(whole.split())
+    assert "rows of tokens" in " ".join(adapter.split()) and "--chat-template" in adapter
+    assert "--chat-template" not in whole
+
+
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(base, chats, tmp_path) -> None:
     def command(out: str) -> list[str]:
         found = [sys.executable, "-m", "shizuku", "tune", str(base), "--data", str(chats), "--steps", "300"]

@@ -135,7 +135,7 @@ def test_a_rounded_base_is_kept_and_the_adapter_is_for_it(kind, base, chats, tmp
     assert (logits(load_model(out)) - with_it).abs().max() < 1e-4
     assert (logits(load_adapted(out, base=base).model) - with_it).std() > 0.01, "the float base is another"
     with pytest.raises(ConfigError, match="rounded from another model, or otherwise"):
-        open_base(base, "int8", name=str(base), out=out)
+        open_base(str(base), "int8", out=out)
 
 
 @pytest.mark.parametrize("file_type", ["q4_0", "q4_1", "q8_0"])

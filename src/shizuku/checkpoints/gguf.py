@@ -24,7 +24,7 @@ from shizuku.checkpoints.weights import (
     written_out,
 )
 from shizuku.config import to_dict
-from shizuku.errors import CheckpointError
+from shizuku.errors import CheckpointError, ConfigError
 from shizuku.models.decoder_config import DecoderConfig
 from shizuku.progress import warn_once
 

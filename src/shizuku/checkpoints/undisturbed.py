@@ -108,6 +108,13 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     return Tokenizer.load(path)
 
 
+def needed_tokenizer(tokenizer: Tokenizer | None, path: Path) -> Tokenizer:
+    """The tokenizer of the checkpoint at `path`; CheckpointError where it has none."""
+    if tokenizer is None:
+        raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
+    return tokenizer
+
+
 def tokenizer_of_directory(path: Path) -> Tokenizer | None:
     """The tokenizer of a directory, or None where it has none; TokenizerError for a broken one."""
     names = ("tokenizer.json", "vocab.json", "encoder.json")

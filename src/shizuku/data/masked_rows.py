@@ -16,6 +16,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from shizuku.data.resuming import check_same_order
 from shizuku.data.shards import ShardSet
 from shizuku.errors import ConfigError, DocumentError
 from shizuku.text.framing import Marks, marks_of
@@ -171,14 +172,8 @@ class MaskedRows:
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Go on exactly where `state_dict` was taken; ConfigError when text, context or seed differ."""
-        mine = self.state_dict()
-        for key in mine.keys() - {"epoch", "row"}:
-            if state.get(key) != mine[key]:
-                raise ConfigError(
-                    f"cannot go on in the same order: {key} was {state.get(key)} and is now {mine[key]}; "
-                    "resume with the first run's text, tokenizer, --model.context and --loop.seed, or start "
-                    "anew (--out)"
-                )
+        advice = "the first run's text, tokenizer, --context and --seed"
+        check_same_order(state, self.state_dict(), place=("epoch", "row"), advice=advice)
         self._epoch, self._row = int(state["epoch"]), int(state["row"])
 
     # ---- one epoch

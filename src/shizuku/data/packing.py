@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shizuku.data.resuming import check_same_order
 from shizuku.data.shards import ShardSet
 from shizuku.errors import ConfigError, DocumentError
 
@@ -171,13 +172,8 @@ class PackedBatches:
 
         Raises ConfigError when the text, the context or the seed are not those of the state.
         """
-        mine = self.state_dict()
-        for key in mine.keys() - {"rows"}:
-            if state.get(key) != mine[key]:
-                raise ConfigError(
-                    f"cannot go on in the same order: {key} was {state.get(key)} and is now {mine[key]}; "
-                    "resume with the first run's text, tokenizer, --context and --seed, or start anew (--out)"
-                )
+        advice = "the first run's text, tokenizer, --context and --seed"
+        check_same_order(state, self.state_dict(), place=("rows",), advice=advice)
         self._rows = int(state["rows"])
 
     def _epochs(self, rows_B: np.ndarray) -> range:

@@ -16,7 +16,6 @@ from shizuku.config import to_dict
 from shizuku.data.packing import PackedBatches
 from shizuku.data.shards import write_shards
 from shizuku.data.splitting import BORDERS
-from shizuku.errors import CheckpointError
 from shizuku.evaluation.bootstrap import bootstrap_ratio
 from shizuku.evaluation.perplexity import evaluate_text
 from shizuku.language_model import LanguageModel, load
@@ -27,7 +26,7 @@ from shizuku.progress import say
 from shizuku.training.config import LoopConfig
 from shizuku.training.loop import train
 from shizuku.training.objectives import NextToken
-from shizuku.tuning.base import lasting_name, open_base, put_adapter
+from shizuku.tuning.base import open_base, put_adapter
 from shizuku.tuning.config import ADAPTER_RATE, tuning_loop
 
 TOKENS_PER_BATCH = 1024
@@ -77,13 +76,9 @@ def score_after(config: LifeConfig, before: dict[str, Any]) -> dict[str, Any]:
 
 def adapt(config: LifeConfig, *, seconds: float) -> dict[str, Any]:
     """Train the adapter for about `seconds` and leave it in `model/`; a killed run goes on from its save."""
-    path = _path(config)
     assert config.pretrained is not None, "the caller has checked it"
-    name = lasting_name(config.pretrained, path)
-    found = open_base(path, "float", name=name, out=None)
-    if found.tokenizer is None:
-        raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
-    put_adapter(found.model, config.lora, found.path, name=name, seed=config.seed)
+    found = open_base(config.pretrained)
+    put_adapter(found.model, config.lora, found, seed=config.seed)
     started = time.monotonic()
     shards = write_shards(documents_of(config.out / "data" / TRAIN), found.tokenizer, config.out / SHARDS)
     context = window_of(config, found.model.config.context)

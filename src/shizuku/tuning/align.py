@@ -2,12 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from shizuku.report.plots import check_plots
 from shizuku.training.resume import alone, check_place
 from shizuku.tuning.align_config import AlignConfig, check_method
 from shizuku.tuning.align_result import AlignResult
+from shizuku.tuning.run import begin
 
 if TYPE_CHECKING:
     from shizuku.tuning.policy.rewards import RewardLike
@@ -49,7 +47,4 @@ def plan(config: AlignConfig) -> dict[str, Any]:
 
 def _begin(config: AlignConfig, *, rewarded: bool = False) -> None:
     check_method(config, rewarded=rewarded)
-    if config.report:
-        check_plots()
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    begin(config)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -11,7 +11,7 @@ from shizuku.adapters.config import AdapterConfig
 from shizuku.config import VerbConfig, check_threads
 from shizuku.errors import ConfigError
 from shizuku.training.config import LoopConfig
-from shizuku.tuning.config import BaseKind, tuning_loop
+from shizuku.tuning.config import BaseKind, adapted, check_tuning, tuning_loop
 from shizuku.tuning.dpo.config import DpoConfig
 from shizuku.tuning.policy.config import GRPOConfig, PPOConfig
 
@@ -93,24 +93,12 @@ class AlignConfig(VerbConfig):
         check_threads(self.threads)
         if not self.data:
             raise ConfigError("--data: give at least one file")
-        if not self.epochs > 0:
-            raise ConfigError(f"--epochs: expected more than 0, found {self.epochs}")
-        for name, low in (("batch_size", 1), ("split_seed", 0), ("samples", 0), ("sample_tokens", 1)):
-            if getattr(self, name) < low:
-                flag = name.replace("_", "-")
-                raise ConfigError(f"--{flag}: expected at least {low}, found {getattr(self, name)}")
-        if self.context is not None and self.context < 2:
-            raise ConfigError(f"--context: expected at least 2, found {self.context}")
-        if not 0 <= self.validation <= 0.5:
-            raise ConfigError(f"--validation {self.validation}: expected 0 to 0.5 of the data")
+        check_tuning(self)
 
     @classmethod
     def brought_along(cls, chosen: Mapping[str, object]) -> Mapping[str, object]:
         """Method and adapter bring a learning rate along."""
-        lora: Any = chosen.get("lora")
-        rank = chosen.get("lora.rank", lora.get("rank", 0) if isinstance(lora, Mapping) else 0)
-        adapted = str(rank).isdigit() and int(str(rank)) > 0
-        rate = RATES.get((str(chosen.get("method")), adapted))
+        rate = RATES.get((str(chosen.get("method")), adapted(chosen)))
         if rate is None:
             return {}
         # A round's gradients are small and noisy: Adam's usual eps would make large steps of them.

@@ -2,7 +2,9 @@
 it where one is to be trained.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -18,8 +20,10 @@ from shizuku.checkpoints.directory import (
 )
 from shizuku.checkpoints.gguf_packed import load_gguf_packed
 from shizuku.checkpoints.kinds import is_adapter, kind_of
+from shizuku.checkpoints.names import resolve
+from shizuku.checkpoints.undisturbed import needed_tokenizer
 from shizuku.errors import ConfigError
-from shizuku.models.architectures import Ability, require
+from shizuku.models.architectures import Ability, architecture_of, require
 from shizuku.progress import bar, say
 from shizuku.quantization.layers import QuantizedEmbedding, QuantizedLinear
 from shizuku.quantization.scheme import SCHEMES
@@ -32,24 +36,46 @@ from shizuku.quantization.surgery import (
     quantized_layers,
 )
 from shizuku.quantization.whole import quantize_model
+from shizuku.text.tokenizer import Tokenizer
 from shizuku.tuning.config import BaseKind
 
 ROUNDED = "base"
 """Folder, in that of the adapter, of a base that was rounded for it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The model that tuning begins with."""
+
+    model: Any
+    """The model."""
+    tokenizer: Tokenizer
+    """Its tokenizer."""
+    path: Path
+    """Where what was asked for lies."""
+    name: str
+    """What an adapter calls its base: a model's name, or a whole path, so that it is found from anywhere."""
+    weights: Path
+    """Where the weights lie that an adapter is for: `path`, or the folder of the rounded ones."""
+
+
 def open_base(
-    path: Path, kind: BaseKind, *, name: str, out: Path | None, needs: Ability = "generate"
-) -> Checkpoint:
-    """Open the checkpoint at `path`, called `name`, as `kind` says.
+    given: str, kind: BaseKind = "float", *, out: Path | None = None, needs: Ability = "generate"
+) -> Base:
+    """Open the model of this name or path as `kind` says.
 
     A base that is rounded is kept in `out`/base, from where a resumed run takes it; nothing is written
-    without `out`. ConfigError for a checkpoint that can't be had like this, ModelError for one without the
-    ability that it needs.
+    without `out`. ConfigError for a checkpoint that can't be had like this, CheckpointError for one without
+    a tokenizer, ModelError for one without the ability that it needs.
     """
+    path = resolve(given)
+    name = str(path.resolve()) if Path(given).expanduser().exists() else given
     found = _opened(path, kind, name=name, out=out)
     require(found.model.config, needs)
-    return found
+    tokenizer = needed_tokenizer(found.tokenizer, path)
+    if found.path != path:
+        name = str(found.path.resolve())
+    return Base(found.model, tokenizer, path, name, found.path)
 
 
 def _opened(path: Path, kind: BaseKind, *, name: str, out: Path | None) -> Checkpoint:
@@ -81,15 +107,15 @@ def _opened(path: Path, kind: BaseKind, *, name: str, out: Path | None) -> Check
     return Checkpoint(found.model, found.tokenizer, run, found.generation, kept, "shizuku")
 
 
-def put_adapter(model: nn.Module, config: AdapterConfig, base: Path, *, name: str, seed: int) -> None:
-    """Put a new adapter on a model that was opened from `base`, which is called `name`."""
+def put_adapter(model: nn.Module, config: AdapterConfig, base: Base, *, seed: int) -> None:
+    """Put a new adapter on a model that is that of `base`, or was made from it; ConfigError for encoders."""
+    if architecture_of(base.model.config).runs == "whole":
+        raise ConfigError(
+            f"--lora.rank {config.rank}: adapters are for decoders, {base.name} is an encoder: leave it out, "
+            "and the whole model is trained"
+        )
     attach(model, config, seed=seed)
-    name_base(model, name, checkpoint_digest(base))
-
-
-def lasting_name(given: str, path: Path) -> str:
-    """A model's name, or its whole path where a path was given, so that it is found from anywhere."""
-    return str(path.resolve()) if Path(given).expanduser().exists() else given
+    name_base(model, base.name, checkpoint_digest(base.weights))
 
 
 def _packed(path: Path) -> Checkpoint:

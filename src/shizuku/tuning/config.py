@@ -1,4 +1,4 @@
-"""Settings of `shizuku tune`; nothing here needs torch."""
+"""Settings of `shizuku tune`, and what those of the room's other verbs share; nothing here needs torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,10 +21,10 @@ BaseKind = Literal["float", "packed", "int8", "int4", "codebook4", "codebook3"]
 """How the weights are held that an adapter is trained on."""
 
 
-def tuning_loop() -> LoopConfig:
-    """The loop as tuning wants it: AdamW at a small rate, and a cosine."""
+def tuning_loop(rate: float = 1e-4) -> LoopConfig:
+    """The loop as a trained model wants it: AdamW at a small rate, and a cosine."""
     optimizer = OptimizerConfig(
-        kind="adamw", learning_rate=1e-4, embedding_learning_rate=None, weight_decay=0.0, betas=(0.9, 0.99)
+        kind="adamw", learning_rate=rate, embedding_learning_rate=None, weight_decay=0.0, betas=(0.9, 0.99)
     )
     schedule = ScheduleConfig(kind="cosine", warmup=0.05)
     return LoopConfig(optimizer=optimizer, schedule=schedule, log_every=1)
@@ -97,16 +97,7 @@ class TuneConfig(VerbConfig):
         check_learn(self.learn)
         if not self.data:
             raise ConfigError("--data: give at least one file of conversations")
-        if not self.epochs > 0:
-            raise ConfigError(f"--epochs: expected more than 0, found {self.epochs}")
-        for name, low in (("batch_size", 1), ("split_seed", 0), ("samples", 0), ("sample_tokens", 1)):
-            if getattr(self, name) < low:
-                flag = name.replace("_", "-")
-                raise ConfigError(f"--{flag}: expected at least {low}, found {getattr(self, name)}")
-        if self.context is not None and self.context < 1:
-            raise ConfigError(f"--context: expected at least 1, found {self.context}")
-        if not 0 <= self.validation <= 0.5:
-            raise ConfigError(f"--validation {self.validation}: expected 0 to 0.5 of the conversations")
+        check_tuning(self)
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"--label-smoothing {self.label_smoothing}: expected 0 <= share < 1")
         if not self.neftune_alpha >= 0:
@@ -115,8 +106,24 @@ class TuneConfig(VerbConfig):
     @classmethod
     def brought_along(cls, chosen: Mapping[str, object]) -> Mapping[str, object]:
         """With an adapter the learning rate is another."""
-        lora: Any = chosen.get("lora")
-        rank = chosen.get("lora.rank", lora.get("rank", 0) if isinstance(lora, Mapping) else 0)
-        if str(rank).isdigit() and int(str(rank)) > 0:
-            return {"loop": {"optimizer": {"learning_rate": ADAPTER_RATE}}}
-        return {}
+        return {"loop": {"optimizer": {"learning_rate": ADAPTER_RATE}}} if adapted(chosen) else {}
+
+
+def adapted(chosen: Mapping[str, object]) -> bool:
+    """Whether there is an adapter among the chosen settings."""
+    lora: Any = chosen.get("lora")
+    rank = chosen.get("lora.rank", lora.get("rank", 0) if isinstance(lora, Mapping) else 0)
+    return str(rank).isdigit() and int(str(rank)) > 0
+
+
+def check_tuning(config: Any) -> None:
+    """ConfigError for settings that make no sense in any tuning run that has them."""
+    if not config.epochs > 0:
+        raise ConfigError(f"--epochs: expected more than 0, found {config.epochs}")
+    for name, low in (("batch_size", 1), ("split_seed", 0), ("samples", 0), ("sample_tokens", 1)):
+        if (given := getattr(config, name, low)) < low:
+            raise ConfigError(f"--{name.replace('_', '-')}: expected at least {low}, found {given}")
+    if config.context is not None and config.context < 2:
+        raise ConfigError(f"--context: expected at least 2, found {config.context}")
+    if not 0 <= config.validation <= 0.5:
+        raise ConfigError(f"--validation {config.validation}: expected 0 to 0.5 of the data")

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shizuku.data.resuming import check_same_order
 from shizuku.errors import ConfigError, DocumentError
 from shizuku.tuning.examples import Example
 from shizuku.tuning.pair_examples import EncodedPair
@@ -223,14 +224,8 @@ class PairRows:
 
         Raises ConfigError when the pairs, the seed or the task are not those of the state.
         """
-        mine = self.state_dict()
-        for key in mine.keys() - {"pairs"}:
-            if state.get(key) != mine[key]:
-                raise ConfigError(
-                    f"cannot go on as begun: {key} was {state.get(key)} and is now {mine[key]}; resume with "
-                    "the first run's --data, --context, --seed and settings of the loss (--dpo.*, "
-                    "--reference, --temperature), or start anew (--out)"
-                )
+        advice = "the first run's --data, --context, --seed and settings of the loss"
+        check_same_order(state, self.state_dict(), place=("pairs",), advice=advice)
         self._taken = int(state["pairs"])
 
 

@@ -1,33 +1,28 @@
 """A reward model put together: pairs, head, objective and the one loop, for `shizuku reward`."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
 from shizuku.checkpoints.directory import run_record
 from shizuku.checkpoints.run_record import json_text
 from shizuku.config import to_dict
-from shizuku.errors import ConfigError
 from shizuku.evaluation.preferences import Judgement, judge_margins
 from shizuku.models.heads import HeadedDecoder
-from shizuku.report.plots import check_plots
 from shizuku.text.tokenizer import Tokenizer
-from shizuku.training.batches import on_device, peek
 from shizuku.training.config import LoopConfig
-from shizuku.training.evaluation import judged_every
 from shizuku.training.loop import train
 from shizuku.training.result import TrainResult
 from shizuku.training.resume import check_place
-from shizuku.training.speed import seconds_per_step
 from shizuku.tuning.head_rows import head_outputs
 from shizuku.tuning.pair_rows import HeldoutPairs, PairRows
 from shizuku.tuning.reward_config import RewardConfig
 from shizuku.tuning.reward_objective import PairwiseReward
 from shizuku.tuning.reward_pairs import Prepared, prepare
 from shizuku.tuning.reward_scorer import SCALE, RewardScale
+from shizuku.tuning.run import begin, forecast, loop_of
 
 REPORT = "report.html"
 CENTRED_ON = 512
@@ -93,7 +88,7 @@ def train_reward(config: RewardConfig) -> RewardResult:
 
     Raises what reading, rendering and `train` raise; Ctrl-C leaves a run that --resume goes on with.
     """
-    _begin(config)
+    begin(config)
     check_place(config.out, resume=config.loop.resume)
     ready = prepare(config)
     source, loop = _rows(ready, config), _loop(config, ready)
@@ -116,7 +111,7 @@ def train_reward(config: RewardConfig) -> RewardResult:
         pairs=len(ready.train.items),
         heldout=len(ready.heldout.items),
         tokens=seen.tokens,
-        padding=1 - seen.tokens / max(seen.room, 1),
+        padding=seen.padding,
         dropped=ready.train.dropped + ready.heldout.dropped,
         cut=ready.train.cut + ready.heldout.cut,
         scale=RewardScale(offset=-float(chosen_N.mean()), deviation=float(chosen_N.std())),
@@ -137,35 +132,17 @@ def train_reward(config: RewardConfig) -> RewardResult:
 
 def plan(config: RewardConfig) -> dict[str, Any]:
     """What the run would be: pairs, tokens, steps, and time as measured by a few steps."""
-    _begin(config)
+    begin(config)
     ready = prepare(config)
     source, loop = _rows(ready, config), _loop(config, ready)
-    batches = [on_device(batch, torch.device("cpu")) for batch in peek(source, loop.accumulate)]
-    each = seconds_per_step(
-        ready.model, PairwiseReward(), batches, loop.optimizer, loop.parallel, precision=loop.precision
-    )
-    steps = loop.steps or max(1, int((loop.max_seconds or 0) / each))
-    seen = source.seen(steps * config.batch_size * loop.accumulate)
-    parameters = list(ready.model.parameters())
+    ahead = forecast(ready.model, PairwiseReward(), source, loop, batch_size=config.batch_size)
     return {
         **{f"train_{name}": value for name, value in ready.train.counts().items()},
         "heldout_pairs": len(ready.heldout.items),
         "skipped": ready.skipped or "nothing",
         "context": ready.data["context"],
-        "parameters": sum(one.numel() for one in parameters),
-        "trained_parameters": sum(one.numel() for one in parameters if one.requires_grad),
-        "steps": steps,
-        "tokens": seen.tokens,
-        "padding": 1 - seen.tokens / max(seen.room, 1),
-        "seconds": steps * each,
+        **ahead.to_json(),
     }
-
-
-def _begin(config: RewardConfig) -> None:
-    if config.report:
-        check_plots()
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
 
 
 def _rows(ready: Prepared, config: RewardConfig) -> PairRows:
@@ -179,25 +156,7 @@ def _loop(config: RewardConfig, ready: Prepared) -> LoopConfig:
     steps = math.ceil(
         config.epochs * len(ready.tables["train"]) / (config.batch_size * config.loop.accumulate)
     )
-    heldout = len(ready.tables.get("heldout", ()))
-    return headed_loop(
-        config.loop, steps=steps, in_batch=config.batch_size, heldout=heldout, keep=config.keep
-    )
-
-
-def headed_loop(loop: LoopConfig, *, steps: int, in_batch: int, heldout: int, keep: str) -> LoopConfig:
-    """The loop with what follows from the data: its steps, when to evaluate, and what to keep."""
-    if loop.parallel == "fsdp":
-        raise ConfigError("--loop.parallel fsdp: this verb trains with --loop.parallel data")
-    if loop.steps is None and loop.max_seconds is None:
-        loop = replace(loop, steps=max(1, steps))
-    if not heldout:
-        if loop.patience is not None:
-            raise ConfigError("--loop.patience needs held-out data: raise --validation")
-        return loop
-    if keep == "best" and loop.ema is None:
-        loop = replace(loop, keep_best=True)
-    return judged_every(loop, in_step=in_batch * loop.accumulate, heldout=heldout)
+    return loop_of(config, steps=steps, heldout=len(ready.tables.get("heldout", ())))
 
 
 def _rewards(ready: Prepared, part: str, what: str) -> np.ndarray:

@@ -10,27 +10,28 @@ import tyro
 from shizuku.adapters.config import AdapterConfig
 from shizuku.config import VerbConfig, check_threads
 from shizuku.errors import ConfigError
-from shizuku.training.config import LoopConfig, OptimizerConfig, ScheduleConfig
+from shizuku.training.config import LoopConfig
+from shizuku.tuning.config import adapted, check_tuning, tuning_loop
 
 RATE, ADAPTER_RATE = 2e-5, 3e-4
 """Learning rates of a whole model, and of an adapter with the head."""
 
 
 def head_loop() -> LoopConfig:
-    """The loop as a new head on a trained model wants it: AdamW at a small rate, and a cosine."""
-    optimizer = OptimizerConfig(
-        kind="adamw", learning_rate=RATE, embedding_learning_rate=None, weight_decay=0.0, betas=(0.9, 0.99)
-    )
-    return LoopConfig(optimizer=optimizer, schedule=ScheduleConfig(kind="cosine", warmup=0.05), log_every=1)
+    """The loop as a new head on a trained model wants it."""
+    return tuning_loop(RATE)
 
 
 def adapter_rate(chosen: Mapping[str, object]) -> Mapping[str, object]:
     """What an adapter among the chosen settings brings along: its learning rate."""
-    lora: Any = chosen.get("lora")
-    rank = chosen.get("lora.rank", lora.get("rank", 0) if isinstance(lora, Mapping) else 0)
-    if str(rank).isdigit() and int(str(rank)) > 0:
-        return {"loop": {"optimizer": {"learning_rate": ADAPTER_RATE}}}
-    return {}
+    return {"loop": {"optimizer": {"learning_rate": ADAPTER_RATE}}} if adapted(chosen) else {}
+
+
+def check_headed(config: Any) -> None:
+    """ConfigError for settings that make no sense in a run of a model with a head, or of an encoder."""
+    check_tuning(config)
+    if config.loop.parallel == "fsdp":
+        raise ConfigError("--loop.parallel fsdp: this verb trains with --loop.parallel data")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,23 +85,9 @@ class RewardConfig(VerbConfig):
         check_threads(self.threads)
         if not self.data:
             raise ConfigError("--data: give at least one file of preference pairs")
-        check_tuning(self)
+        check_headed(self)
 
     @classmethod
     def brought_along(cls, chosen: Mapping[str, object]) -> Mapping[str, object]:
         """With an adapter the learning rate is another."""
         return adapter_rate(chosen)
-
-
-def check_tuning(config: Any) -> None:
-    """ConfigError for settings of a run with a head that make no sense."""
-    if not config.epochs > 0:
-        raise ConfigError(f"--epochs: expected more than 0, found {config.epochs}")
-    for name, low in (("batch_size", 1), ("split_seed", 0)):
-        if getattr(config, name) < low:
-            flag = name.replace("_", "-")
-            raise ConfigError(f"--{flag}: expected at least {low}, found {getattr(config, name)}")
-    if config.context is not None and config.context < 2:
-        raise ConfigError(f"--context: expected at least 2, found {config.context}")
-    if not 0 <= config.validation <= 0.5:
-        raise ConfigError(f"--validation {config.validation}: expected 0 to 0.5 of the data")

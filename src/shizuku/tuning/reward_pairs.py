@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from shizuku.checkpoints.names import resolve
-from shizuku.errors import CheckpointError, ConfigError
+from shizuku.errors import ConfigError
 from shizuku.models.architectures import require
 from shizuku.models.heads import HeadedDecoder
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
-from shizuku.tuning.base import lasting_name, open_base, put_adapter
+from shizuku.tuning.base import open_base, put_adapter
 from shizuku.tuning.head_rows import read_at_end
 from shizuku.tuning.pair_examples import EncodedPair, EncodedPairs
 from shizuku.tuning.pair_rows import PairTable
@@ -45,22 +44,17 @@ def prepare(config: RewardConfig) -> Prepared:
     read, sides = read_sides(config, problems)
     if config.margins and any(pair.margin is None for pair in sides[0]):
         raise ConfigError("--margins: not every pair has a margin (a number under `margin`): leave it out")
-    path = resolve(config.model)
-    name = lasting_name(config.model, path)
-    found = open_base(path, "float", name=name, out=None, needs="head")
-    require(found.model.config, "generate")
-    if found.tokenizer is None:
-        raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
-    adapted = config.lora.rank > 0
-    decoder, tokenizer = with_template(found.model, found.tokenizer, config.chat_template, frozen=adapted)
+    base, adapted = open_base(config.model, needs="head"), config.lora.rank > 0
+    require(base.model.config, "generate")
+    decoder, tokenizer = with_template(base.model, base.tokenizer, config.chat_template, frozen=adapted)
     parts, context = encode_sides(config, tokenizer, sides, decoder.config.context, problems, last_read=True)
     model = HeadedDecoder(decoder, 1)
     if adapted:
-        put_adapter(model, config.lora, path, name=name, seed=config.loop.seed)
+        put_adapter(model, config.lora, base, seed=config.loop.seed)
     return Prepared(
         model=model,
         tokenizer=tokenizer,
-        base=path,
+        base=base.path,
         train=parts[0],
         heldout=parts[1],
         tables=_tables(parts, context, margins=config.margins),

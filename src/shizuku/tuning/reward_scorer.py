@@ -7,6 +7,7 @@ from typing import Any
 
 from shizuku.checkpoints.headed import load_headed
 from shizuku.checkpoints.huggingface import read_json
+from shizuku.checkpoints.undisturbed import needed_tokenizer
 from shizuku.errors import CheckpointError, ConfigError
 from shizuku.models.heads import HeadedDecoder
 from shizuku.progress import warn_once
@@ -54,9 +55,7 @@ class RewardScorer:
         """
         path = Path(path)
         found = load_headed(path)
-        if found.tokenizer is None:
-            raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
-        return cls(found.model, found.tokenizer, read_scale(path))
+        return cls(found.model, needed_tokenizer(found.tokenizer, path), read_scale(path))
 
     @property
     def name(self) -> str:

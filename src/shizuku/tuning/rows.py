@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from shizuku.data.packing import Batch
+from shizuku.data.resuming import check_same_order
 from shizuku.errors import ConfigError, DocumentError
 from shizuku.tuning.examples import Example
 
@@ -35,6 +36,11 @@ class Seen:
     """Those that the loss counted."""
     room: int
     """With padding."""
+
+    @property
+    def padding(self) -> float:
+        """Share of the room that is padding."""
+        return 1 - self.tokens / max(self.room, 1)
 
 
 class ExampleRows:
@@ -105,13 +111,8 @@ class ExampleRows:
 
         Raises ConfigError when the examples, the context or the seed are not those of the state.
         """
-        mine = self.state_dict()
-        for key in mine.keys() - {"rows"}:
-            if state.get(key) != mine[key]:
-                raise ConfigError(
-                    f"cannot go on in the same order: {key} was {state.get(key)} and is now {mine[key]}; "
-                    "resume with the first run's --data, --learn, --context and --seed, or start anew (--out)"
-                )
+        advice = "the first run's --data, --learn, --context, --seed, noise and dropout"
+        check_same_order(state, self.state_dict(), place=("rows",), advice=advice)
         self._rows = int(state["rows"])
 
     def _row(self, number: int) -> list[int]:

@@ -3,34 +3,26 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from shizuku.checkpoints.digests import file_digest
 from shizuku.checkpoints.directory import load_model, run_record
-from shizuku.checkpoints.names import resolve
 from shizuku.config import to_dict
-from shizuku.errors import CheckpointError, ConfigError
+from shizuku.errors import ConfigError
 from shizuku.models.decoder import Decoder
 from shizuku.progress import say
-from shizuku.quantization.surgery import quantized_layers
-from shizuku.report.plots import check_plots
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
-from shizuku.training.batches import on_device, peek
+from shizuku.training.config import LoopConfig
 from shizuku.training.distribution import first_alone, place, wait_for_all
-from shizuku.training.evaluation import judged_every
 from shizuku.training.loop import train
-from shizuku.training.memory import estimate_memory
 from shizuku.training.objectives import NextToken
 from shizuku.training.result import TrainResult
 from shizuku.training.resume import check_place
-from shizuku.training.speed import seconds_per_step
 from shizuku.tuning.answers import Answer, answers_of, prompt_of
-from shizuku.tuning.base import lasting_name, open_base, put_adapter
+from shizuku.tuning.base import Base, open_base, put_adapter
 from shizuku.tuning.config import TuneConfig
 from shizuku.tuning.conversations import Conversations, read_conversations
 from shizuku.tuning.dataset import (
@@ -42,6 +34,7 @@ from shizuku.tuning.dataset import (
 )
 from shizuku.tuning.examples import Conversation
 from shizuku.tuning.rows import ExampleRows, HeldoutRows
+from shizuku.tuning.run import begin, forecast, loop_of, sizes
 from shizuku.tuning.templates import with_template
 
 BEFORE, REPORT = "before.json", "report.html"
@@ -134,11 +127,8 @@ def tune(config: TuneConfig) -> TuneResult:
     In a `torchrun` job all processes call it; process 0 answers the prompts and writes the report. Raises
     what reading, rendering and `train` raise; Ctrl-C leaves a run that --resume goes on with.
     """
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    begin(config)
     check_place(config.out, resume=config.loop.resume)
-    if config.report:
-        check_plots()
     ready = first_alone(lambda: prepare(config))
     source, first = rows_of(ready, config), place()[0] == 0
     validation = _heldout_rows(ready, config)
@@ -165,16 +155,17 @@ def tune(config: TuneConfig) -> TuneResult:
         heldout=len(ready.heldout.examples),
         tokens=seen.tokens,
         learned_tokens=seen.learned,
-        padding=1 - seen.tokens / max(seen.room, 1),
+        padding=seen.padding,
         dropped=ready.train.dropped + ready.heldout.dropped,
         cut=ready.train.cut + ready.heldout.cut,
-        **_sizes(ready.model),
+        **sizes(ready.model),
         prompts=prompts,
         before=before,
         after=_answers(ready, config, prompts, of=whole) if first else [],
         model=whole,
         tokenizer=ready.tokenizer,
     )
+    _warn_of_endless(config, ready, tuned.after)
     if config.report and first:
         from shizuku.tuning.page import write_page
 
@@ -182,40 +173,40 @@ def tune(config: TuneConfig) -> TuneResult:
     return tuned
 
 
+def _warn_of_endless(config: TuneConfig, ready: Prepared, answers: Sequence[Answer]) -> None:
+    """Say so where most answers do not end, and why that is, as far as is known."""
+    rate = stop_rate(answers)
+    if rate is None or rate >= 0.5:
+        return
+    ends = ", ".join(
+        ready.tokenizer.decode([one], skip_control=False) for one in sorted(ready.tokenizer.stop_ids)
+    )
+    why = "train longer (--epochs), or let the samples be longer (--sample-tokens)"
+    if config.lora.rank:
+        why += (
+            f"; a base that has never seen {ends} doesn't learn it by an adapter, which leaves the rows of "
+            "tokens as they are: tune the whole model, or give a --chat-template of tokens that it knows"
+        )
+    say(
+        f"only {rate:.0%} of {len(answers)} sample answers of at most {config.sample_tokens} tokens end by "
+        f"themselves: {why}"
+    )
+
+
 def plan(config: TuneConfig) -> dict[str, Any]:
     """What the run would be: examples, tokens, steps, memory, and time as measured by a few steps."""
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    begin(config)
     ready = prepare(config, write=False)
     source = rows_of(ready, config)
     loop = _loop(config, source, _heldout_rows(ready, config))
-    batches = [on_device(batch, torch.device("cpu")) for batch in peek(source, loop.accumulate)]
-    each = seconds_per_step(
-        ready.model, NextToken(), batches, loop.optimizer, loop.parallel, precision=loop.precision
-    )
-    steps = loop.steps or max(1, int((loop.max_seconds or 0) / each))
-    rows = steps * config.batch_size * loop.accumulate
-    seen = source.seen(rows)
+    ahead = forecast(ready.model, NextToken(), source, loop, batch_size=config.batch_size)
     return {
         **{f"train_{name}": value for name, value in ready.train.counts().items()},
         "heldout_examples": len(ready.heldout.examples),
         "skipped": ready.skipped or "nothing",
         "context": ready.context,
-        **_sizes(ready.model),
-        "memory_bytes": estimate_memory(ready.model, loop, *batches[0].shape).total,
-        "steps": steps,
-        "tokens": seen.tokens,
-        "learned_tokens": seen.learned,
-        "padding": 1 - seen.tokens / max(seen.room, 1),
-        "seconds": steps * each,
-    }
-
-
-def _sizes(model: Decoder) -> dict[str, int]:
-    packed = sum(math.prod(layer.layout.shape) for layer in quantized_layers(model).values())
-    return {
-        "parameters": packed + sum(one.numel() for one in model.parameters()),
-        "trained_parameters": sum(one.numel() for one in model.parameters() if one.requires_grad),
+        "learned_tokens": ahead.seen.learned,
+        **ahead.to_json(),
     }
 
 
@@ -230,7 +221,7 @@ def prepare(config: TuneConfig, *, write: bool = True) -> Prepared:
     held: Conversations | None = None
     if config.validation_data:
         held = read_conversations(config.validation_data, problems=problems)
-    path, (model, tokenizer) = _model(config, write=write)
+    base, model, tokenizer = _model(config, write=write)
     longest = model.config.context
     if config.context is not None and config.context > longest:
         raise ConfigError(f"--context {config.context}: the model's window has {longest} tokens")
@@ -261,25 +252,20 @@ def prepare(config: TuneConfig, *, write: bool = True) -> Prepared:
         "heldout": parts[1].counts(),
         "context": context,
     }
-    return Prepared(model, tokenizer, path, parts[0], parts[1], context, data, problems.report())
+    return Prepared(model, tokenizer, base.path, parts[0], parts[1], context, data, problems.report())
 
 
-def _model(config: TuneConfig, *, write: bool) -> tuple[Path, tuple[Decoder, Tokenizer]]:
+def _model(config: TuneConfig, *, write: bool) -> tuple[Base, Decoder, Tokenizer]:
     adapted = config.lora.rank > 0
     if config.base != "float" and not adapted:
         raise ConfigError(
             f"--base {config.base}: packed weights can't be trained; for an adapter give --lora.rank"
         )
-    path = resolve(config.model)
-    name = lasting_name(config.model, path)
-    found = open_base(path, config.base, name=name, out=config.out if write else None)
-    if found.tokenizer is None:
-        raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
-    model, tokenizer = with_template(found.model, found.tokenizer, config.chat_template, frozen=adapted)
+    base = open_base(config.model, config.base, out=config.out if write else None)
+    model, tokenizer = with_template(base.model, base.tokenizer, config.chat_template, frozen=adapted)
     if adapted:
-        base = name if found.path == path else str(found.path.resolve())
-        put_adapter(model, config.lora, found.path, name=base, seed=config.loop.seed)
-    return path, (model, tokenizer)
+        put_adapter(model, config.lora, base, seed=config.loop.seed)
+    return base, model, tokenizer
 
 
 def rows_of(ready: Prepared, config: TuneConfig) -> ExampleRows:
@@ -298,17 +284,9 @@ def _heldout_rows(ready: Prepared, config: TuneConfig) -> HeldoutRows | None:
     return HeldoutRows(ready.heldout.examples, context=ready.context, batch_size=config.batch_size)
 
 
-def _loop(config: TuneConfig, source: ExampleRows, heldout: HeldoutRows | None) -> Any:
-    loop, per_step = config.loop, config.batch_size * config.loop.accumulate
-    if loop.steps is None and loop.max_seconds is None:
-        loop = replace(loop, steps=max(1, math.ceil(source.rows_until(config.epochs) / per_step)))
-    if heldout is None:
-        if loop.patience is not None:
-            raise ConfigError("--loop.patience needs held-out conversations: raise --validation")
-        return loop
-    if config.keep == "best" and loop.ema is None and loop.parallel == "data":
-        loop = replace(loop, keep_best=True)
-    return judged_every(loop, in_step=per_step, heldout=len(heldout.rows))
+def _loop(config: TuneConfig, source: ExampleRows, heldout: HeldoutRows | None) -> LoopConfig:
+    steps = math.ceil(source.rows_until(config.epochs) / (config.batch_size * config.loop.accumulate))
+    return loop_of(config, steps=steps, heldout=0 if heldout is None else len(heldout.rows))
 
 
 def _prompts(ready: Prepared, number: int) -> list[Conversation]:

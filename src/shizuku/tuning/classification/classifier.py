@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from shizuku.checkpoints.headed import load_headed
+from shizuku.checkpoints.undisturbed import needed_tokenizer
 from shizuku.errors import CheckpointError, ConfigError
 from shizuku.models.heads import HeadedDecoder
 from shizuku.text.tokenizer import Tokenizer
@@ -51,9 +52,8 @@ class Classifier:
     def load(cls, path: str | Path) -> "Classifier":
         """Open what `shizuku classify` wrote, or a classifier of transformers'; raises as `load_headed`."""
         found = load_headed(path)
-        if found.tokenizer is None:
-            raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
-        return cls(found.model, found.tokenizer, pairs=(found.run.get("data") or {}).get("pairs"))
+        tokenizer = needed_tokenizer(found.tokenizer, found.path)
+        return cls(found.model, tokenizer, pairs=(found.run.get("data") or {}).get("pairs"))
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from shizuku.checkpoints.digests import file_digest
-from shizuku.checkpoints.names import resolve
-from shizuku.errors import CheckpointError, ConfigError, DocumentError
+from shizuku.errors import ConfigError, DocumentError
 from shizuku.models.heads import HeadedDecoder
 from shizuku.progress import say
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
-from shizuku.tuning.base import lasting_name, open_base, put_adapter
+from shizuku.tuning.base import open_base, put_adapter
 from shizuku.tuning.classification.config import ClassifyConfig
 from shizuku.tuning.classification.encoding import read_text
 from shizuku.tuning.classification.labelled import Labelled, LabelledTexts, read_labelled, split_labelled
@@ -50,23 +49,14 @@ def prepare(config: ClassifyConfig, extra: Sequence[Labelled]) -> Prepared:
     problems = Problems()
     read, trained, held = _parted(config, extra, problems)
     pairs, labels = read.pair_column is not None, _checked(read, held)
-    path = resolve(config.model)
-    name = lasting_name(config.model, path)
-    found = open_base(path, "float", name=name, out=None, needs="head")
-    if found.tokenizer is None:
-        raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
-    model = HeadedDecoder(found.model, len(labels), labels=labels)
-    if config.lora.rank and model.whole:
-        raise ConfigError(
-            f"--lora.rank {config.lora.rank}: adapters are for decoders, {name} is an encoder: leave it out, "
-            "and the whole model is trained"
-        )
+    base = open_base(config.model, needs="head")
+    model = HeadedDecoder(base.model, len(labels), labels=labels)
     if config.lora.rank:
-        put_adapter(model, config.lora, path, name=name, seed=config.loop.seed)
+        put_adapter(model, config.lora, base, seed=config.loop.seed)
     window = config.context or model.config.context
     if window > model.config.context:
         raise ConfigError(f"--context {window}: the model's window has {model.config.context} tokens")
-    parts = [_encoded(found.tokenizer, items, labels, window, model.whole) for items in (trained, held)]
+    parts = [_encoded(base.tokenizer, items, labels, window, model.whole) for items in (trained, held)]
     cut = sum(more for _, more in parts)
     if problems:
         say(problems.report())
@@ -90,8 +80,8 @@ def prepare(config: ClassifyConfig, extra: Sequence[Labelled]) -> Prepared:
     }
     return Prepared(
         model=model,
-        tokenizer=found.tokenizer,
-        base=path,
+        tokenizer=base.tokenizer,
+        base=base.path,
         train=trained,
         heldout=held,
         examples=parts[0][0],

@@ -6,28 +6,21 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import torch
-
 from shizuku.checkpoints.directory import run_record
 from shizuku.config import to_dict
 from shizuku.evaluation.classification import ClassJudgement, judge_labels
 from shizuku.progress import say
-from shizuku.report.plots import check_plots
-from shizuku.training.batches import on_device, peek
+from shizuku.training.config import LoopConfig
 from shizuku.training.loop import train
 from shizuku.training.result import TrainResult
 from shizuku.training.resume import check_place
-from shizuku.training.speed import seconds_per_step
 from shizuku.tuning.classification.classifier import Classifier
 from shizuku.tuning.classification.config import ClassifyConfig
-from shizuku.tuning.classification.labelled import (
-    Labelled,
-    read_labelled,
-)
+from shizuku.tuning.classification.labelled import Labelled, read_labelled
 from shizuku.tuning.classification.objective import Labels
 from shizuku.tuning.classification.preparing import Prepared, prepare
-from shizuku.tuning.reward import headed_loop
 from shizuku.tuning.rows import ExampleRows, HeldoutRows
+from shizuku.tuning.run import begin, forecast, loop_of
 
 REPORT, TEACHER = "report.html", "teacher"
 
@@ -92,7 +85,7 @@ def train_classifier(config: ClassifyConfig) -> ClassifyResult:
     are learned from too. Raises what reading and `train` raise; Ctrl-C leaves a run that --resume goes on
     with.
     """
-    _begin(config)
+    begin(config)
     check_place(config.out, resume=config.loop.resume)
     extra: list[Labelled] = []
     if config.unlabelled:
@@ -104,7 +97,8 @@ def train_classifier(config: ClassifyConfig) -> ClassifyResult:
         )
         extra = _pseudo_labelled(config, [item.read for item in texts.items])
     ready = prepare(config, extra)
-    source, loop = _rows(ready, config), _loop(config, ready)
+    source = _rows(ready, config)
+    loop = _loop(config, ready, source)
     validation = None
     if ready.heldout:
         validation = HeldoutRows(
@@ -133,7 +127,7 @@ def train_classifier(config: ClassifyConfig) -> ClassifyResult:
         heldout=len(ready.heldout),
         pseudo=len(extra),
         tokens=seen.tokens,
-        padding=1 - seen.tokens / max(seen.room, 1),
+        padding=seen.padding,
         cut=ready.cut,
         judgement=judge(classifier, ready.heldout) if ready.heldout else None,
         classifier=classifier,
@@ -166,16 +160,11 @@ def sure_ones(
 
 def plan(config: ClassifyConfig) -> dict[str, Any]:
     """What the run would be: texts, tokens, steps, and time as measured by a few steps."""
-    _begin(config)
+    begin(config)
     ready = prepare(config, [])
-    source, loop = _rows(ready, config), _loop(config, ready)
-    batches = [on_device(batch, torch.device("cpu")) for batch in peek(source, loop.accumulate)]
-    each = seconds_per_step(
-        ready.model, Labels(), batches, loop.optimizer, loop.parallel, precision=loop.precision
-    )
-    steps = loop.steps or max(1, int((loop.max_seconds or 0) / each))
-    seen = source.seen(steps * config.batch_size * loop.accumulate)
-    parameters = list(ready.model.parameters())
+    source = _rows(ready, config)
+    loop = _loop(config, ready, source)
+    ahead = forecast(ready.model, Labels(), source, loop, batch_size=config.batch_size)
     return {
         "labels": ", ".join(ready.model.labels),
         "examples": len(ready.train),
@@ -184,12 +173,7 @@ def plan(config: ClassifyConfig) -> dict[str, Any]:
         "skipped": ready.skipped or "nothing",
         "cut": ready.cut,
         "context": ready.context,
-        "parameters": sum(one.numel() for one in parameters),
-        "trained_parameters": sum(one.numel() for one in parameters if one.requires_grad),
-        "steps": steps,
-        "tokens": seen.tokens,
-        "padding": 1 - seen.tokens / max(seen.room, 1),
-        "seconds": steps * each,
+        **ahead.to_json(),
     }
 
 
@@ -212,13 +196,6 @@ def _pseudo_labelled(config: ClassifyConfig, texts: Sequence[str | tuple[str, st
     return sure
 
 
-def _begin(config: ClassifyConfig) -> None:
-    if config.report:
-        check_plots()
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-
-
 def _rows(ready: Prepared, config: ClassifyConfig) -> ExampleRows:
     return ExampleRows(
         ready.examples,
@@ -229,9 +206,6 @@ def _rows(ready: Prepared, config: ClassifyConfig) -> ExampleRows:
     )
 
 
-def _loop(config: ClassifyConfig, ready: Prepared) -> Any:
-    per_step = config.batch_size * config.loop.accumulate
-    steps = math.ceil(_rows(ready, config).rows_until(config.epochs) / per_step)
-    return headed_loop(
-        config.loop, steps=steps, in_batch=config.batch_size, heldout=len(ready.heldout), keep=config.keep
-    )
+def _loop(config: ClassifyConfig, ready: Prepared, source: ExampleRows) -> LoopConfig:
+    steps = math.ceil(source.rows_until(config.epochs) / (config.batch_size * config.loop.accumulate))
+    return loop_of(config, steps=steps, heldout=len(ready.heldout))

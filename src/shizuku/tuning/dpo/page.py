@@ -46,7 +46,7 @@ def write_page(path: Path, config: AlignConfig, ready: "Prepared", result: "DpoR
         Card(
             "Time",
             f"{result.training.seconds:,.0f} s",
-            f"{result.seen.tokens:,} tokens, {result.padding:.1%} padding",
+            f"{result.seen.tokens:,} tokens, {result.seen.padding:.1%} padding",
         )
     )
     page.cards(cards)

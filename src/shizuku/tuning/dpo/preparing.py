@@ -9,13 +9,13 @@ import numpy as np
 
 from shizuku.checkpoints.names import resolve
 from shizuku.checkpoints.run_record import checkpoint_digest
-from shizuku.errors import CheckpointError, ConfigError
+from shizuku.errors import ConfigError
 from shizuku.models.decoder import Decoder
 from shizuku.progress import say
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.tuning.align_config import AlignConfig
-from shizuku.tuning.base import lasting_name, open_base, put_adapter
+from shizuku.tuning.base import open_base, put_adapter
 from shizuku.tuning.dpo.reference import reference_logprobs
 from shizuku.tuning.pair_examples import EncodedPairs
 from shizuku.tuning.pair_rows import PairTable
@@ -51,17 +51,14 @@ def prepare(config: AlignConfig, *, write: bool = True) -> Prepared:
     """
     problems = Problems()
     read, sides = read_sides(config, problems)
-    path = resolve(config.model)
-    name = lasting_name(config.model, path)
-    found = open_base(path, config.base, name=name, out=config.out if write else None)
-    if found.tokenizer is None:
-        raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
-    adapted = config.lora.rank > 0
-    model, tokenizer = with_template(found.model, found.tokenizer, config.chat_template, frozen=adapted)
+    base, adapted = (
+        open_base(config.model, config.base, out=config.out if write else None),
+        config.lora.rank > 0,
+    )
+    model, tokenizer = with_template(base.model, base.tokenizer, config.chat_template, frozen=adapted)
     parts, context = encode_sides(config, tokenizer, sides, model.config.context, problems)
     if adapted:
-        base = name if found.path == path else str(found.path.resolve())
-        put_adapter(model, config.lora, found.path, name=base, seed=config.loop.seed)
+        put_adapter(model, config.lora, base, seed=config.loop.seed)
     tables = {
         name: PairTable(part.items, context=context)
         for name, part in zip(("train", "heldout"), parts, strict=True)
@@ -69,11 +66,11 @@ def prepare(config: AlignConfig, *, write: bool = True) -> Prepared:
     }
     other = config.reference
     data = data_record(config, read, parts, context, problems)
-    digest = checkpoint_digest(path if other is None else resolve(other))
+    digest = checkpoint_digest(base.path if other is None else resolve(other))
     if other is None and config.base != "float":
         digest = f"{digest} {config.base}"
     return Prepared(
-        model, tokenizer, path, parts[0], parts[1], tables, data, problems.report(),
+        model, tokenizer, base.path, parts[0], parts[1], tables, data, problems.report(),
         config.model if other is None else other, digest,
     )  # fmt: skip
 
@@ -108,14 +105,11 @@ def add_reference(
 
 def reference_model(ready: Prepared, config: AlignConfig) -> Decoder:
     """The reference read from its files; ConfigError where its tokens are others."""
-    path = ready.base if config.reference is None else resolve(config.reference)
-    found = open_base(path, "float", name=str(path), out=None)
-    if found.tokenizer is None:
-        raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
-    model, tokenizer = with_template(found.model, found.tokenizer, config.chat_template)
+    base = open_base(config.reference or config.model)
+    model, tokenizer = with_template(base.model, base.tokenizer, config.chat_template)
     if tokenizer.backend.get_vocab() != ready.tokenizer.backend.get_vocab():
         raise ConfigError(
-            f"--reference {path}: its tokenizer has other tokens than that of {config.model}, so their "
+            f"--reference {base.name}: its tokenizer has other tokens than that of {config.model}, so their "
             "log-probabilities can't be compared: give a model with the same tokenizer"
         )
     return model.eval()

@@ -2,21 +2,17 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from shizuku.adapters.surgery import is_adapted
 from shizuku.checkpoints.directory import run_record
 from shizuku.config import to_dict
-from shizuku.training.batches import on_device, peek
 from shizuku.training.config import LoopConfig
-from shizuku.training.evaluation import judged_every
 from shizuku.training.loop import train
 from shizuku.training.result import TrainResult
-from shizuku.training.speed import seconds_per_step
 from shizuku.tuning.align_config import AlignConfig
 from shizuku.tuning.align_result import AlignResult
 from shizuku.tuning.dpo.distance import Drawn, divergences, draw_answers
@@ -29,6 +25,7 @@ from shizuku.tuning.pair_rows import HeldoutPairs, PairRows
 from shizuku.tuning.pairs import PreferencePair
 from shizuku.tuning.policy.rewards import Reward
 from shizuku.tuning.rows import Seen
+from shizuku.tuning.run import forecast, loop_of
 
 REPORT = "report.html"
 
@@ -61,11 +58,6 @@ class DpoResult:
     """The aligned model."""
     kl: float | None
     """Its distance to the reference, in nats an answer."""
-
-    @property
-    def padding(self) -> float:
-        """Share of the rows' room that was padding."""
-        return 1 - self.seen.tokens / max(self.seen.room, 1)
 
 
 def align_dpo(config: AlignConfig) -> AlignResult:
@@ -111,25 +103,14 @@ def plan_dpo(config: AlignConfig) -> dict[str, Any]:
     for table in ready.tables.values():  # any numbers do for measuring time
         table.reference_N2 = np.zeros((len(table), 2), dtype=np.float32)
     source, loop = _rows(ready, config), _loop(config, ready)
-    batches = [on_device(batch, torch.device("cpu")) for batch in peek(source, loop.accumulate)]
-    each = seconds_per_step(
-        ready.model, Preference(config.dpo), batches, loop.optimizer, loop.parallel, precision=loop.precision
-    )
-    steps = loop.steps or max(1, int((loop.max_seconds or 0) / each))
-    seen = source.seen(steps * config.batch_size * loop.accumulate)
-    trained = [one for one in ready.model.parameters() if one.requires_grad]
+    ahead = forecast(ready.model, Preference(config.dpo), source, loop, batch_size=config.batch_size)
     return {
         **{f"train_{name}": value for name, value in ready.train.counts().items()},
         "heldout_pairs": len(ready.heldout.items),
         "skipped": ready.skipped or "nothing",
         "context": ready.data["context"],
-        "parameters": sum(one.numel() for one in ready.model.parameters()),
-        "trained_parameters": sum(one.numel() for one in trained),
-        "steps": steps,
-        "tokens": seen.tokens,
-        "answer_tokens": seen.learned,
-        "padding": 1 - seen.tokens / max(seen.room, 1),
-        "seconds": steps * each,
+        "answer_tokens": ahead.seen.learned,
+        **ahead.to_json(),
     }
 
 
@@ -139,15 +120,9 @@ def _rows(ready: Prepared, config: AlignConfig) -> PairRows:
 
 
 def _loop(config: AlignConfig, ready: Prepared) -> LoopConfig:
-    loop, per_step = config.loop, config.batch_size * config.loop.accumulate
-    if loop.steps is None and loop.max_seconds is None:
-        steps = math.ceil(config.epochs * len(ready.tables["train"]) / per_step)
-        loop = replace(loop, steps=max(1, steps))
-    if "heldout" not in ready.tables:
-        return loop
-    if config.keep == "best":
-        loop = replace(loop, keep_best=True)
-    return judged_every(loop, in_step=per_step, heldout=len(ready.tables["heldout"]))
+    per_step = config.batch_size * config.loop.accumulate
+    steps = math.ceil(config.epochs * len(ready.tables["train"]) / per_step)
+    return loop_of(config, steps=steps, heldout=len(ready.tables.get("heldout", ())))
 
 
 def _prompts(ready: Prepared, config: AlignConfig) -> list[PreferencePair]:
@@ -212,7 +187,7 @@ def _figures(ready: Prepared, config: AlignConfig, result: DpoResult) -> AlignRe
         "heldout": len(ready.heldout.items),
         "tokens": result.seen.tokens,
         "answer_tokens": result.seen.learned,
-        "padding": result.padding,
+        "padding": result.seen.padding,
         "tokens_per_second": result.seen.tokens / max(result.training.seconds, 1e-9),
         "dropped": ready.train.dropped + ready.heldout.dropped,
         "cut": ready.train.cut + ready.heldout.cut,

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from shizuku.checkpoints.digests import file_digest
-from shizuku.checkpoints.names import resolve
 from shizuku.checkpoints.pooling import Pooling, declared_pooling
-from shizuku.errors import CheckpointError, ConfigError, DocumentError
+from shizuku.errors import ConfigError, DocumentError
 from shizuku.inference.embedding import ids_to_embed
 from shizuku.inference.runtime import reads_whole
 from shizuku.language_model import LanguageModel
 from shizuku.progress import say
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
-from shizuku.tuning.base import lasting_name, open_base, put_adapter
+from shizuku.tuning.base import Base, open_base, put_adapter
 from shizuku.tuning.classification.encoding import cut_to
 from shizuku.tuning.embedding.batches import EncodedTexts, TextTable
 from shizuku.tuning.embedding.config import EmbedTrainConfig
@@ -69,15 +68,11 @@ def prepare(config: EmbedTrainConfig) -> Prepared:
     say(read.say())
     trained, held = _parted(config, read, problems)
     _check_dropout(config, single=read.single)
-    path = resolve(config.model)
-    name = lasting_name(config.model, path)
-    found = open_base(path, "float", name=name, out=None, needs="embed")
-    if found.tokenizer is None:
-        raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
-    lm = LanguageModel(found.model, found.tokenizer)
-    pooling, window = _checked(config, path, lm, name)
+    base = open_base(config.model, needs="embed")
+    lm = LanguageModel(base.model, base.tokenizer)
+    pooling, window = _checked(config, base, lm)
     if config.lora.rank:
-        put_adapter(found.model, config.lora, path, name=name, seed=config.loop.seed)
+        put_adapter(base.model, config.lora, base, seed=config.loop.seed)
     judged = held[: config.judged]
     parts = [_encoded(lm, items, window) for items in (trained, judged)]
     cut = sum(more for _, more in parts)
@@ -104,9 +99,9 @@ def prepare(config: EmbedTrainConfig) -> Prepared:
         "pooling": pooling,
     }
     return Prepared(
-        model=found.model,
-        tokenizer=found.tokenizer,
-        base=path,
+        model=base.model,
+        tokenizer=base.tokenizer,
+        base=base.path,
         table=table,
         judged=judged,
         judged_ids=parts[1][0],
@@ -156,19 +151,14 @@ def _check_dropout(config: EmbedTrainConfig, *, single: bool) -> None:
         )
 
 
-def _checked(config: EmbedTrainConfig, path: Path, lm: LanguageModel, name: str) -> tuple[Pooling, int]:
+def _checked(config: EmbedTrainConfig, base: Base, lm: LanguageModel) -> tuple[Pooling, int]:
     """How vectors are pooled, and how many tokens a text may have."""
     whole, longest = reads_whole(lm.runtime), lm.context
-    if config.lora.rank and whole:
-        raise ConfigError(
-            f"--lora.rank {config.lora.rank}: adapters are for decoders, {name} is an encoder: leave it out, "
-            "and the whole model is trained"
-        )
-    pooling = config.pooling or declared_pooling(path if path.is_dir() else None)
+    pooling = config.pooling or declared_pooling(base.path if base.path.is_dir() else None)
     if pooling == "first" and not whole:
         raise ConfigError(
-            f"--pooling first: {name} reads from left to right, so its first token knows nothing: leave it "
-            "out, or give mean"
+            f"--pooling first: {base.name} reads from left to right, so its first token knows nothing: leave "
+            "it out, or give mean"
         )
     window = longest if config.context is None else config.context
     if window > longest or (whole and window < 3):

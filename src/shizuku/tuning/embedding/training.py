@@ -7,8 +7,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from shizuku.checkpoints.pooling import declare_pooling
 from shizuku.checkpoints.run_record import run_record
 from shizuku.config import to_dict
@@ -16,19 +14,16 @@ from shizuku.evaluation.bootstrap import Estimate
 from shizuku.evaluation.retrieval import Retrieval, gain, judge_retrieval
 from shizuku.language_model import LanguageModel
 from shizuku.progress import say
-from shizuku.report.plots import check_plots
-from shizuku.training.batches import on_device, peek
 from shizuku.training.config import LoopConfig
 from shizuku.training.loop import train
 from shizuku.training.result import TrainResult
 from shizuku.training.resume import check_place
-from shizuku.training.speed import seconds_per_step
 from shizuku.tuning.embedding.batches import HeldoutTexts, TextTable
 from shizuku.tuning.embedding.config import EmbedTrainConfig, check_work
 from shizuku.tuning.embedding.objective import Contrast
 from shizuku.tuning.embedding.preparing import Prepared, prepare
 from shizuku.tuning.pair_rows import PairRows
-from shizuku.tuning.reward import headed_loop
+from shizuku.tuning.run import begin, forecast, loop_of
 
 REPORT = "report.html"
 
@@ -144,7 +139,7 @@ def train_embedder(config: EmbedTrainConfig) -> EmbedResult:
         heldout=ready.heldout,
         judged=len(ready.judged),
         tokens=seen.tokens,
-        padding=1 - seen.tokens / max(seen.room, 1),
+        padding=seen.padding,
         cut=ready.cut,
         pooling=ready.pooling,
         before=before,
@@ -164,18 +159,7 @@ def plan(config: EmbedTrainConfig) -> dict[str, Any]:
     _begin(config)
     ready = prepare(config)
     source, loop = _source(ready, config), _loop(config, ready)
-    batches = [on_device(batch, torch.device("cpu")) for batch in peek(source, loop.accumulate)]
-    each = seconds_per_step(
-        ready.model,
-        _objective(config, ready),
-        batches,
-        loop.optimizer,
-        loop.parallel,
-        precision=loop.precision,
-    )
-    steps = loop.steps or max(1, int((loop.max_seconds or 0) / each))
-    seen = source.seen(steps * config.batch_size * loop.accumulate)
-    parameters = list(ready.model.parameters())
+    ahead = forecast(ready.model, _objective(config, ready), source, loop, batch_size=config.batch_size)
     return {
         "pairs": len(ready.table),
         "single_texts": ready.single,
@@ -184,12 +168,7 @@ def plan(config: EmbedTrainConfig) -> dict[str, Any]:
         "skipped": ready.skipped or "nothing",
         "cut": ready.cut,
         "pooling": ready.pooling,
-        "parameters": sum(one.numel() for one in parameters),
-        "trained_parameters": sum(one.numel() for one in parameters if one.requires_grad),
-        "steps": steps,
-        "tokens": seen.tokens,
-        "padding": 1 - seen.tokens / max(seen.room, 1),
-        "seconds": steps * each,
+        **ahead.to_json(),
     }
 
 
@@ -217,10 +196,7 @@ def _judge(ready: Prepared, when: str) -> Found | None:
 
 def _begin(config: EmbedTrainConfig) -> None:
     check_work(config)
-    if config.report:
-        check_plots()
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    begin(config)
 
 
 def _objective(config: EmbedTrainConfig, ready: Prepared) -> Contrast:
@@ -245,6 +221,4 @@ def _heldout(ready: Prepared, config: EmbedTrainConfig) -> HeldoutTexts | None:
 
 def _loop(config: EmbedTrainConfig, ready: Prepared) -> LoopConfig:
     steps = math.ceil(config.epochs * len(ready.table) / (config.batch_size * config.loop.accumulate))
-    return headed_loop(
-        config.loop, steps=steps, in_batch=config.batch_size, heldout=len(ready.judged), keep=config.keep
-    )
+    return loop_of(config, steps=steps, heldout=len(ready.judged))

@@ -16,7 +16,7 @@ from shizuku.checkpoints.directory import run_record
 from shizuku.checkpoints.names import resolve
 from shizuku.checkpoints.run_record import checkpoint_digest
 from shizuku.config import to_dict
-from shizuku.errors import CheckpointError, ConfigError, DocumentError
+from shizuku.errors import ConfigError, DocumentError
 from shizuku.models.decoder import Decoder
 from shizuku.progress import say
 from shizuku.text.problems import Problems
@@ -27,7 +27,7 @@ from shizuku.training.result import TrainResult
 from shizuku.training.speed import seconds_per_step
 from shizuku.tuning.align_config import AlignConfig
 from shizuku.tuning.align_result import AlignResult
-from shizuku.tuning.base import lasting_name, open_base, put_adapter
+from shizuku.tuning.base import open_base, put_adapter
 from shizuku.tuning.policy.checks import check_policy
 from shizuku.tuning.policy.config import GRPOConfig, PPOConfig
 from shizuku.tuning.policy.critic import ActorCritic
@@ -150,12 +150,8 @@ def prepare(
     those that the config names.
     """
     own: PPOConfig | GRPOConfig = config.ppo if config.method == "ppo" else config.grpo
-    path = resolve(config.model)
-    name = lasting_name(config.model, path)
-    found = open_base(path, config.base, name=name, out=config.out if write else None)
-    if found.tokenizer is None:
-        raise CheckpointError(f"{path} has no tokenizer: put its tokenizer.json there")
-    policy, tokenizer, adapted = found.model, found.tokenizer, config.lora.rank > 0
+    base = open_base(config.model, config.base, out=config.out if write else None)
+    policy, tokenizer, adapted = base.model, base.tokenizer, config.lora.rank > 0
     chat = config.chat_template is not None or tokenizer.chat_template is not None
     if chat:
         policy, tokenizer = with_template(policy, tokenizer, config.chat_template, frozen=adapted)
@@ -173,8 +169,7 @@ def prepare(
     prompts, heldout, data, skipped = _prompts(config, tokenizer, chat, room)
     reference = _reference(config, policy, tokenizer, adapted=adapted)
     if adapted:
-        base = name if found.path == path else str(found.path.resolve())
-        put_adapter(policy, config.lora, found.path, name=base, seed=config.loop.seed)
+        put_adapter(policy, config.lora, base, seed=config.loop.seed)
         reference = reference or base_of(policy)
     assert reference is not None, "a whole model has a copy as its reference"
     task = Task(
@@ -190,7 +185,7 @@ def prepare(
         torch.manual_seed(config.loop.seed)
         model = ActorCritic(policy, own.critic)
     method = PPO(own) if isinstance(own, PPOConfig) else GRPO(own)
-    return Prepared(model, policy, tokenizer, path, method, reference, task, heldout, data, skipped)
+    return Prepared(model, policy, tokenizer, base.path, method, reference, task, heldout, data, skipped)
 
 
 def judge(ready: Prepared, config: AlignConfig) -> Judged | None:
@@ -248,13 +243,12 @@ def _reference(
 ) -> Reference | None:
     if config.reference is None:
         return None if adapted else frozen(copy.deepcopy(policy))
-    path = resolve(config.reference)
     say(
         f"the reference is {config.reference}, not the model that training begins with: the divergence "
         "begins above 0"
     )
-    found = open_base(path, "float", name=str(path), out=None)
-    if found.tokenizer is None or found.tokenizer.backend.get_vocab() != tokenizer.backend.get_vocab():
+    found = open_base(config.reference)
+    if found.tokenizer.backend.get_vocab() != tokenizer.backend.get_vocab():
         raise ConfigError(
             f"--reference {config.reference}: its tokenizer has other tokens than that of {config.model}, so "
             "their log-probabilities can't be compared: give a model with the same tokenizer"

@@ -186,7 +186,7 @@ def test_a_tokenizer_larger_than_the_model_is_refused(tmp_path: Path) -> None:
         ({"rope_scaling": YARN}, "rope_scaling RotaryScaling.kind='yarn'"),
         ({"sliding_window": 8, "sliding_layers": (True, False)}, "; without sliding_window 8 it could be"),
         # Without its norm it would be no config at all, which is no reason to fall over.
-        ({"norm": "layernorm", "norm_bias": True, "qk_norm": True}, "without qk_norm True it could|its config is"),
+        ({"norm": "layernorm", "norm_bias": True, "qk_norm": True}, "qk_norm True it could|its config is"),
     ],
 )
 def test_what_gguf_cannot_say_is_not_written(changes: dict, message: str, tmp_path: Path) -> None:

@@ -74,10 +74,16 @@ RUNS: dict[PresetName, dict[str, Any]] = {
 }
 """Values for TrainConfig that a preset brings along: what a flag or a file says goes before them."""
 
-_PAIRS: dict[str, Any] = {
-    "vocab_size": 6000,
-    "loop": {"dropout": 0.1, "schedule": {"warmup": 0.05, "decay": 0.6}},
-}
+
+def _pairs(**optimizer: float) -> dict[str, Any]:
+    """What translation models bring along, beside rates of their own."""
+    return {
+        "vocab_size": 6000,
+        "loop": {"dropout": 0.1, "optimizer": optimizer, "schedule": {"warmup": 0.05, "decay": 0.6}},
+    }
+
+
+_LSTM = {"embedding_learning_rate": 0.03, "muon_learning_rate": 0.08}
 ARCHITECTURE_RUNS: dict[str, dict[str, Any]] = {
     "encoder": {
         "vocabulary": "wordpiece",  # it needs [CLS], [SEP] and [MASK]
@@ -90,8 +96,8 @@ ARCHITECTURE_RUNS: dict[str, dict[str, Any]] = {
             "schedule": {"warmup": 0.1},
         },
     },
-    "encoder-decoder": _PAIRS,
-    "lstm": {"loop": {"optimizer": {"embedding_learning_rate": 0.03, "muon_learning_rate": 0.08}}},
-    "lstm-seq2seq": _PAIRS,
+    "encoder-decoder": _pairs(muon_learning_rate=0.015),
+    "lstm": {"loop": {"optimizer": _LSTM}},
+    "lstm-seq2seq": _pairs(**_LSTM),
 }
-"""The same for architectures."""
+"""The same for architectures; how the rates were found is in docs/lab-notes.md."""

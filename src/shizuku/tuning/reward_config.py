@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -25,13 +25,6 @@ def head_loop() -> LoopConfig:
 def adapter_rate(chosen: Mapping[str, object]) -> Mapping[str, object]:
     """What an adapter among the chosen settings brings along: its learning rate."""
     return {"loop": {"optimizer": {"learning_rate": ADAPTER_RATE}}} if adapted(chosen) else {}
-
-
-def check_headed(config: Any) -> None:
-    """ConfigError for settings that make no sense in a run of a model with a head, or of an encoder."""
-    check_tuning(config)
-    if config.loop.parallel == "fsdp":
-        raise ConfigError("--loop.parallel fsdp: this verb trains with --loop.parallel data")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +78,7 @@ class RewardConfig(VerbConfig):
         check_threads(self.threads)
         if not self.data:
             raise ConfigError("--data: give at least one file of preference pairs")
-        check_headed(self)
+        check_tuning(self)
 
     @classmethod
     def brought_along(cls, chosen: Mapping[str, object]) -> Mapping[str, object]:

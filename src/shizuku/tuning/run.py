@@ -54,8 +54,14 @@ class Forecast:
         }
 
 
-def begin(config: Any) -> None:
-    """Take the threads that the config gives; DependencyError without what its report needs."""
+def begin(config: Any, *, spread: bool = False) -> None:
+    """Take the threads that the config gives.
+
+    DependencyError without what its report needs; ConfigError for weights that are to be spread over
+    processes, unless `spread` says that this verb knows about it.
+    """
+    if config.loop.parallel == "fsdp" and not spread:
+        raise ConfigError("--loop.parallel fsdp: this verb trains with --loop.parallel data")
     if config.report:
         check_plots()
     if config.threads is not None:

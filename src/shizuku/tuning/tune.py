@@ -127,7 +127,7 @@ def tune(config: TuneConfig) -> TuneResult:
     In a `torchrun` job all processes call it; process 0 answers the prompts and writes the report. Raises
     what reading, rendering and `train` raise; Ctrl-C leaves a run that --resume goes on with.
     """
-    begin(config)
+    begin(config, spread=True)
     check_place(config.out, resume=config.loop.resume)
     ready = first_alone(lambda: prepare(config))
     source, first = rows_of(ready, config), place()[0] == 0
@@ -195,7 +195,7 @@ def _warn_of_endless(config: TuneConfig, ready: Prepared, answers: Sequence[Answ
 
 def plan(config: TuneConfig) -> dict[str, Any]:
     """What the run would be: examples, tokens, steps, memory, and time as measured by a few steps."""
-    begin(config)
+    begin(config, spread=True)
     ready = prepare(config, write=False)
     source = rows_of(ready, config)
     loop = _loop(config, source, _heldout_rows(ready, config))

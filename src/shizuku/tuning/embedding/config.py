@@ -11,7 +11,8 @@ from shizuku.adapters.config import AdapterConfig
 from shizuku.config import VerbConfig, check_threads
 from shizuku.errors import ConfigError
 from shizuku.training.config import LoopConfig
-from shizuku.tuning.reward_config import adapter_rate, check_headed, head_loop
+from shizuku.tuning.config import check_tuning
+from shizuku.tuning.reward_config import adapter_rate, head_loop
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +86,7 @@ class EmbedTrainConfig(VerbConfig):
 
     def __post_init__(self) -> None:
         check_threads(self.threads)
-        check_headed(self)
+        check_tuning(self)
         if self.batch_size < 2:
             raise ConfigError(
                 f"--batch-size {self.batch_size}: a text is told from the others of its batch: give 2 or more"

@@ -72,14 +72,14 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Agreement]:
     links = [links_of(line) for line in lines]
     page = Page("Attention beside word alignment", f"{given.model} and {given.aligned}")
     page.section(
-        "Sentences", "Left the translation model, right IBM model 2; frames are the symmetrised links."
+        "Sentences",
+        "Left the translation model, right the alignment model; frames are the symmetrised links.",
     )
     looked, counted = [], []
     for (source, target), marks in zip(pairs, links, strict=True):
         looks = translator.attention(source, target, layer=given.layer)
         ours, theirs = source.split(), target.split()
-        product_JI = ibm.probabilities(*ibm.ids(ours, theirs))
-        shares_JI = product_JI / np.maximum(product_JI.sum(1, keepdims=True), 1e-30)
+        shares_JI = ibm.shares(ours, theirs)
         looked.append(looks.weights_TS[: len(theirs), : len(ours)])
         counted.append(shares_JI[:, -len(ours) :])
         drawn = grid(looks.weights_TS, looks.target, looks.source, marks=marks, most=1.0)

@@ -48,7 +48,7 @@ def test_words_are_aligned_shown_and_put_into_a_table(tmp_path: Path, capsys) ->
     model = shizuku.load(out / "forward")
     with pytest.raises(CheckpointError, match="word-alignment model"):
         shizuku.load(out / "forward", context=8)
-    assert model.translations("Haus")[0] == ("house", pytest.approx(1, abs=0.01)) and model.kind == 2
+    assert model.translations("Haus")[0] == ("house", pytest.approx(1, abs=0.01)) and model.kind == "2"
     assert load_alignment(out / "backward").translations("house")[0][0] == "Haus"
 
 
@@ -58,7 +58,25 @@ def test_the_same_again_gives_the_same_files(tmp_path: Path, capsys) -> None:
         assert aligned(tmp_path, "--no-report", "--iterations", "3", "0", "--out", str(tmp_path / name)) == 0
         seen.append([(tmp_path / name / file).read_bytes() for file in ("alignments.txt", "phrases.tsv")])
     assert seen[0] == seen[1]
-    assert load_alignment(tmp_path / "one" / "forward").kind == 1
+    assert load_alignment(tmp_path / "one" / "forward").kind == "1"
+
+
+def test_the_hidden_markov_model_is_kept_and_opens(tmp_path: Path, capsys) -> None:
+    assert aligned(tmp_path, "--no-report") == 0
+    place = tmp_path / "out" / "forward"
+    found = load_alignment(place)
+    assert (
+        found.kind == "hmm"
+        and found.jumps is not None
+        and json.loads((place / "config.json").read_text())["null_share"] == found.jumps.null_share
+    )
+    links = (tmp_path / "out" / "alignments.txt").read_text().splitlines()
+    source, target = (path.read_text(encoding="utf-8").splitlines()[0].split() for path in files(tmp_path))
+    assert all(f"{one}-{other}" in links[0] for other, one in enumerate(found.align(source, target)))
+    config = (place / "config.json").read_text().replace(str(found.jumps.null_share), "1.5")
+    (place / "config.json").write_text(config)
+    with pytest.raises(CheckpointError, match="jumps have no sound weights"):
+        load_alignment(place, verify=False)
 
 
 @pytest.mark.parametrize("kind", ["file", "earlier run"])

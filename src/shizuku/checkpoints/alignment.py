@@ -14,6 +14,7 @@ from shizuku.checkpoints.run_record import json_text
 from shizuku.checkpoints.undisturbed import check_listed, load_run, undisturbed
 from shizuku.errors import CheckpointError
 from shizuku.models.alignment import AlignmentModel
+from shizuku.models.alignment_jumps import Jumps
 
 WORDS = "words.json"
 
@@ -27,10 +28,13 @@ def save_alignment(
     arrays = {"pairs": model.pairs_N, "translation": model.translation_N}
     if model.places_P is not None and model.position_P is not None:
         arrays |= {"places": model.places_P, "position": model.position_P}
+    if model.jumps is not None:
+        arrays["jumps"] = model.jumps.weight_W
     config = {
         "model_type": ALIGNMENT_MODEL_TYPE,
-        "ibm_model": model.kind,
+        "alignment_model": model.kind,
         "null": model.null,
+        "null_share": None if model.jumps is None else model.jumps.null_share,
         "source_words": len(model.source_words),
         "target_words": len(model.target_words),
     }
@@ -74,14 +78,25 @@ def load_alignment(path: str | Path, *, verify: bool = True) -> AlignmentModel:
                 null=bool(config["null"]),
                 places_P=arrays.get("places"),
                 position_P=arrays.get("position"),
+                jumps=Jumps(arrays["jumps"], float(config["null_share"])) if "jumps" in arrays else None,
             )
-        except (OSError, SafetensorError, KeyError) as error:
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path}: the tables cannot be read: {error}") from error
         sizes = len(model.pairs_N), len(model.source_words) * len(model.target_words)
         if len(model.translation_N) != sizes[0] or (sizes[0] and int(model.pairs_N[-1]) >= sizes[1]):
             raise CheckpointError(f"{path}: the tables don't fit the words")
+        if model.jumps is not None and not _sound(model.jumps):
+            raise CheckpointError(f"{path}: the jumps have no sound weights, or NULL no share")
         if not np.isfinite(model.translation_N).all():
             raise CheckpointError(f"{path}: a probability is no number")
         return model
 
     return undisturbed(path, load)
+
+
+def _sound(jumps: Jumps) -> bool:
+    weight_W = jumps.weight_W
+    return bool(
+        weight_W.ndim == 1 and len(weight_W) % 2 and np.isfinite(weight_W).all() and weight_W.min() >= 0
+        and weight_W.max() > 0 and 0 <= jumps.null_share < 1
+    )  # fmt: skip

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config(VerbConfig):
-    """Align the words of two texts that say the same, line by line, with IBM's models 1 and 2 in both
-    directions; write the alignments, a phrase table, the models, and a page with pictures.
+    """Align the words of two texts that say the same, line by line, with IBM's models 1 and 2 and the hidden
+    Markov model in both directions; write the alignments, a phrase table, the models, and a page with
+    pictures.
     """
 
     source: Path
@@ -32,8 +33,10 @@ class Config(VerbConfig):
     """Directory of alignments.txt (places of linked words, 0-0 1-2, a sentence a line), phrases.tsv,
     forward/ and backward/ (the models), and report.html.
     """
-    iterations: tuple[int, int] = (5, 5)
-    """Iterations of EM with model 1, which knows no places, and then with model 2, which does."""
+    iterations: tuple[int, ...] = (5, 5, 5)
+    """Iterations of EM with model 1, which knows no places; with model 2, which does; and with the hidden
+    Markov model, which knows where the word before came from, and may be left out. The last one is kept.
+    """
     symmetry: Literal["grow-diag-final", "intersection", "union", "forward"] = "grow-diag-final"
     """How the two directions become one alignment."""
     null: bool = True
@@ -58,10 +61,10 @@ class Config(VerbConfig):
                 raise ConfigError(f"--{flag}: expected at least {low}, found {getattr(self, name)}")
         if self.lines is not None and self.lines < 1:
             raise ConfigError(f"--lines {self.lines}: expected at least 1")
-        if min(self.iterations) < 0 or sum(self.iterations) < 1:
+        if len(self.iterations) not in (2, 3) or min(self.iterations) < 0 or sum(self.iterations) < 1:
             raise ConfigError(
-                f"--iterations {' '.join(map(str, self.iterations))}: expected 0 or more of each model, and "
-                "at least one"
+                f"--iterations {' '.join(map(str, self.iterations))}: expected two or three numbers, 0 or "
+                "more of each model, and at least one"
             )
 
 

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from shizuku.report.grids import grid
 from shizuku.report.page import Card, Figure, Page
 from shizuku.report.plots import Series, line
@@ -43,7 +41,10 @@ def write_page(
     ]
     page.section("Learning", "What EM raises: how probable a word is, given the words of the other side.")
     page.figures(
-        Figure(line(series, x="iterations", y="nats a word"), "Less is better; the step is model 2.")
+        Figure(
+            line(series, x="iterations", y="nats a word"),
+            "Less is better; steps are where another model begins.",
+        )
     )
     page.section(
         "Alignments",
@@ -54,9 +55,7 @@ def write_page(
     shown = [one for one in aligned if max(len(one[0]), len(one[1])) <= LEGIBLE][: config.pictures]
     figures = []
     for source, target, links in shown:
-        product_JI = model.probabilities(*model.ids(source, target))
-        sums_J1 = product_JI.sum(1, keepdims=True)
-        shares_JI = np.where(sums_J1 > 0, product_JI / np.where(sums_J1 > 0, sums_J1, 1.0), 0.0)
+        shares_JI = model.shares(source, target)
         marks = {(other, one) for one, other in links}
         drawn = grid(shares_JI[:, 1:], list(target), list(source), marks=marks, most=1.0)
         figures.append(Figure(drawn, f"{' '.join(source)} | {' '.join(target)}"))

@@ -1,18 +1,22 @@
-"""IBM's alignment models 1 and 2: which word of a sentence came from which word of its translation.
+"""Alignment models: which word of a sentence came from which word of its translation.
 
-A target word is made by one source word, or by none (NULL): t(target | source) says how, and in model 2
-a(i | j, I, J) where from (Brown et al. 1993). Nothing here needs torch.
+A target word is made by one source word, or by none (NULL): t(target | source) says how. Where from is the
+same for all places in IBM's model 1, a(i | j, I, J) in model 2 (Brown et al. 1993), and in the hidden Markov
+model a matter of where the word before came from (`alignment_jumps`). Nothing here needs torch.
 
 Legend: `I` source words of a sentence, `J` its target words, `N` word pairs seen together, `P` places.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from shizuku.errors import ModelError
+from shizuku.models.alignment_jumps import Jumps, passed
 
 NULL = 0
 """The source word that makes what nothing else makes."""
@@ -36,6 +40,8 @@ class AlignmentModel:
     """uint64, sorted, of model 2: which (i, j, I, J) were seen, by `place_keys`; None: model 1."""
     position_P: np.ndarray | None = None
     """float64: a(i | j, I, J)."""
+    jumps: Jumps | None = None
+    """Of the hidden Markov model, in the place of a."""
     _source: dict[str, int] = field(init=False, repr=False)
     _target: dict[str, int] = field(init=False, repr=False)
 
@@ -46,21 +52,29 @@ class AlignmentModel:
         )
 
     @property
-    def kind(self) -> int:
-        """1 or 2."""
-        return 1 if self.places_P is None else 2
+    def kind(self) -> Literal["1", "2", "hmm"]:
+        """IBM's model 1 or 2, or the hidden Markov model."""
+        if self.jumps is not None:
+            return "hmm"
+        return "1" if self.places_P is None else "2"
 
-    def probabilities(
+    def translation(
         self, source_I: Int[np.ndarray, "I"], target_J: Int[np.ndarray, "J"]
     ) -> Float[np.ndarray, "J I+1"]:
-        """t times a for every pair; the first column is NULL's. Word ids; unknown ones are -1 and give 0."""
+        """t for every pair; the first column is NULL's. Word ids; unknown ones are -1 and give 0."""
         ids_I = np.concatenate([[NULL], source_I])
         keys_JI = ids_I[None].astype(np.int64) * len(self.target_words) + target_J[:, None]
         known_JI = (ids_I[None] >= 0) & (target_J[:, None] >= 0)
         found_JI = np.where(known_JI, _look_up(self.pairs_N, self.translation_N, np.maximum(keys_JI, 0)), 0.0)
         if not self.null:
             found_JI[:, 0] = 0.0
-        lengths = len(source_I), len(target_J)
+        return found_JI
+
+    def probabilities(
+        self, source_I: Int[np.ndarray, "I"], target_J: Int[np.ndarray, "J"]
+    ) -> Float[np.ndarray, "J I+1"]:
+        """t times a for every pair, of models 1 and 2; as of `translation`."""
+        found_JI, lengths = self.translation(source_I, target_J), (len(source_I), len(target_J))
         if self.places_P is None or self.position_P is None:
             return found_JI / (lengths[0] + self.null)
         i_JI, j_JI = np.meshgrid(np.arange(lengths[0] + 1), np.arange(lengths[1]))
@@ -70,18 +84,38 @@ class AlignmentModel:
         seen_J1 = position_JI.sum(1, keepdims=True) > 0
         return found_JI * np.where(seen_J1, position_JI, 1.0 / (lengths[0] + self.null))
 
+    def shares(self, source: Sequence[str], target: Sequence[str]) -> np.ndarray:
+        """How much of each target word comes from each source word, [J, I + 1], the first of which is NULL;
+        all 0 for a word that was never seen with any of them.
+        """
+        ids = self.ids(source, target)
+        if self.jumps is None:
+            product_JI = self.probabilities(*ids)
+            sums_J1 = product_JI.sum(1, keepdims=True)
+            return np.where(sums_J1 > 0, product_JI / np.where(sums_J1 > 0, sums_J1, 1.0), 0.0)
+        translation_JI = self.translation(*ids)
+        known_J1 = translation_JI.sum(1, keepdims=True) > 0
+        filled_JI = np.where(known_J1, translation_JI, 1.0)  # says nothing of where it came from
+        return np.where(known_J1, passed(filled_JI[None], self.jumps).share_BJI[0], 0.0)
+
     def align(self, source: Sequence[str], target: Sequence[str]) -> list[int]:
         """For each target word the likeliest source word's place from 0 on, or -1 where NULL is likelier."""
-        product_JI = self.probabilities(*self.ids(source, target))
-        null_J, words_JI = product_JI[:, 0], product_JI[:, 1:]
+        share_JI = self.shares(source, target)
+        null_J, words_JI = share_JI[:, 0], share_JI[:, 1:]
         most_J = words_JI.max(1)
         word_J = (most_J > 0) & (most_J >= null_J * (1 - 1e-9))  # as likely as NULL: the word
         return [int(place) for place in np.where(word_J, words_JI.argmax(1), -1)]
 
     def logprob(self, source: Sequence[str], target: Sequence[str]) -> float:
         """Log-probability of the target words given the source words, in nats; -inf with an unseen pair."""
-        with np.errstate(divide="ignore"):
-            return float(np.log(self.probabilities(*self.ids(source, target)).sum(1)).sum())
+        ids = self.ids(source, target)
+        if self.jumps is None:
+            with np.errstate(divide="ignore"):
+                return float(np.log(self.probabilities(*ids).sum(1)).sum())
+        translation_JI = self.translation(*ids)
+        if not (translation_JI.sum(1) > 0).all():
+            return -math.inf
+        return float(passed(translation_JI[None], self.jumps).logprob_B[0])
 
     def ids(self, source: Sequence[str], target: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Word ids of both sides, -1 for words never seen; ModelError for an empty side."""

@@ -1,6 +1,6 @@
 """IBM models 1 and 2: the textbook's numbers, what EM promises, and planted alignments found again."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -74,6 +74,71 @@ def test_planted_alignments_are_found_and_model_2_is_better_where_words_repeat()
     assert two <= 0.05 and two < one - 0.05, (one, two)
 
 
+def all_alignments(model: AlignmentModel, source: list[str], target: list[str]) -> tuple[float, np.ndarray]:
+    """Probability of the target by adding up every alignment, and the shares that follow."""
+    jumps = model.jumps
+    assert jumps is not None
+    chance_MI, t_JI = jumps.chances(len(source)), model.translation(*model.ids(source, target))
+    total, share_JI = 0.0, np.zeros(t_JI.shape)
+    for ways in product(range(len(source) + 1), repeat=len(target)):
+        at, likely = 0, 1.0  # before the sentence
+        for j, i in enumerate(ways):
+            likely *= t_JI[j, i]
+            likely *= jumps.null_share if i == 0 else (1 - jumps.null_share) * chance_MI[at, i - 1]
+            at = i or at
+        total += likely
+        share_JI[np.arange(len(target)), list(ways)] += likely
+    return total, share_JI / total
+
+
+@pytest.mark.parametrize("null", [True, False])
+def test_the_hidden_markov_model_adds_up_every_alignment_and_never_gets_worse(null: bool) -> None:
+    bitext, _ = cut_anywhere(60, seed=3)
+    learned = learn_alignment(bitext, iterations=(3, 0, 12), null=null)
+    assert learned.model.kind == "hmm"
+    assert all(b >= a - 1e-9 * abs(a) for a, b in pairwise(learned.logprobs[3:]))
+    for source, target in list(zip(bitext.source, bitext.target, strict=True))[:6]:
+        source, target = source[:4], target[:5]
+        if np.isinf(learned.model.logprob(source, target)):
+            continue
+        total, share_JI = all_alignments(learned.model, source, target)
+        assert learned.model.logprob(source, target) == pytest.approx(np.log(total), rel=1e-9)
+        np.testing.assert_allclose(learned.model.shares(source, target), share_JI, atol=1e-12)
+        assert (share_JI[:, 0] > 0).any() == null
+    whole = sum(map(learned.model.logprob, bitext.source, bitext.target))
+    assert whole == pytest.approx(learned.logprobs[-1], rel=1e-9), "batches count as sentences alone"
+
+
+def cut_anywhere(count: int, *, seed: int) -> tuple[Bitext, list[list[int]]]:
+    """Sentences of which two parts change places, cut anywhere: a place alone says little, a jump much."""
+    random = np.random.default_rng(seed)
+    bitext, links = Bitext([], []), []
+    for _ in range(count):
+        length = int(random.integers(5, 12))
+        cut = int(random.integers(0, length))
+        source = [f"s{number}" for number in random.zipf(1.6, length) % 60]
+        order = [*range(cut, length), *range(cut)]
+        bitext.source.append(source)
+        bitext.target.append([source[place].replace("s", "t") for place in order])
+        links.append(order)
+    return bitext, links
+
+
+def test_jumps_find_what_places_cannot() -> None:
+    bitext, links = cut_anywhere(600, seed=0)
+    two = error_rate(learn_alignment(bitext, iterations=(5, 10)).model, bitext, links)
+    jumping = error_rate(learn_alignment(bitext, iterations=(5, 0, 10)).model, bitext, links)
+    assert jumping <= 0.05 and jumping < two - 0.1, (two, jumping)
+
+
+def test_a_word_never_seen_leaves_the_others_where_they_are() -> None:
+    bitext, _ = cut_anywhere(300, seed=1)
+    model = learn_alignment(bitext, iterations=(5, 0, 8)).model
+    found = model.align(bitext.source[0], [*bitext.target[0], "never"])
+    assert found[-1] == -1 and found[:-1] == model.align(bitext.source[0], bitext.target[0])
+    assert model.logprob(bitext.source[0], ["never"]) == -np.inf
+
+
 def test_probabilities_are_probabilities_and_unknown_words_have_none() -> None:
     bitext, _ = planted(300, seed=2)
     model = learn_alignment(bitext, iterations=(3, 3)).model
@@ -95,8 +160,9 @@ def test_probabilities_are_probabilities_and_unknown_words_have_none() -> None:
 
 
 def test_nonsense_is_refused() -> None:
-    with pytest.raises(ConfigError, match="--iterations 0 0"):
-        learn_alignment(TOY, iterations=(0, 0))
+    for wrong in ((0, 0), (0, 0, 0), (5,), (1, -1), (1, 1, 1, 1)):
+        with pytest.raises(ConfigError, match=f"--iterations {' '.join(map(str, wrong))}: expected"):
+            learn_alignment(TOY, iterations=wrong)
     with pytest.raises(ConfigError, match="201 words"):
         learn_alignment(Bitext([["a"] * 201], [["b"]]))
 

@@ -1,19 +1,23 @@
-"""IBM models 1 and 2 learned by exact EM (Brown et al. 1993), a whole bitext at a time.
+"""Alignment models learned by EM, a whole bitext at a time: IBM's 1 and 2 (Brown et al. 1993), and from there
+the hidden Markov model (Vogel et al. 1996).
 
 Legend: `E` (source word, target word) places of all sentences laid end to end, `N` different word pairs,
-`P` different places.
+`P` different places, `S` sentences.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
+from typing import Any
 
 import numpy as np
 
 from shizuku.errors import ConfigError
 from shizuku.models.alignment import NULL, AlignmentModel, place_keys
+from shizuku.models.alignment_jumps import Jumps
 from shizuku.progress import bar
 from shizuku.text.bitext import Bitext
+from shizuku.training.counting.jumps import NULL_SHARE, count_jumps, learned_jumps, same_shape
 
 NULL_WORD = "NULL"
 LONGEST = 200
@@ -38,6 +42,8 @@ class _Places:
     """int32: which of the (i, j, I, J)."""
     places_P: np.ndarray
     """uint64, sorted."""
+    shapes_S2: np.ndarray
+    """int64: source and target words of each sentence."""
 
     @property
     def sources_N(self) -> np.ndarray:
@@ -58,69 +64,142 @@ class Learned:
 def learn_alignment(
     bitext: Bitext,
     *,
-    iterations: tuple[int, int] = (5, 5),
+    iterations: Sequence[int] = (5, 5, 5),
     null: bool = True,
     start: np.random.Generator | None = None,
     on_iteration: Callable[[int, AlignmentModel], None] | None = None,
 ) -> Learned:
-    """Learn t by model 1, and from there t and a by model 2, for so many iterations of each.
+    """Learn t by model 1, from there t and a by model 2, and from there t and jumps by the hidden Markov
+    model, for so many iterations of each; the third may be left out.
 
     Model 1 begins with even chances, or with random ones drawn from `start`: its optimum is the same.
     `on_iteration` sees the model after each iteration. ConfigError for no iterations, and for a sentence of
     more than LONGEST words.
     """
-    first, second = iterations
-    if first < 0 or second < 0 or first + second < 1:
+    if len(iterations) not in (2, 3) or min(iterations) < 0 or sum(iterations) < 1:
         raise ConfigError(
-            f"--iterations {first} {second}: expected 0 or more of each model, and one at least"
+            f"--iterations {' '.join(map(str, iterations))}: expected two or three numbers, 0 or more of "
+            "each model, and at least one"
         )
     places = _places(bitext, null)
-    t_N = _even(places, start)
-    a_P: np.ndarray | None = None
+    kinds = [kind for kind, count in zip(KINDS, iterations, strict=False) for _ in range(count)]
+    step = _begun(kinds[0], places, _even(places, start))
     logprobs: list[float] = []
-    with bar("learning alignments", first + second, "iterations") as line:
-        for number in range(first + second):
-            if number == first:
-                a_P = _even_places(places)
-            logprob, t_N, new_a_P = _iterate(places, t_N, a_P)
-            a_P = None if a_P is None else new_a_P
+    with bar("learning alignments", len(kinds), "iterations") as line:
+        for number, kind in enumerate(kinds):
+            if kind is not type(step):
+                step = _begun(kind, places, step.t_N)
+            logprob, step = step.after()
             logprobs.append(logprob)
             line.update(completed=number + 1, note=f"{-logprob / len(places.starts):.3f} nats a word")
             if on_iteration is not None:
-                on_iteration(number + 1, _model(places, t_N, a_P, null))
-    logprobs.append(_iterate(places, t_N, a_P)[0])
-    return Learned(_model(places, t_N, a_P, null), tuple(logprobs))
+                on_iteration(number + 1, step.model(null))
+    logprobs.append(step.after()[0])
+    return Learned(step.model(null), tuple(logprobs))
 
 
-def _model(places: _Places, t_N: np.ndarray, a_P: np.ndarray | None, null: bool) -> AlignmentModel:
+def _model(places: _Places, t_N: np.ndarray, null: bool, **more: Any) -> AlignmentModel:
     return AlignmentModel(
         source_words=places.source_words,
         target_words=places.target_words,
         pairs_N=places.pairs_N,
         translation_N=t_N,
         null=null,
-        places_P=None if a_P is None else places.places_P,
-        position_P=a_P,
+        **more,
     )
 
 
-def _iterate(
-    places: _Places, t_N: np.ndarray, a_P: np.ndarray | None
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """One iteration: the log-probability before it, and what t and a are after it."""
-    chance_E = np.repeat(1.0 / places.sizes, places.sizes) if a_P is None else a_P[places.place_E]
+@dataclass(frozen=True, slots=True, eq=False)
+class _One:
+    """Model 1 at some iteration."""
+
+    places: _Places
+    t_N: np.ndarray
+
+    def after(self) -> "tuple[float, _One]":
+        """The log-probability before another iteration, and what it makes of the model."""
+        sizes = self.places.sizes
+        logprob, share_E = _shares(self.places, self.t_N, np.repeat(1.0 / sizes, sizes))
+        return logprob, _One(self.places, _translation(self.places, share_E))
+
+    def model(self, null: bool) -> AlignmentModel:
+        """As it is kept."""
+        return _model(self.places, self.t_N, null)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Two:
+    """Model 2."""
+
+    places: _Places
+    t_N: np.ndarray
+    a_P: np.ndarray
+
+    def after(self) -> "tuple[float, _Two]":
+        """As of `_One`."""
+        places = self.places
+        logprob, share_E = _shares(places, self.t_N, self.a_P[places.place_E])
+        moved_P = np.bincount(places.place_E, share_E, len(places.places_P))
+        group_P = places.places_P >> np.uint64(16)
+        firsts = np.flatnonzero(np.concatenate([[True], group_P[1:] != group_P[:-1]]))
+        sizes = np.diff(np.concatenate([firsts, [len(group_P)]]))
+        a_P = moved_P / np.repeat(np.maximum(np.add.reduceat(moved_P, firsts), 1e-300), sizes)
+        return logprob, _Two(places, _translation(places, share_E), a_P)
+
+    def model(self, null: bool) -> AlignmentModel:
+        """As it is kept."""
+        return _model(self.places, self.t_N, null, places_P=self.places.places_P, position_P=self.a_P)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Jumping:
+    """The hidden Markov model."""
+
+    places: _Places
+    t_N: np.ndarray
+    jumps: Jumps
+    groups: Sequence[np.ndarray]
+
+    def after(self) -> "tuple[float, _Jumping]":
+        """As of `_One`."""
+        places, null = self.places, self.jumps.null_share > 0
+        counted = count_jumps(self.t_N[places.pair_E], places.shapes_S2, self.groups, self.jumps, null=null)
+        jumps = learned_jumps(self.jumps, counted, len(places.starts))
+        return counted.logprob, _Jumping(places, _translation(places, counted.share_E), jumps, self.groups)
+
+    def model(self, null: bool) -> AlignmentModel:
+        """As it is kept."""
+        return _model(self.places, self.t_N, null, jumps=self.jumps)
+
+
+KINDS = (_One, _Two, _Jumping)
+"""In the order in which they are learned."""
+
+
+def _begun(kind: type[_One | _Two | _Jumping], places: _Places, t_N: np.ndarray) -> _One | _Two | _Jumping:
+    """A model of another kind, which has learned t alone."""
+    if kind is _One:
+        return _One(places, t_N)
+    if kind is _Two:
+        return _Two(places, t_N, _even_places(places))
+    null = places.sizes[0] > places.shapes_S2[0, 0]
+    jumps = Jumps.even(LONGEST, NULL_SHARE if null else 0.0)
+    return _Jumping(places, t_N, jumps, tuple(same_shape(places.shapes_S2)))
+
+
+def _shares(places: _Places, t_N: np.ndarray, chance_E: np.ndarray) -> tuple[float, np.ndarray]:
+    """The log-probability of all target words, and how much of each comes from each source word."""
     product_E = t_N[places.pair_E] * chance_E
     sums = np.add.reduceat(product_E, places.starts)
-    share_E = product_E / np.repeat(sums, places.sizes)
+    return float(np.log(sums).sum()), product_E / np.repeat(sums, places.sizes)
+
+
+def _translation(places: _Places, share_E: np.ndarray) -> np.ndarray:
+    """t by what comes from where."""
     counts_N = np.bincount(places.pair_E, share_E, len(places.pairs_N))
     totals = np.bincount(places.sources_N, counts_N, len(places.source_words))
-    new_t_N = counts_N / np.maximum(totals, 1e-300)[places.sources_N]
-    moved_P = np.bincount(places.place_E, share_E, len(places.places_P))
-    group_P = places.places_P >> np.uint64(16)
-    firsts = np.flatnonzero(np.concatenate([[True], group_P[1:] != group_P[:-1]]))
-    sizes = np.diff(np.concatenate([firsts, [len(group_P)]]))
-    new_a_P = moved_P / np.repeat(np.maximum(np.add.reduceat(moved_P, firsts), 1e-300), sizes)
-    return float(np.log(sums).sum()), new_t_N, new_a_P
+    found: np.ndarray = counts_N / np.maximum(totals, 1e-300)[places.sources_N]
+    return found
 
 
 def _even(places: _Places, start: np.random.Generator | None) -> np.ndarray:
@@ -175,6 +254,7 @@ def _places(bitext: Bitext, null: bool) -> _Places:
         sizes=whole.astype(np.int64),
         place_E=place_E.astype(np.int32),
         places_P=places_P,
+        shapes_S2=np.array([*map(len, bitext.source), *map(len, bitext.target)]).reshape(2, -1).T,
     )
 
 

@@ -28,11 +28,12 @@ from shizuku.evaluation.bootstrap import bootstrap
 from shizuku.text.problems import Problems
 from shizuku.training.resume import has_state
 from shizuku.tuning.align_config import AlignConfig
+from shizuku.tuning.before import BEFORE
 from shizuku.tuning.config import tuning_loop
 from shizuku.tuning.pair_examples import EncodedPair, encode_pairs
 from shizuku.tuning.pairs import read_pairs
 from shizuku.tuning.policy.config import PPOConfig
-from shizuku.tuning.policy.run import AFTER, BEFORE, align_policy
+from shizuku.tuning.policy.run import AFTER, align_policy
 from shizuku.tuning.reward import train_reward
 from shizuku.tuning.reward_config import RewardConfig, head_loop
 from shizuku.tuning.reward_scorer import RewardScorer
@@ -121,7 +122,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     result = align_policy(config)
     turns = [list(pair.prompt) for pair in distinct[:HELDOUT]]
     before, after = (
-        json.loads((config.out / file).read_text(encoding="utf-8"))["texts"] for file in (BEFORE, AFTER)
+        found.get("answers", found)["texts"]
+        for found in (json.loads((config.out / file).read_text(encoding="utf-8")) for file in (BEFORE, AFTER))
     )
     scores = [np.array(judge(turns, texts)) for texts in (before, after)]
     with (arguments.out / "answers.jsonl").open("w", encoding="utf-8") as file:

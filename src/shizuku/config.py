@@ -245,3 +245,13 @@ def _convert_items(origin: Any, args: tuple[Any, ...], value: Any, path: str) ->
 
 def _name(kind: Any) -> str:
     return getattr(kind, "__name__", None) if isinstance(kind, type) else str(kind)  # type: ignore[return-value]
+
+
+def differences(name: str, before: Any, now: Any) -> list[str]:
+    """What differs between two JSON values, `name.key was …, is …`, as deep as it lies."""
+    if before == now:
+        return []
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        keys = [*before, *(key for key in now if key not in before)]
+        return [text for key in keys for text in differences(f"{name}.{key}", before.get(key), now.get(key))]
+    return [f"{name} was {before!r}, is {now!r}"]

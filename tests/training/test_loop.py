@@ -247,7 +247,7 @@ def test_another_model_objective_or_text_is_refused(
     with pytest.raises(ConfigError, match=r"terms.z was .*, is None"):
         train(model(), NextToken(), source(shards), CONFIG, out=tmp_path / "out")
     other = PackedBatches(shards, context=CONTEXT, batch_size=2, seed=6)
-    with pytest.raises(ConfigError, match="seed was 5 and is now 6"):
+    with pytest.raises(ConfigError, match="seed was 5, is 6"):
         train(model(), NextToken(z_loss=1e-3), other, CONFIG, out=tmp_path / "out")
 
 

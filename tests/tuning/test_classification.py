@@ -16,8 +16,10 @@ from shizuku.checkpoints.headed import save_headed
 from shizuku.cli import main
 from shizuku.errors import CheckpointError, ConfigError, DocumentError
 from shizuku.evaluation.classification import judge_labels, macro_f1
+from shizuku.models.encoder import Encoder, EncoderConfig, initialise
 from shizuku.models.heads import HeadedDecoder
 from shizuku.text.problems import Problems
+from shizuku.text.tokenizer import Tokenizer
 from shizuku.training.batches import on_device
 from shizuku.training.config import LoopConfig, OptimizerConfig
 from shizuku.training.step import accumulate_gradients
@@ -238,12 +240,37 @@ def test_labels_that_make_no_classifier_are_refused(records, message, base, tmp_
         train_classifier(ClassifyConfig(model=str(base), data=(path,), out=tmp_path / "out", report=False))
 
 
+def test_many_short_texts_in_a_row_are_judged_as_often_as_their_rows_allow(base, tmp_path) -> None:
+    records = [{"text": f"{'good' if n % 2 else 'bad'} {n}", "label": n % 2} for n in range(400)]
+    path = tmp_path / "texts.jsonl"
+    path.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    config = ClassifyConfig(model=str(base), data=(path,), out=tmp_path / "out", report=False, epochs=4)
+    result = train_classifier(config)
+    judged = [one for one in result.training.history if "validation_loss" in one]
+    assert result.heldout > 20 and len(judged) > 3
+
+
+def test_texts_without_a_token_are_counted_and_left_out(tmp_path, capsys) -> None:
+    base = encoder(tmp_path / "base")
+    some = [*rows(40), {"text": "\u200b", "label": rows(1)[0]["label"]}]
+    path = tmp_path / "texts.jsonl"
+    path.write_text("\n".join(map(json.dumps, some)), encoding="utf-8")
+    config = ClassifyConfig(
+        model=str(base), data=(path,), out=tmp_path / "out", report=False, validation=0, batch_size=1,
+        loop=replace(loop(1e-3), steps=1),
+    )  # fmt: skip
+    assert train_classifier(config).examples == len(some) - 1
+    assert "a text without any token" in capsys.readouterr().err
+
+
 def test_work_that_makes_no_sense_is_refused(base, texts, tmp_path, capsys) -> None:
     for flags, message in (
         ([], "give --data"),
         (["--unlabelled", str(texts)], "give --data"),
         (["--predict", str(texts)], "without a head"),
         (["--data", str(texts), "--confidence", "1.2"], "--confidence"),
+        (["--predict", str(texts), "--dry-run"], "--dry-run foretells training"),
+        (["--data", str(texts), "--loop.parallel", "fsdp"], "runs in one process"),
     ):
         with pytest.raises(SystemExit) as ended:
             main(["classify", str(base), "--out", str(tmp_path / "out"), *flags])
@@ -281,15 +308,17 @@ def test_prompting_takes_the_word_that_the_model_finds_most_probable() -> None:
         prompted_labels(lm, ["x"], {"0": "a"}, examples=shown)
 
 
-def test_an_encoder_is_read_at_its_first_token_as_in_transformers(tmp_path, texts):
-    from shizuku.models.encoder import Encoder, EncoderConfig, initialise
-    from shizuku.text.tokenizer import Tokenizer
-
+def encoder(path: Path) -> Path:
+    """A small BERT with words of its own."""
     wordpiece = Tokenizer.train([row["text"] for row in rows(240)], 39, kind="wordpiece")
     sizes = {"context": 40, "width": 32, "layers": 2, "heads": 2, "ffn_width": 64}
-    encoder = Encoder(EncoderConfig(vocab_size=wordpiece.vocab_size, **sizes))
-    initialise(encoder, 0)
-    base = save_checkpoint(tmp_path / "base", model=encoder, tokenizer=wordpiece)
+    model = Encoder(EncoderConfig(vocab_size=wordpiece.vocab_size, **sizes))
+    initialise(model, 0)
+    return save_checkpoint(path, model=model, tokenizer=wordpiece)
+
+
+def test_an_encoder_is_read_at_its_first_token_as_in_transformers(tmp_path, texts):
+    base = encoder(tmp_path / "base")
     config = ClassifyConfig(
         model=str(base), data=(texts,), out=tmp_path / "out", epochs=8, batch_size=1, report=False,
         loop=loop(3e-3),

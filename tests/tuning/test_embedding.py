@@ -318,7 +318,7 @@ def test_resumed_is_as_uninterrupted_also_with_dropout(base, tmp_path) -> None:
     finally:
         training.train = plain
     assert declared_pooling(tmp_path / "parts") == "mean" and (tmp_path / "parts/1_Pooling").is_dir()
-    with pytest.raises(ConfigError, match=r"temperature was 0.05 and is now 0.1"):
+    with pytest.raises(ConfigError, match=r"temperature was 0.05, is 0.1"):
         train_embedder(
             EmbedTrainConfig(
                 model=str(base), data=(texts,), validation_data=(held,), out=tmp_path / "parts", report=False,
@@ -326,6 +326,15 @@ def test_resumed_is_as_uninterrupted_also_with_dropout(base, tmp_path) -> None:
                 loop=loop(steps=6, dropout=0.1, evaluate_every=3, save_every=2, resume=True),
             )
         )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"pooling was 'mean', is 'first'"):
+        train_embedder(
+            EmbedTrainConfig(
+                model=str(base), data=(texts,), validation_data=(held,), out=tmp_path / "parts", report=False,
+                batch_size=6, keep="last", pooling="first",
+                loop=loop(steps=6, dropout=0.1, evaluate_every=3, save_every=2, resume=True),
+            )
+        )  # fmt: skip
+    assert declared_pooling(tmp_path / "parts") == "mean", "what was refused has changed nothing"
     parts = run("parts", save_every=2, resume=True)
     for name in ("loss", "validation_loss", "recall_at_1_after", "mrr_after", "tokens"):
         assert parts[name] == whole[name], name

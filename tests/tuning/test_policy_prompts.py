@@ -96,7 +96,7 @@ def config(method: str = "ppo", **changes: object) -> AlignConfig:
         ({"loop": replace(tuning_loop(), dropout=0.1)}, "--loop.dropout"),
         ({"loop": replace(tuning_loop(), max_seconds=9.0)}, "--loop.max-seconds.*--ppo.rounds"),
         ({"loop": replace(tuning_loop(), patience=2)}, "--loop.patience"),
-        ({"loop": replace(tuning_loop(), parallel="fsdp")}, "one process"),
+        ({"sample_tokens": 9}, "--sample-tokens.*--ppo.max-new-tokens"),
     ],
 )
 def test_settings_that_policies_have_no_use_for_are_refused(changes, says) -> None:

@@ -232,6 +232,9 @@ def test_bad_pairs_are_counted_and_long_ones_dropped_or_cut(base, tmp_path) -> N
     path.write_text(json.dumps(bad[0]), encoding="utf-8")
     with pytest.raises(DocumentError, match="equal sides"):
         train_reward(RewardConfig(**common, out=tmp_path / "none"))
+    path.write_text("\n".join(map(json.dumps, records(12))), encoding="utf-8")
+    with pytest.raises(DocumentError, match=r"is left to learn from: .*the prompt is held out"):
+        train_reward(RewardConfig(**common, out=tmp_path / "all", validation_data=(path,)))
 
 
 def test_a_dry_run_writes_nothing(base, pairs, tmp_path, capsys) -> None:

@@ -14,6 +14,7 @@ from shizuku.adapters.config import AdapterConfig
 from shizuku.checkpoints.directory import load_model, save_checkpoint
 from shizuku.cli import main
 from shizuku.errors import ConfigError, DocumentError
+from shizuku.models.architectures import architecture, build
 from shizuku.training.config import LoopConfig
 from shizuku.tuning.answers import answers_of
 from shizuku.tuning.config import TuneConfig, tuning_loop
@@ -95,7 +96,6 @@ def _rate(rate: float):
     return type(optimizer)(**{**values, "learning_rate": rate})
 
 
-@pytest.mark.slow
 def test_answers_that_do_not_end_are_said_with_what_would_change_it(base, chats, tmp_path, capsys) -> None:
     def told(name: str, *more: str) -> str:
         command = ["tune", str(base), "--data", str(chats), "--out", str(tmp_path / name), "--no-report"]
@@ -109,6 +109,56 @@ def test_answers_that_do_not_end_are_said_with_what_would_change_it(base, chats,
     assert "--chat-template" not in whole
 
 
+def test_what_is_held_out_by_file_is_not_learned_from(base, chats, tmp_path, capsys) -> None:
+    held = tmp_path / "held.jsonl"
+    held.write_text("\n".join(map(json.dumps, RECORDS[:3])), encoding="utf-8")
+    common = {"model": str(base), "validation_data": (held,), "samples": 0, "report": False}
+    result = tune(TuneConfig(**common, data=(chats,), out=tmp_path / "tuned", loop=loop(steps=1)))
+    prompts = {json.dumps(one["messages"][:-1]) for one in RECORDS[:3]}
+    kept = [one for one in RECORDS if json.dumps(one["messages"][:-1]) not in prompts]
+    assert result.examples == len(kept) < len(RECORDS) and result.heldout == 3
+    assert "the prompt is held out" in capsys.readouterr().err
+    with pytest.raises(DocumentError, match="no conversation is left to learn from"):
+        tune(TuneConfig(**common, data=(held,), out=tmp_path / "none", loop=loop(steps=1)))
+
+
+def test_answers_of_the_base_are_taken_up_only_where_the_same_was_asked(
+    base, chats, tmp_path, capsys
+) -> None:
+    def run(tokens: int, **changed: object) -> str:
+        config = TuneConfig(
+            model=str(base), data=(chats,), out=tmp_path / "tuned", samples=2, report=False,
+            sample_tokens=tokens, loop=loop(steps=1, **changed),
+        )  # fmt: skip
+        tune(config)
+        return capsys.readouterr().err
+
+    asked = "answering 2 held-out prompts before tuning"
+    assert asked in run(3)
+    assert asked not in run(3, resume=True)
+    assert asked in run(4, resume=True)
+
+
+def test_noise_is_noticed_on_resume(base, chats, tmp_path) -> None:
+    def run(alpha: float, **changed: object) -> None:
+        tune(
+            TuneConfig(
+                model=str(base),
+                data=(chats,),
+                out=tmp_path / "tuned",
+                samples=0,
+                report=False,
+                neftune_alpha=alpha,
+                loop=loop(steps=2, **changed),
+            )
+        )
+
+    run(5.0)
+    with pytest.raises(ConfigError, match=r"neftune_alpha was 5.0, is 15.0"):
+        run(15.0, resume=True)
+
+
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(base, chats, tmp_path) -> None:
     def command(out: str) -> list[str]:
         found = [sys.executable, "-m", "shizuku", "tune", str(base), "--data", str(chats), "--steps", "300"]
@@ -128,9 +178,16 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(base, chats, tmp_pat
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
-def test_a_base_without_a_template_gets_chatml_and_its_tokens(chats, tmp_path) -> None:
+@pytest.mark.parametrize("kind", ["decoder", "mamba"])
+def test_a_base_without_a_template_gets_chatml_and_its_tokens(kind, chats, tmp_path) -> None:
     bare = bare_tokenizer()
-    base = save_checkpoint(tmp_path / "bare", model=tiny_model(bare.vocab_size), tokenizer=bare)
+    model = tiny_model(bare.vocab_size)
+    if kind != "decoder":
+        made = architecture(kind)
+        shape = {**next(iter(made.presets.values())), "context": 64}
+        model = build(made.config(vocab_size=bare.vocab_size, **shape))
+        made.initialise(model, 0)
+    base = save_checkpoint(tmp_path / "bare", model=model, tokenizer=bare)
     config = TuneConfig(
         model=str(base), data=(chats,), out=tmp_path / "tuned", samples=0, report=False, loop=loop(steps=2)
     )

@@ -1,5 +1,6 @@
 """`shizuku align`: a model that answers as people prefer, from one that only answers."""
 
+from shizuku.commands.resumable import resumable
 from shizuku.tuning.align_config import AlignConfig as Config
 
 __all__ = ["Config", "run", "show"]
@@ -7,18 +8,12 @@ __all__ = ["Config", "run", "show"]
 
 def run(config: Config) -> dict[str, object]:
     """Align, or with `dry_run` say what that would take; the keys of the contract and a few more."""
-    from shizuku.progress import say
-    from shizuku.training.resume import has_state
     from shizuku.tuning.align import align, plan
 
     if config.dry_run:
         return plan(config)
-    try:
+    with resumable(f"align {config.model}", config.out):
         return align(config).to_json()
-    except (KeyboardInterrupt, SystemExit):
-        if has_state(config.out):
-            say(f"go on with: shizuku align {config.model} --config {config.out / 'run.json'} --resume")
-        raise
 
 
 def show(result: dict[str, object]) -> None:

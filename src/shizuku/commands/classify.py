@@ -1,6 +1,7 @@
 """`shizuku classify`: a model that gives a text a label, trained and used."""
 
 from shizuku.commands.figures import print_figures
+from shizuku.commands.resumable import resumable
 from shizuku.tuning.classification.config import ClassifyConfig as Config
 
 __all__ = ["Config", "run", "show"]
@@ -8,23 +9,19 @@ __all__ = ["Config", "run", "show"]
 
 def run(config: Config) -> dict[str, object]:
     """Train the classifier, label texts with it, or with `dry_run` say what training would take."""
-    from shizuku.progress import say
-    from shizuku.training.resume import has_state
     from shizuku.tuning.classification.config import check_work
     from shizuku.tuning.classification.labelling import label_files
     from shizuku.tuning.classification.training import plan, train_classifier
+    from shizuku.tuning.run import begin
 
     check_work(config)
     if not config.data:
+        begin(config)
         return label_files(config.model, config)
     if config.dry_run:
         return plan(config)
-    try:
+    with resumable(f"classify {config.model}", config.out):
         result = train_classifier(config).to_json()
-    except (KeyboardInterrupt, SystemExit):
-        if has_state(config.out):
-            say(f"go on with: shizuku classify {config.model} --config {config.out / 'run.json'} --resume")
-        raise
     return result | label_files(config.out, config) if config.predict else result
 
 

@@ -1,6 +1,7 @@
 """`shizuku embed train`: a model whose vectors of texts that belong together lie near each other."""
 
 from shizuku.commands.figures import print_figures
+from shizuku.commands.resumable import resumable
 from shizuku.tuning.embedding.config import EmbedTrainConfig as Config
 
 __all__ = ["Config", "run", "show"]
@@ -8,18 +9,12 @@ __all__ = ["Config", "run", "show"]
 
 def run(config: Config) -> dict[str, object]:
     """Train the sentence encoder, or with `dry_run` say what that would take."""
-    from shizuku.progress import say
-    from shizuku.training.resume import has_state
     from shizuku.tuning.embedding.training import plan, train_embedder
 
     if config.dry_run:
         return plan(config)
-    try:
+    with resumable(f"embed train {config.model}", config.out):
         return train_embedder(config).to_json()
-    except (KeyboardInterrupt, SystemExit):
-        if has_state(config.out):
-            say(f"go on with: shizuku embed train {config.model} --config {config.out / 'run.json'} --resume")
-        raise
 
 
 def show(result: dict[str, object]) -> None:

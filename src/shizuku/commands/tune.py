@@ -1,5 +1,6 @@
 """`shizuku tune`: a model that answers, from one that continues."""
 
+from shizuku.commands.resumable import resumable
 from shizuku.tuning.config import TuneConfig as Config
 
 __all__ = ["Config", "run", "show"]
@@ -19,19 +20,12 @@ def run(config: Config) -> dict[str, object] | None:
 
 
 def _run(config: Config) -> dict[str, object]:
-    from shizuku.progress import say
-    from shizuku.training.distribution import program
-    from shizuku.training.resume import has_state
     from shizuku.tuning.tune import plan, tune
 
     if config.dry_run:
         return plan(config)
-    try:
+    with resumable(f"tune {config.model}", config.out):
         return tune(config).to_json()
-    except (KeyboardInterrupt, SystemExit):
-        if has_state(config.out):
-            say(f"go on with: {program()} tune {config.model} --config {config.out / 'run.json'} --resume")
-        raise
 
 
 def show(result: dict[str, object]) -> None:

@@ -3,9 +3,14 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from shizuku.config import differences
 from shizuku.errors import ConfigError
 
-CONTENTS = {"digest": "the examples", "shards": "the text or its tokens"}
+CONTENTS = {
+    "digest": "the set of examples",
+    "shards": "the text, or how it is cut into tokens,",
+    "reference": "what the reference says, or the reference itself (--reference)",
+}
 """Keys of digests, whose numbers tell nobody anything, and what they are of."""
 IN_WORDS = {
     "examples": "the number of examples",
@@ -27,9 +32,9 @@ def check_same_order(
         if state.get(key) == now[key]:
             continue
         if key in CONTENTS:
-            differs = f"{CONTENTS[key]} are others"
+            differs = f"{CONTENTS[key]} differs"
         else:
-            differs = f"{IN_WORDS.get(key, key)} was {state.get(key)} and is now {now[key]}"
+            differs = "; ".join(differences(IN_WORDS.get(key, key), state.get(key), now[key]))
         raise ConfigError(
             f"cannot go on in the same order: {differs}; resume with {advice}, or start anew (--out)"
         )

@@ -176,6 +176,6 @@ def check_memory(estimate: MemoryEstimate, processes: int = 1) -> None:
         fewer = ", the number of processes (or --loop.parallel fsdp)" if processes > 1 else ""
         raise TrainingError(
             f"this run needs about {estimate.explain()}{each}; {readable(free)} are available. Lower "
-            f"--batch-size (and raise --loop.accumulate for the same step), --model.context{fewer}, or the "
-            "model (--preset); --loop.no-check-memory starts it all the same"
+            f"--batch-size (and raise --loop.accumulate for the same step), --context{fewer}, or take a "
+            "smaller model; --loop.no-check-memory starts it all the same"
         )

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from shizuku.checkpoints.kinds import ADAPTER_CONFIG, ADAPTER_WEIGHTS, RUN_FILE
 from shizuku.checkpoints.locking import alone_in
 from shizuku.checkpoints.replacing import check_replaceable
-from shizuku.config import from_dict, to_dict
+from shizuku.config import differences, from_dict, to_dict
 from shizuku.errors import CheckpointError, ConfigError, TrainingError
 from shizuku.models.decoder_config import DecoderConfig
 from shizuku.training.config import MAY_CHANGE, LoopConfig, ScheduleConfig
@@ -283,19 +283,10 @@ def check_same_run(saved: Progress, now: Progress, config: LoopConfig) -> None:
         )
     if now.steps != saved.steps and not _same_rate(config.schedule, saved.step, saved.steps, now.steps):
         raise ConfigError(
-            f"--steps {now.steps}: the run was planned for {saved.steps} and its learning rate "
-            f"at step {saved.step} depends on that; give the same number, or start anew with another --out"
+            f"--steps {now.steps}: the run was planned for {saved.steps} and its learning rate at step "
+            f"{saved.step} depends on that; give the same number (which --epochs and --batch-size decide "
+            "where --steps is not given), or start anew with another --out"
         )
-
-
-def differences(name: str, before: Any, now: Any) -> list[str]:
-    """What differs between two JSON values, `name.key was …, is …`, as deep as it lies."""
-    if before == now:
-        return []
-    if isinstance(before, Mapping) and isinstance(now, Mapping):
-        keys = [*before, *(key for key in now if key not in before)]
-        return [text for key in keys for text in differences(f"{name}.{key}", before.get(key), now.get(key))]
-    return [f"{name} was {before!r}, is {now!r}"]
 
 
 def check_same_start(out: Path, run: Mapping[str, Any]) -> None:

@@ -47,4 +47,4 @@ def plan(config: AlignConfig) -> dict[str, Any]:
 
 def _begin(config: AlignConfig, *, rewarded: bool = False) -> None:
     check_method(config, rewarded=rewarded)
-    begin(config, spread=True)  # each method says what it can do
+    begin(config)

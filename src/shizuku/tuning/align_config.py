@@ -47,7 +47,7 @@ class AlignConfig(VerbConfig):
     epochs: float = 1.0
     """How many times the data are gone through; --steps says otherwise."""
     too_long: Literal["drop", "cut"] = "drop"
-    """What happens to an answer longer than a row: its pair is left out, or it is cut at its end."""
+    """What happens to an answer longer than a row: its pair is left out, or it is cut at its end (dpo)."""
     context: Annotated[int | None, tyro.conf.arg(aliases=["-c"])] = None
     """Tokens of prompt and answer together at most; none given: the longest, at most the model's window."""
     batch_size: int = 8
@@ -67,7 +67,7 @@ class AlignConfig(VerbConfig):
     the reference; 0 for none.
     """
     sample_tokens: int = 64
-    """Tokens of such an answer at most."""
+    """Tokens of such an answer at most (dpo)."""
     report: bool = True
     """Write report.html (extra: report)."""
     dpo: DpoConfig = field(default_factory=DpoConfig)
@@ -149,7 +149,5 @@ def _check_dpo(config: AlignConfig) -> None:
             "--dpo.reference each takes the model without its adapter as reference: leave out --reference, "
             "or --dpo.reference"
         )
-    if config.loop.parallel == "fsdp":
-        raise ConfigError("--loop.parallel fsdp: --method dpo runs in one process: leave it at data")
     if config.loop.ema is not None and config.keep == "best":
         raise ConfigError("--keep best: not with --loop.ema, an average needs no choice among its steps")

@@ -5,6 +5,7 @@ needed.
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -117,5 +118,5 @@ def _table(path: Path, separator: str) -> Iterator[tuple[str, Mapping[str, Any]]
         rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), delimiter=separator)
         for number, row in enumerate(rows, start=1):
             yield f"{path}, row {number:,}", row
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise DocumentError(f"{path} is not a table that can be read: {error}.") from error

@@ -117,6 +117,19 @@ def split_conversations(
     return (kept, held) if kept else (list(conversations), [])
 
 
+def not_held(
+    conversations: Sequence[Conversation], held: Sequence[Conversation], problems: Problems
+) -> list[Conversation]:
+    """The conversations whose prompt is not that of a held-out one; the others are counted in `problems`."""
+    known, kept = {_prompt(one) for one in held}, []
+    for one in conversations:
+        if _prompt(one) in known:
+            problems.add("the prompt is held out", one.id)
+        else:
+            kept.append(one)
+    return kept
+
+
 def _prompt(conversation: Conversation) -> str:
     asked = [turn for turn in conversation.messages if turn.get("role") == "user"]
     return repr([turn.get("content") for turn in asked])

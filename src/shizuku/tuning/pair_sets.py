@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from shizuku.checkpoints.digests import file_digest
-from shizuku.errors import ConfigError
+from shizuku.errors import ConfigError, DocumentError
 from shizuku.progress import say
 from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
@@ -72,6 +72,11 @@ def encode_sides(
     parts = [fitted_pairs(one, room, too_long=how) if one.items else one for one in encoded]
     if problems:
         say(problems.report())
+    if not parts[0].items:
+        raise DocumentError(
+            f"no pair of {', '.join(map(str, config.data))} is left to learn from: {problems.report()} "
+            "(--data, --validation-data)"
+        )
     for part in parts:
         if part.dropped or part.cut:
             say(

@@ -1,6 +1,5 @@
 """A reward model put together: pairs, head, objective and the one loop, for `shizuku reward`."""
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -153,10 +152,8 @@ def _rows(ready: Prepared, config: RewardConfig) -> PairRows:
 
 
 def _loop(config: RewardConfig, ready: Prepared) -> LoopConfig:
-    steps = math.ceil(
-        config.epochs * len(ready.tables["train"]) / (config.batch_size * config.loop.accumulate)
-    )
-    return loop_of(config, steps=steps, heldout=len(ready.tables.get("heldout", ())))
+    items = config.epochs * len(ready.tables["train"])
+    return loop_of(config, items=items, heldout=len(ready.tables.get("heldout", ())))
 
 
 def _rewards(ready: Prepared, part: str, what: str) -> np.ndarray:

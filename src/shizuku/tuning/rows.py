@@ -55,13 +55,14 @@ class ExampleRows:
 
     def __init__(
         self, examples: Sequence[Example], *, context: int, batch_size: int, seed: int,
-        share: bool = True, rank: int = 0, world: int = 1,
+        share: bool = True, rank: int = 0, world: int = 1, task: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
+        """Begin at the first epoch; `task` is what else a resumed run has to agree in."""
         if not 0 <= rank < world:
             raise ConfigError(f"process {rank} of {world}: the rank must be 0 to {world - 1}")
         if batch_size < 1 or batch_size % world:
             raise ConfigError(f"--batch-size {batch_size}: expected a multiple of the {world} processes")
-        self.examples = _Packed(examples, context, share=share)
+        self.examples, self.task = _Packed(examples, context, share=share), dict(task or {})
         self.context, self.batch_size, self.seed, self.rank, self.world = (
             context, batch_size, seed, rank, world,
         )  # fmt: skip
@@ -95,9 +96,10 @@ class ExampleRows:
             room += len(batch) * max(map(self.examples.length, batch))
         return Seen(tokens, learned, room)
 
-    def state_dict(self) -> dict[str, int]:
-        """All that decides what comes next, as a few integers for JSON."""
+    def state_dict(self) -> dict[str, Any]:
+        """All that decides what comes next, for JSON."""
         return {
+            **self.task,
             "rows": self._rows,
             "seed": self.seed,
             "context": self.context,

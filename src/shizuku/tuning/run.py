@@ -1,6 +1,7 @@
 """What all runs of this room do around the one loop: begin, know how long to go on, foretell in a dry run."""
 
 import math
+import os
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -54,37 +55,40 @@ class Forecast:
         }
 
 
-def begin(config: Any, *, spread: bool = False) -> None:
+def begin(config: Any, *, together: bool = False) -> None:
     """Take the threads that the config gives.
 
-    DependencyError without what its report needs; ConfigError for weights that are to be spread over
-    processes, unless `spread` says that this verb knows about it.
+    DependencyError without what its report needs; ConfigError in a `torchrun` job, and for what is shared
+    out among processes, unless `together` says that this verb knows about it.
     """
-    if config.loop.parallel == "fsdp" and not spread:
-        raise ConfigError("--loop.parallel fsdp: this verb trains with --loop.parallel data")
+    if not together and (config.loop.parallel != "data" or int(os.environ.get("WORLD_SIZE", "1")) > 1):
+        raise ConfigError(
+            "this verb runs in one process: start it without torchrun, and leave --loop.parallel at data"
+        )
     if config.report:
         check_plots()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
 
 
-def loop_of(config: Any, *, steps: int, heldout: int) -> LoopConfig:
-    """The config's loop, with what follows from the data.
+def loop_of(config: Any, *, items: float, heldout: int) -> LoopConfig:
+    """The config's loop, with what follows from the data, counted as a batch size counts it (rows, pairs).
 
-    `steps` are taken where neither steps nor a time is given. `heldout` rows or pairs are judged, as often as
-    costs little beside training, and where the config keeps the best weights, by them. ConfigError for
-    patience without any.
+    So many `items` are gone through where neither steps nor a time is given. `heldout` ones are judged, as
+    often as costs little beside training, and where the config keeps the best weights, by them. ConfigError
+    for patience without any.
     """
     loop: LoopConfig = config.loop
+    in_step = config.batch_size * loop.accumulate
     if loop.steps is None and loop.max_seconds is None:
-        loop = replace(loop, steps=max(1, steps))
+        loop = replace(loop, steps=max(1, math.ceil(items / in_step)))
     if not heldout:
         if loop.patience is not None:
             raise ConfigError("--loop.patience needs held-out data: raise --validation")
         return loop
     if config.keep == "best" and loop.ema is None and loop.parallel == "data":
         loop = replace(loop, keep_best=True)
-    return judged_every(loop, in_step=config.batch_size * loop.accumulate, heldout=heldout)
+    return judged_every(loop, in_step=in_step, heldout=heldout)
 
 
 def forecast(

@@ -8,6 +8,7 @@ import tokenizers
 import torch
 
 from shizuku.errors import ConfigError, TokenizerError
+from shizuku.models.architectures import build
 from shizuku.models.decoder import Decoder
 from shizuku.progress import say
 from shizuku.text.chat import CHATML, parse
@@ -80,7 +81,7 @@ def _with(tokenizer: Tokenizer, templates: dict[str, str]) -> Tokenizer:
 def _grown(model: Decoder, tokenizer: Tokenizer, added: list[int]) -> Decoder:
     """The model with rows for the `added` tokens (where its tables, perhaps padded, have none yet)."""
     size = max(model.config.vocab_size, tokenizer.vocab_size)
-    larger = Decoder(dataclasses.replace(model.config, vocab_size=size))
+    larger = build(dataclasses.replace(model.config, vocab_size=size))
     state = model.state_dict()
     end = tokenizer.backend.token_to_id(CHATML_TOKENS[1])
     for name, target in larger.state_dict().items():

@@ -1,7 +1,5 @@
 """Tuning put together: conversations, template, rows, objective and the one loop, for `shizuku tune`."""
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,8 +7,9 @@ from typing import Any
 
 from shizuku.checkpoints.digests import file_digest
 from shizuku.checkpoints.directory import load_model, run_record
+from shizuku.checkpoints.run_record import checkpoint_digest
 from shizuku.config import to_dict
-from shizuku.errors import ConfigError
+from shizuku.errors import ConfigError, DocumentError
 from shizuku.models.decoder import Decoder
 from shizuku.progress import say
 from shizuku.text.problems import Problems
@@ -23,6 +22,7 @@ from shizuku.training.result import TrainResult
 from shizuku.training.resume import check_place
 from shizuku.tuning.answers import Answer, answers_of, prompt_of
 from shizuku.tuning.base import Base, open_base, put_adapter
+from shizuku.tuning.before import answered_before
 from shizuku.tuning.config import TuneConfig
 from shizuku.tuning.conversations import Conversations, read_conversations
 from shizuku.tuning.dataset import (
@@ -30,6 +30,7 @@ from shizuku.tuning.dataset import (
     encode_conversations,
     fitted,
     fitting_context,
+    not_held,
     split_conversations,
 )
 from shizuku.tuning.examples import Conversation
@@ -37,7 +38,7 @@ from shizuku.tuning.rows import ExampleRows, HeldoutRows
 from shizuku.tuning.run import begin, forecast, loop_of, sizes
 from shizuku.tuning.templates import with_template
 
-BEFORE, REPORT = "before.json", "report.html"
+REPORT = "report.html"
 
 
 @dataclass(slots=True)
@@ -127,7 +128,7 @@ def tune(config: TuneConfig) -> TuneResult:
     In a `torchrun` job all processes call it; process 0 answers the prompts and writes the report. Raises
     what reading, rendering and `train` raise; Ctrl-C leaves a run that --resume goes on with.
     """
-    begin(config, spread=True)
+    begin(config, together=True)
     check_place(config.out, resume=config.loop.resume)
     ready = first_alone(lambda: prepare(config))
     source, first = rows_of(ready, config), place()[0] == 0
@@ -195,7 +196,7 @@ def _warn_of_endless(config: TuneConfig, ready: Prepared, answers: Sequence[Answ
 
 def plan(config: TuneConfig) -> dict[str, Any]:
     """What the run would be: examples, tokens, steps, memory, and time as measured by a few steps."""
-    begin(config, spread=True)
+    begin(config, together=True)
     ready = prepare(config, write=False)
     source = rows_of(ready, config)
     loop = _loop(config, source, _heldout_rows(ready, config))
@@ -225,9 +226,14 @@ def prepare(config: TuneConfig, *, write: bool = True) -> Prepared:
     longest = model.config.context
     if config.context is not None and config.context > longest:
         raise ConfigError(f"--context {config.context}: the model's window has {longest} tokens")
-    trained, heldout = read.items, held.items if held else []
     if held is None:
         trained, heldout = split_conversations(read.items, config.validation, config.split_seed)
+    else:
+        trained, heldout = not_held(read.items, held.items, problems), held.items
+        if not trained:
+            raise DocumentError(
+                f"no conversation is left to learn from: {problems.report()} (--validation-data)"
+            )
     encoded = [
         encode_conversations(tokenizer, some, learn=config.learn, problems=problems) if some else Encoded()
         for some in (trained, heldout)
@@ -275,6 +281,7 @@ def rows_of(ready: Prepared, config: TuneConfig) -> ExampleRows:
     return ExampleRows(
         ready.train.examples, context=ready.context, batch_size=config.batch_size, seed=config.loop.seed,
         rank=rank, world=world, share=not draws,
+        task={"neftune_alpha": config.neftune_alpha} if config.neftune_alpha else {},
     )  # fmt: skip
 
 
@@ -285,8 +292,8 @@ def _heldout_rows(ready: Prepared, config: TuneConfig) -> HeldoutRows | None:
 
 
 def _loop(config: TuneConfig, source: ExampleRows, heldout: HeldoutRows | None) -> LoopConfig:
-    steps = math.ceil(source.rows_until(config.epochs) / (config.batch_size * config.loop.accumulate))
-    return loop_of(config, steps=steps, heldout=0 if heldout is None else len(heldout.rows))
+    rows = 0 if heldout is None else len(heldout.rows)
+    return loop_of(config, items=source.rows_until(config.epochs), heldout=rows)
 
 
 def _prompts(ready: Prepared, number: int) -> list[Conversation]:
@@ -294,29 +301,30 @@ def _prompts(ready: Prepared, number: int) -> list[Conversation]:
     part = ready.heldout if ready.heldout.examples else ready.train
     distinct = list({id(one): one for one in part.sources}.values())
     room = ready.model.config.context
-    fits = [one for one in distinct if _prompt_tokens(ready, one) < room * 3 // 4]
+    fits = [one for one in distinct if len(_prompt_ids(ready, one)) < room * 3 // 4]
     return fits[:number]
 
 
-def _prompt_tokens(ready: Prepared, conversation: Conversation) -> int:
-    tools = list(conversation.tools) or None
-    return len(ready.tokenizer.encode_chat(prompt_of(conversation), tools=tools))
+def _prompt_ids(ready: Prepared, conversation: Conversation) -> list[int]:
+    return ready.tokenizer.encode_chat(prompt_of(conversation), tools=list(conversation.tools) or None)
 
 
 def _answers_before(ready: Prepared, config: TuneConfig, prompts: Sequence[Conversation]) -> list[Answer]:
     """The base's answers; a resumed run takes those that were written down."""
-    file = config.out / BEFORE
-    if config.loop.resume and file.is_file():
-        known = [Answer(**one) for one in json.loads(file.read_text(encoding="utf-8"))]
-        if len(known) == len(prompts):
-            return known
     if not prompts:
         return []
-    say(f"answering {len(prompts)} held-out prompts before tuning")
-    answers = _answers(ready, config, prompts)
-    config.out.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps([asdict(one) for one in answers], ensure_ascii=False), encoding="utf-8")
-    return answers
+    asked = {
+        "base": checkpoint_digest(ready.base),
+        "held": config.base,
+        "prompts": [_prompt_ids(ready, one) for one in prompts],
+        "tokens": config.sample_tokens,
+    }
+
+    def ask() -> list[dict[str, Any]]:
+        say(f"answering {len(prompts)} held-out prompts before tuning")
+        return [asdict(one) for one in _answers(ready, config, prompts)]
+
+    return [Answer(**one) for one in answered_before(config.out, asked, ask)]
 
 
 def _answers(

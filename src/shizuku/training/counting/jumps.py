@@ -51,7 +51,8 @@ def count_jumps(
     """Go through all alignments of every sentence; `shapes_S2` has the source and target words of each."""
     columns_S = shapes_S2[:, 0] + null
     starts_S = np.concatenate([[0], np.cumsum(columns_S * shapes_S2[:, 1])[:-1]])
-    share_E, moved, logprob, nulls = np.empty_like(translation_E), {}, 0.0, 0.0
+    share_E, logprob, nulls = np.empty_like(translation_E), 0.0, 0.0
+    moved: dict[int, np.ndarray] = {}
     for group in groups:
         sources, targets = (int(size) for size in shapes_S2[group[0]])
         place_BE = starts_S[group][:, None] + np.arange((sources + null) * targets)

@@ -85,5 +85,7 @@ def check_work(config: ClassifyConfig) -> None:
     """ConfigError where there is nothing to do, or nothing to do it with."""
     if not config.data and not config.predict:
         raise ConfigError("give --data with labelled texts to learn from, or --predict with texts to label")
+    if config.dry_run and not config.data:
+        raise ConfigError("--dry-run foretells training: give --data, or leave it out to label texts")
     if config.unlabelled and not config.data:
         raise ConfigError("--unlabelled: there are no labelled texts to begin with: give --data")

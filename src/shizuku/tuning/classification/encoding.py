@@ -20,10 +20,14 @@ class ReadText:
     """Whether something of it did not fit."""
 
 
+class NoToken(ConfigError):
+    """A text that the tokenizer makes nothing of."""
+
+
 def read_text(
     tokenizer: Tokenizer, text: str | Sequence[str], *, window: int, whole: bool = False
 ) -> ReadText:
-    """A text, or a pair of texts, in `window` tokens at most; ConfigError for one that is empty.
+    """A text, or a pair of texts, in `window` tokens at most; NoToken for one that is empty.
 
     What is too long is cut at its end; of a pair the longer text, until both are equally long.
     """
@@ -34,7 +38,7 @@ def read_text(
         raise ConfigError(f"a pair is two texts, found {text!r:.60}")
     parts = [tokenizer.encode(each) for each in text]
     if not all(parts):
-        raise ConfigError("a pair with a text that has no token has no label")
+        raise NoToken(f"a pair with a text that has no token has no label: {text!r:.60}")
     before, between, behind = _around(tokenizer, whole=whole)
     room = window - len(before) - len(between) - len(behind)
     if room < 2:
@@ -56,7 +60,7 @@ def text_ids(tokenizer: Tokenizer, text: str, *, whole: bool = False) -> list[in
         return framed(tokenizer, ids)
     ids = [*_beginning(tokenizer), *ids]
     if not ids:
-        raise ConfigError("a text without any token has no label")
+        raise NoToken(f"a text without any token has no label: {text!r:.60}")
     return ids
 
 

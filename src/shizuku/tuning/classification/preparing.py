@@ -13,7 +13,7 @@ from shizuku.text.problems import Problems
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.tuning.base import open_base, put_adapter
 from shizuku.tuning.classification.config import ClassifyConfig
-from shizuku.tuning.classification.encoding import read_text
+from shizuku.tuning.classification.encoding import NoToken, read_text
 from shizuku.tuning.classification.labelled import Labelled, LabelledTexts, read_labelled, split_labelled
 from shizuku.tuning.dataset import LEAST_CONTEXT
 from shizuku.tuning.examples import Example
@@ -56,8 +56,12 @@ def prepare(config: ClassifyConfig, extra: Sequence[Labelled]) -> Prepared:
     window = config.context or model.config.context
     if window > model.config.context:
         raise ConfigError(f"--context {window}: the model's window has {model.config.context} tokens")
-    parts = [_encoded(base.tokenizer, items, labels, window, model.whole) for items in (trained, held)]
-    cut = sum(more for _, more in parts)
+    (trained, examples, cut_trained), (held, heldout_examples, cut_held) = (
+        _encoded(base.tokenizer, items, labels, window, model.whole, problems) for items in (trained, held)
+    )
+    cut = cut_trained + cut_held
+    if not examples:
+        raise DocumentError(f"no text is left to learn from: {problems.report()} (--data)")
     if problems:
         say(problems.report())
     if cut:
@@ -65,7 +69,7 @@ def prepare(config: ClassifyConfig, extra: Sequence[Labelled]) -> Prepared:
         say(f"{what} longer than {window:,} tokens: {cut:,} cut{where} (--context)")
     if not held:
         say("no texts are held out, so nothing says how good the classifier is (--validation)")
-    longest = max(len(one.ids) - 1 for part, _ in parts for one in part)
+    longest = max(len(one.ids) - 1 for one in (*examples, *heldout_examples))
     data = {
         "files": {str(file): file_digest(Path(file)) for file in (*config.data, *config.validation_data)},
         "columns": list(read.columns),
@@ -84,8 +88,8 @@ def prepare(config: ClassifyConfig, extra: Sequence[Labelled]) -> Prepared:
         base=base.path,
         train=trained,
         heldout=held,
-        examples=parts[0][0],
-        heldout_examples=parts[1][0],
+        examples=examples,
+        heldout_examples=heldout_examples,
         context=max(longest, LEAST_CONTEXT),
         cut=cut,
         pairs=pairs,
@@ -120,16 +124,26 @@ def _parted(
 
 
 def _encoded(
-    tokenizer: Tokenizer, items: Sequence[Labelled], labels: Sequence[str], window: int, whole: bool
-) -> tuple[list[Example], int]:
-    """The texts as ids with their labels' numbers, and how many of them were cut."""
+    tokenizer: Tokenizer,
+    items: Sequence[Labelled],
+    labels: Sequence[str],
+    window: int,
+    whole: bool,
+    problems: Problems,
+) -> tuple[list[Labelled], list[Example], int]:
+    """The texts that have a token, as ids with their labels' numbers, and how many of them were cut."""
     place = {label: number for number, label in enumerate(labels)}
-    texts = [read_text(tokenizer, item.read, window=window, whole=whole) for item in items]
-    examples = [
-        read_at_end(text.ids, place[item.label], second=text.second)
-        for text, item in zip(texts, items, strict=True)
-    ]
-    return examples, sum(text.cut for text in texts)
+    kept, examples, cut = [], [], 0
+    for item in items:
+        try:
+            text = read_text(tokenizer, item.read, window=window, whole=whole)
+        except NoToken:
+            problems.add("a text without any token", repr(item.text[:40]))
+            continue
+        kept.append(item)
+        examples.append(read_at_end(text.ids, place[item.label], second=text.second))
+        cut += text.cut
+    return kept, examples, cut
 
 
 def check_pairs(items: Sequence[Labelled], *, pairs: bool, flag: str) -> None:

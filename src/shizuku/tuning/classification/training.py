@@ -1,7 +1,6 @@
 """A classifier put together: labelled texts, head, objective and the one loop, for `shizuku classify`."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -97,16 +96,8 @@ def train_classifier(config: ClassifyConfig) -> ClassifyResult:
         )
         extra = _pseudo_labelled(config, [item.read for item in texts.items])
     ready = prepare(config, extra)
-    source = _rows(ready, config)
-    loop = _loop(config, ready, source)
-    validation = None
-    if ready.heldout:
-        validation = HeldoutRows(
-            ready.heldout_examples,
-            context=ready.context,
-            batch_size=config.batch_size,
-            share=not ready.model.whole,
-        )
+    source, validation = _rows(ready, config), _heldout_rows(ready, config)
+    loop = _loop(config, source, validation)
     training = train(
         ready.model,
         Labels(),
@@ -163,7 +154,7 @@ def plan(config: ClassifyConfig) -> dict[str, Any]:
     begin(config)
     ready = prepare(config, [])
     source = _rows(ready, config)
-    loop = _loop(config, ready, source)
+    loop = _loop(config, source, _heldout_rows(ready, config))
     ahead = forecast(ready.model, Labels(), source, loop, batch_size=config.batch_size)
     return {
         "labels": ", ".join(ready.model.labels),
@@ -206,6 +197,17 @@ def _rows(ready: Prepared, config: ClassifyConfig) -> ExampleRows:
     )
 
 
-def _loop(config: ClassifyConfig, ready: Prepared, source: ExampleRows) -> LoopConfig:
-    steps = math.ceil(source.rows_until(config.epochs) / (config.batch_size * config.loop.accumulate))
-    return loop_of(config, steps=steps, heldout=len(ready.heldout))
+def _heldout_rows(ready: Prepared, config: ClassifyConfig) -> HeldoutRows | None:
+    if not ready.heldout:
+        return None
+    return HeldoutRows(
+        ready.heldout_examples,
+        context=ready.context,
+        batch_size=config.batch_size,
+        share=not ready.model.whole,
+    )
+
+
+def _loop(config: ClassifyConfig, source: ExampleRows, heldout: HeldoutRows | None) -> LoopConfig:
+    rows = 0 if heldout is None else len(heldout.rows)
+    return loop_of(config, items=source.rows_until(config.epochs), heldout=rows)

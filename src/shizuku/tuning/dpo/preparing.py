@@ -51,10 +51,8 @@ def prepare(config: AlignConfig, *, write: bool = True) -> Prepared:
     """
     problems = Problems()
     read, sides = read_sides(config, problems)
-    base, adapted = (
-        open_base(config.model, config.base, out=config.out if write else None),
-        config.lora.rank > 0,
-    )
+    adapted = config.lora.rank > 0
+    base = open_base(config.model, config.base, out=config.out if write else None)
     model, tokenizer = with_template(base.model, base.tokenizer, config.chat_template, frozen=adapted)
     parts, context = encode_sides(config, tokenizer, sides, model.config.context, problems)
     if adapted:

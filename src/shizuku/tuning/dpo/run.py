@@ -1,6 +1,5 @@
 """DPO put together: pairs, reference, objective and the one loop, for `shizuku align --method dpo`."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -120,9 +119,8 @@ def _rows(ready: Prepared, config: AlignConfig) -> PairRows:
 
 
 def _loop(config: AlignConfig, ready: Prepared) -> LoopConfig:
-    per_step = config.batch_size * config.loop.accumulate
-    steps = math.ceil(config.epochs * len(ready.tables["train"]) / per_step)
-    return loop_of(config, steps=steps, heldout=len(ready.tables.get("heldout", ())))
+    items = config.epochs * len(ready.tables["train"])
+    return loop_of(config, items=items, heldout=len(ready.tables.get("heldout", ())))
 
 
 def _prompts(ready: Prepared, config: AlignConfig) -> list[PreferencePair]:

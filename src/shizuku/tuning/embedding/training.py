@@ -3,7 +3,6 @@
 Legend: `N` pairs, `D` width.
 """
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +16,7 @@ from shizuku.progress import say
 from shizuku.training.config import LoopConfig
 from shizuku.training.loop import train
 from shizuku.training.result import TrainResult
-from shizuku.training.resume import check_place
+from shizuku.training.resume import check_place, has_state
 from shizuku.tuning.embedding.batches import HeldoutTexts, TextTable
 from shizuku.tuning.embedding.config import EmbedTrainConfig, check_work
 from shizuku.tuning.embedding.objective import Contrast
@@ -117,8 +116,9 @@ def train_embedder(config: EmbedTrainConfig) -> EmbedResult:
     ready = prepare(config)
     source, loop = _source(ready, config), _loop(config, ready)
     before = _judge(ready, "before training")
-    # Ahead of the weights, so that every checkpoint of the run says it; a save keeps files beside it.
-    declare_pooling(config.out, ready.pooling, width=ready.model.config.width, window=ready.window)
+    if not has_state(config.out):
+        # Ahead of the weights, so that every checkpoint of the run says it; a save keeps files beside it.
+        declare_pooling(config.out, ready.pooling, width=ready.model.config.width, window=ready.window)
     training = train(
         ready.model,
         _objective(config, ready),
@@ -220,5 +220,4 @@ def _heldout(ready: Prepared, config: EmbedTrainConfig) -> HeldoutTexts | None:
 
 
 def _loop(config: EmbedTrainConfig, ready: Prepared) -> LoopConfig:
-    steps = math.ceil(config.epochs * len(ready.table) / (config.batch_size * config.loop.accumulate))
-    return loop_of(config, steps=steps, heldout=len(ready.judged))
+    return loop_of(config, items=config.epochs * len(ready.table), heldout=len(ready.judged))

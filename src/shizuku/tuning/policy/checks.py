@@ -1,6 +1,5 @@
 """Settings that PPO and GRPO have no use for, or that would break what they count on."""
 
-import os
 from dataclasses import fields
 
 from shizuku.errors import ConfigError
@@ -10,6 +9,8 @@ USELESS = {
     "epochs": "--{flag}.rounds and --{flag}.epochs say how long",
     "batch_size": "--{flag}.answers and --{flag}.minibatch say how many",
     "context": "prompts that leave no room for --{flag}.max-new-tokens are left out",
+    "sample_tokens": "--{flag}.max-new-tokens is what every answer may have",
+    "too_long": "prompts that leave no room for --{flag}.max-new-tokens are left out",
     "keep": "the last weights are kept, as there is no held-out loss to choose by",
 }
 """Settings of other methods, and what to set in place of each."""
@@ -37,5 +38,3 @@ def check_policy(config: AlignConfig) -> None:
         raise ConfigError(
             f"--loop.keep-best and --loop.patience: not with --method {flag}: no loss tells the best"
         )
-    if config.loop.parallel == "fsdp" or int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError(f"--method {flag} runs in one process: start it without torchrun and fsdp")

@@ -28,6 +28,7 @@ from shizuku.training.speed import seconds_per_step
 from shizuku.tuning.align_config import AlignConfig
 from shizuku.tuning.align_result import AlignResult
 from shizuku.tuning.base import open_base, put_adapter
+from shizuku.tuning.before import answered_before
 from shizuku.tuning.policy.checks import check_policy
 from shizuku.tuning.policy.config import GRPOConfig, PPOConfig
 from shizuku.tuning.policy.critic import ActorCritic
@@ -44,9 +45,10 @@ from shizuku.tuning.policy.rewards import (
 )
 from shizuku.tuning.policy.rollouts import Prompt
 from shizuku.tuning.policy.source import Reference, RolloutSource, Task, base_of, frozen
+from shizuku.tuning.run import sizes
 from shizuku.tuning.templates import with_template
 
-BEFORE, AFTER, REPORT = "before.json", "after.json", "report.html"
+AFTER, REPORT = "after.json", "report.html"
 """Answers to held-out prompts, and the report."""
 
 
@@ -127,8 +129,7 @@ def plan_policy(config: AlignConfig) -> dict[str, Any]:
         "prompts": len(ready.task.prompts),
         "heldout_prompts": len(ready.heldout),
         "skipped": ready.skipped or "nothing",
-        "parameters": sum(one.numel() for one in ready.policy.parameters()),
-        "trained_parameters": sum(one.numel() for one in ready.model.parameters() if one.requires_grad),
+        **sizes(ready.model),
         "rounds": rounds,
         "answers": rounds * own.answers,
         "steps": steps,
@@ -273,12 +274,24 @@ def _reward(where: str | RewardLike, config: PPOConfig | GRPOConfig) -> Reward:
 
 def _before(ready: Prepared, config: AlignConfig) -> Judged | None:
     """What the start answers; a resumed run takes what was written down."""
-    file = config.out / BEFORE
-    if config.loop.resume and file.is_file():
-        return Judged(**json.loads(file.read_text(encoding="utf-8")))
-    found = judge(ready, config)
-    _keep(found, file)
-    return found
+    if not ready.heldout:
+        return None
+    asked = {
+        "base": checkpoint_digest(ready.base),
+        "held": config.base,
+        "prompts": [prompt.ids for prompt in ready.heldout],
+        "seed": config.split_seed,
+        "settings": to_dict(ready.method.config),
+        "rewards": [ready.task.reward.name, None if ready.task.gold is None else ready.task.gold.name],
+        "reference": ready.task.reference,
+    }
+
+    def ask() -> dict[str, Any]:
+        found = judge(ready, config)
+        assert found is not None, "there are held-out prompts"
+        return asdict(found)
+
+    return Judged(**answered_before(config.out, asked, ask))
 
 
 def _keep(found: Judged | None, file: Path) -> None:

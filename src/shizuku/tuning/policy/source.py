@@ -17,12 +17,11 @@ import torch
 from torch import Tensor
 
 from shizuku.adapters import surgery
-from shizuku.config import to_dict
+from shizuku.config import differences, to_dict
 from shizuku.errors import ConfigError, DocumentError
 from shizuku.inference.sampling import SamplingConfig
 from shizuku.models.decoder import Decoder
 from shizuku.progress import say
-from shizuku.training.resume import differences
 from shizuku.tuning.policy.advantages import divergence
 from shizuku.tuning.policy.config import RoundConfig
 from shizuku.tuning.policy.critic import ActorCritic

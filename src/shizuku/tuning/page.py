@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shizuku.report.page import Card, Figure, Page, Sample
-from shizuku.report.plots import Series, line
+from shizuku.report.page import Card, Page, Sample
 from shizuku.tuning.answers import Answer, reference_of
 from shizuku.tuning.config import TuneConfig
 from shizuku.tuning.examples import Conversation
+from shizuku.tuning.loss_curve import loss_curve
 
 if TYPE_CHECKING:
     from shizuku.tuning.tune import Prepared, TuneResult
@@ -34,24 +34,12 @@ def write_page(path: Path, config: TuneConfig, ready: "Prepared", result: "TuneR
             Card("Time", f"{training.seconds:,.0f} s", f"{result.tokens:,} tokens"),
         ]
     )
-    _losses(page, result)
+    loss_curve(
+        page, training, "Cross entropy of the learned tokens, in nats; held-out losses have no regulariser."
+    )
     _data(page, config, ready, result)
     _answers(page, result, held=bool(ready.heldout.examples))
     return page.write(path)
-
-
-def _losses(page: Page, result: "TuneResult") -> None:
-    history = result.training.history
-    page.section("Loss", "Cross entropy of the learned tokens, in nats; held-out losses have no regulariser.")
-    judged = [record for record in history if "validation_loss" in record]
-    series = [Series("training", [r["step"] for r in history], [r["loss"] for r in history])]
-    if judged:
-        held = [r["validation_loss"] for r in judged]
-        series.append(Series("held out", [r["step"] for r in judged], held))
-    caption = "Loss over the steps."
-    if judged:
-        caption += f" The checkpoint has the weights of step {result.training.kept_step:,}."
-    page.figures(Figure(line(series, x="step", y="nats", marks=len(history) < 40), caption))
 
 
 def _data(page: Page, config: TuneConfig, ready: "Prepared", result: "TuneResult") -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from shizuku.evaluation.preferences import Judgement
 from shizuku.report.page import Card, Figure, Page
 from shizuku.report.plots import Series, histogram, line
+from shizuku.tuning.loss_curve import loss_curve
 from shizuku.tuning.reward_config import RewardConfig
 
 if TYPE_CHECKING:
@@ -27,30 +28,16 @@ def write_page(path: Path, config: RewardConfig, ready: "Prepared", result: "Rew
             *cards,
         ]
     page.cards(cards)
-    _losses(page, result)
+    loss_curve(
+        page,
+        training,
+        "-log sigmoid of reward of the chosen less that of the rejected answer, in nats a pair.",
+        references={"a coin": 0.6931},
+    )
     if judged is not None:
         _judgement(page, judged, result)
     _data(page, ready, result)
     return page.write(path)
-
-
-def _losses(page: Page, result: "RewardResult") -> None:
-    history = result.training.history
-    held = [record for record in history if "validation_loss" in record]
-    page.section(
-        "Loss", "-log sigmoid of reward of the chosen less that of the rejected answer, in nats a pair."
-    )
-    series = [Series("training", [r["step"] for r in history], [r["loss"] for r in history])]
-    if held:
-        series.append(Series("held out", [r["step"] for r in held], [r["validation_loss"] for r in held]))
-    caption = "Loss over the steps."
-    if held:
-        caption += f" The checkpoint has the weights of step {result.training.kept_step:,}."
-    page.figures(
-        Figure(
-            line(series, x="step", y="nats", references={"a coin": 0.6931}, marks=len(history) < 40), caption
-        )
-    )
 
 
 def _judgement(page: Page, judged: Judgement, result: "RewardResult") -> None:

@@ -7,6 +7,7 @@ from shizuku.evaluation.classification import ClassJudgement
 from shizuku.report.page import Card, Figure, Page
 from shizuku.report.plots import Series, line
 from shizuku.tuning.classification.config import ClassifyConfig
+from shizuku.tuning.loss_curve import loss_curve
 
 if TYPE_CHECKING:
     from shizuku.tuning.classification.training import ClassifyResult, Prepared
@@ -33,7 +34,7 @@ def write_page(path: Path, config: ClassifyConfig, ready: "Prepared", result: "C
             *cards,
         ]
     page.cards(cards)
-    _losses(page, result)
+    loss_curve(page, training, "Cross entropy of the labels, in nats a text.")
     if judged is not None:
         _judgement(page, judged)
     page.section("Data", "What was read, and what of it was learned from.")
@@ -49,19 +50,6 @@ def write_page(path: Path, config: ClassifyConfig, ready: "Prepared", result: "C
     for reason in ready.skipped.splitlines():
         page.text(f"{reason[0].upper()}{reason[1:]}.")
     return page.write(path)
-
-
-def _losses(page: Page, result: "ClassifyResult") -> None:
-    history = result.training.history
-    held = [record for record in history if "validation_loss" in record]
-    page.section("Loss", "Cross entropy of the labels, in nats a text.")
-    series = [Series("training", [r["step"] for r in history], [r["loss"] for r in history])]
-    if held:
-        series.append(Series("held out", [r["step"] for r in held], [r["validation_loss"] for r in held]))
-    caption = "Loss over the steps."
-    if held:
-        caption += f" The checkpoint has the weights of step {result.training.kept_step:,}."
-    page.figures(Figure(line(series, x="step", y="nats", marks=len(history) < 40), caption))
 
 
 def _judgement(page: Page, judged: ClassJudgement) -> None:

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shizuku.report.page import Card, Figure, Page
-from shizuku.report.plots import Series, line
+from shizuku.report.page import Card, Page
 from shizuku.tuning.embedding.config import EmbedTrainConfig
+from shizuku.tuning.loss_curve import loss_curve
 
 if TYPE_CHECKING:
     from shizuku.tuning.embedding.preparing import Prepared
@@ -33,7 +33,8 @@ def write_page(path: Path, config: EmbedTrainConfig, ready: "Prepared", result: 
             *cards,
         ]
     page.cards(cards)
-    _losses(page, result)
+    text = "-log of the share of the own text among those of its batch, in nats a pair."
+    loss_curve(page, result.training, text)
     if result.before is not None and result.after is not None:
         _found(page, result.before, result.after, result.judged)
     page.section("Data", "What was read, and what of it was learned from.")
@@ -50,19 +51,6 @@ def write_page(path: Path, config: EmbedTrainConfig, ready: "Prepared", result: 
     for reason in ready.skipped.splitlines():
         page.text(f"{reason[0].upper()}{reason[1:]}.")
     return page.write(path)
-
-
-def _losses(page: Page, result: "EmbedResult") -> None:
-    history = result.training.history
-    held = [record for record in history if "validation_loss" in record]
-    page.section("Loss", "-log of the share of the own text among those of its batch, in nats a pair.")
-    series = [Series("training", [r["step"] for r in history], [r["loss"] for r in history])]
-    if held:
-        series.append(Series("held out", [r["step"] for r in held], [r["validation_loss"] for r in held]))
-    caption = "Loss over the steps."
-    if held:
-        caption += f" The checkpoint has the weights of step {result.training.kept_step:,}."
-    page.figures(Figure(line(series, x="step", y="nats", marks=len(history) < 40 or len(held) == 1), caption))
 
 
 def _found(page: Page, before: "Found", after: "Found", judged: int) -> None:

@@ -48,8 +48,8 @@ def report(ledger: Ledger, given: Namespace) -> str:
         loss = Interval.of([one["validation_loss"] for one in found])
         half = f" ± {bleu.high - bleu.mean:.2f}" if len(found) > 1 else ""
         rows.append((bleu.mean, [
-            model, f"{found[0]['parameters']:,}", f"{minutes:g}", str(len(found)), f"{loss.mean:.3f}",
-            f"{bleu.mean:.2f}{half}",
+            model, f"{found[0]['parameters']:,}", f"{minutes:g}", str(len(found)),
+            ", ".join(f"{one['steps']:,}" for one in found), f"{loss.mean:.3f}", f"{bleu.mean:.2f}{half}",
         ]))  # fmt: skip
         heights[f"{model}, {minutes:g} min"] = bleu.mean
     if not rows:
@@ -57,7 +57,7 @@ def report(ledger: Ledger, given: Namespace) -> str:
     ordered = dict(sorted(heights.items(), key=lambda item: -item[1]))
     plot = bars(ordered, x="BLEU, Multi30k validation, German to English", number_format="{:.1f}")
     (given.out / PICTURE).write_text(plot, encoding="utf-8")
-    headings = ("model", "parameters", "minutes", "seeds", "nats a token", "BLEU")
+    headings = ("model", "parameters", "minutes", "seeds", "steps", "nats a token", "BLEU")
     written = table(headings, [cells for _, cells in sorted(rows, key=lambda row: -row[0])])
     signatures = sorted({figures["signature"] for _, figures in ledger})
     return f"{written}\n\nsacrebleu: `{'`, `'.join(signatures)}`\n\n![BLEU by model]({PICTURE})\n"

@@ -28,7 +28,8 @@ def test_runs_are_made_once_and_shown_by_their_time(
     def run(model: str, seed: int, given: Namespace) -> dict[str, object]:
         asked.append((model, seed, given.minutes))
         bleu = 20 + seed + given.minutes / 10 + len(model)
-        return {"bleu": bleu, "validation_loss": 2.0, "parameters": 1000, "signature": "nrefs:1"}
+        figures = {"validation_loss": 2.0, "parameters": 1000, "steps": 100 + seed, "signature": "nrefs:1"}
+        return {"bleu": bleu, **figures}
 
     monkeypatch.setattr(recipe, "run", run)
     page = tmp_path / "page.md"
@@ -37,8 +38,8 @@ def test_runs_are_made_once_and_shown_by_their_time(
     markdown = recipe.main([*command, "--docs", str(page)])
     assert asked[:2] == [("attention", 0, 10.0), ("transformer", 0, 10.0)] and len(asked) == 8
     assert asked[-1] == ("transformer", 0, 45.0)
-    assert "| transformer | 1,000 | 10 | 3 | 2.000 | 33.00 ± 2.48 |" in markdown
-    assert "| transformer | 1,000 | 45 | 1 | 2.000 | 35.50 |" in markdown and "`nrefs:1`" in markdown
+    assert "| transformer | 1,000 | 10 | 3 | 100, 101, 102 | 2.000 | 33.00 ± 2.48 |" in markdown
+    assert "| transformer | 1,000 | 45 | 1 | 100 | 2.000 | 35.50 |" in markdown and "`nrefs:1`" in markdown
     assert markdown.strip() in page.read_text(encoding="utf-8")
     assert (tmp_path / "yardstick-translation.svg").is_file()
     assert recipe.main([*command, "--seeds", "0", "1"]) == markdown and len(asked) == 8

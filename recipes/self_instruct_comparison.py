@@ -81,7 +81,7 @@ def unlike(made: Sequence[Task], held: Sequence[Task]) -> list[Task]:
 def learn(given: argparse.Namespace, arm: str, tasks: Sequence[Task]) -> dict[str, Any]:
     """Tune on the tasks until `--tokens` have gone through the model."""
     chats = [chat for task in tasks for chat in task.chats()]
-    file, out = given.out / f"{arm}.jsonl", given.out / arm
+    file, out = given.out / f"{arm}-chats.jsonl", given.out / arm
     file.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in chats), encoding="utf-8")
     encoded = encode_conversations(shizuku.load(given.model).tokenizer, read_conversations([file]).items)
     fitting = [one for one in encoded.examples if len(one.ids) <= given.context + 1]

@@ -154,5 +154,5 @@ def test_saved_activations_are_estimated(changes: dict[str, Any], dropout: float
 
 def test_a_run_that_would_not_fit_names_what_to_lower(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_memory", lambda: 1000)
-    with pytest.raises(TrainingError, match=r"weights .*are available.*--batch-size.*--preset"):
+    with pytest.raises(TrainingError, match=r"weights .*are available.*--batch-size.*--context"):
         check_memory(estimate_memory(model(), LoopConfig(), 2, 16))

@@ -1,5 +1,7 @@
 """`shizuku classify`: a model that gives a text a label, trained and used."""
 
+from dataclasses import replace
+
 from shizuku.commands.figures import print_figures
 from shizuku.commands.resumable import resumable
 from shizuku.tuning.classification.config import ClassifyConfig as Config
@@ -16,7 +18,7 @@ def run(config: Config) -> dict[str, object]:
 
     check_work(config)
     if not config.data:
-        begin(config)
+        begin(replace(config, report=False))  # labelling writes none
         return label_files(config.model, config)
     if config.dry_run:
         return plan(config)

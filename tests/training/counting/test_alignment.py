@@ -131,6 +131,12 @@ def test_jumps_find_what_places_cannot() -> None:
     assert jumping <= 0.05 and jumping < two - 0.1, (two, jumping)
 
 
+def test_jumps_go_on_where_nothing_comes_from_null_any_more() -> None:
+    model = learn_alignment(Bitext([["a", "b"], ["a"]], [["x", "y"], ["x"]]), iterations=(5, 0, 400)).model
+    assert model.jumps is not None and model.jumps.null_share < 1e-12
+    assert np.isfinite(model.jumps.weight_W).all() and model.align(["a", "b"], ["x", "y"]) == [0, 1]
+
+
 def test_a_word_never_seen_leaves_the_others_where_they_are() -> None:
     bitext, _ = cut_anywhere(300, seed=1)
     model = learn_alignment(bitext, iterations=(5, 0, 8)).model

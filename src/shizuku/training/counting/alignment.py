@@ -46,6 +46,11 @@ class _Places:
     """int64: source and target words of each sentence."""
 
     @property
+    def null(self) -> bool:
+        """Whether NULL is among the source words of each target word."""
+        return bool(self.sizes[0] > self.shapes_S2[0, 0])
+
+    @property
     def sources_N(self) -> np.ndarray:
         """The source word of each pair."""
         return (self.pairs_N // np.uint64(len(self.target_words))).astype(np.int64)
@@ -162,8 +167,10 @@ class _Jumping:
 
     def after(self) -> "tuple[float, _Jumping]":
         """As of `_One`."""
-        places, null = self.places, self.jumps.null_share > 0
-        counted = count_jumps(self.t_N[places.pair_E], places.shapes_S2, self.groups, self.jumps, null=null)
+        places = self.places
+        counted = count_jumps(
+            self.t_N[places.pair_E], places.shapes_S2, self.groups, self.jumps, null=places.null
+        )
         jumps = learned_jumps(self.jumps, counted, len(places.starts))
         return counted.logprob, _Jumping(places, _translation(places, counted.share_E), jumps, self.groups)
 
@@ -182,8 +189,7 @@ def _begun(kind: type[_One | _Two | _Jumping], places: _Places, t_N: np.ndarray)
         return _One(places, t_N)
     if kind is _Two:
         return _Two(places, t_N, _even_places(places))
-    null = places.sizes[0] > places.shapes_S2[0, 0]
-    jumps = Jumps.even(LONGEST, NULL_SHARE if null else 0.0)
+    jumps = Jumps.even(LONGEST, NULL_SHARE if places.null else 0.0)
     return _Jumping(places, t_N, jumps, tuple(same_shape(places.shapes_S2)))
 
 

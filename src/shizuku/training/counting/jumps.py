@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shizuku.models.alignment_jumps import Jumps, passed
+from shizuku.models.alignment_jumps import LEAST, Jumps, passed
 
 AT_ONCE = 2_000_000
 """Numbers of a table over sentences, target words and source words at most."""
@@ -76,7 +76,7 @@ def learned_jumps(jumps: Jumps, counted: Counted, targets: int) -> Jumps:
     made_W, offered_W = np.zeros_like(jumps.weight_W), np.zeros_like(jumps.weight_W)
     for sources, moved_MI in counted.moved.items():
         column_MI = jumps.column(sources)
-        sums_M1 = jumps.weight_W[column_MI].sum(1, keepdims=True)
+        sums_M1 = np.maximum(jumps.weight_W, LEAST)[column_MI].sum(1, keepdims=True)  # as in the chances
         offers_MI = np.broadcast_to(moved_MI.sum(1, keepdims=True) / sums_M1, moved_MI.shape)
         for total_W, more_MI in ((made_W, moved_MI), (offered_W, offers_MI)):
             total_W += np.bincount(column_MI.reshape(-1), more_MI.reshape(-1), len(total_W))

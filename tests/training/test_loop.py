@@ -332,6 +332,30 @@ def test_a_time_budget_is_turned_into_steps_before_the_first(
     assert result.seconds < 10
 
 
+class Slow:
+    """A source that takes time which measuring a few steps does not show."""
+
+    def __init__(self, whole: PackedBatches, seconds: float) -> None:
+        self.whole, self.seconds = whole, seconds
+        self.state_dict, self.load_state_dict = whole.state_dict, whole.load_state_dict
+
+    def next(self) -> Batch:
+        time.sleep(self.seconds)
+        return self.whole.next()
+
+
+def test_a_time_budget_is_kept_by_the_pace_of_the_run_itself(
+    parts: tuple[Tokenizer, ShardSet], tmp_path: Path
+) -> None:
+    config = replace(CONFIG, steps=None, max_seconds=3.0, accumulate=1, log_every=1000, save_every=None)
+    result = train(model(), NextToken(), Slow(source(parts[1]), 0.1), config, out=tmp_path / "out")
+    progress = everything(tmp_path / "out")["progress"]
+    assert progress["step"] == progress["steps"] > 10
+    assert 2 < result.seconds < 4.5, "by the steps measured before the first it would be more than ten times"
+    falling = [record["rate"] for record in result.history][-1]
+    assert falling < 0.2, "the rate still falls to the end"
+
+
 def test_tensorboard_events_are_written(parts: tuple[Tokenizer, ShardSet], tmp_path: Path) -> None:
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     go(parts[1], tmp_path / "out", replace(CONFIG, steps=3, tensorboard=True))

@@ -4,7 +4,7 @@ import pytest
 
 from shizuku.errors import ConfigError
 from shizuku.training.config import ScheduleConfig
-from shizuku.training.schedules import rate_factor
+from shizuku.training.schedules import at_peak, rate_factor
 
 
 def rates(steps: int = 100, **settings: object) -> list[float]:
@@ -17,6 +17,15 @@ def test_wsd_rises_stays_and_falls() -> None:
     assert values[:10] == pytest.approx([(step + 1) / 11 for step in range(10)])
     assert set(values[10:81]) == {1.0}
     assert values[80:] == pytest.approx([(100 - step) / 20 for step in range(80, 100)])
+
+
+def test_plans_are_exchangeable_only_while_each_has_its_peak_rate() -> None:
+    schedule = ScheduleConfig(kind="wsd", warmup=0.1, decay=0.5)
+    assert at_peak(schedule, 20, 100, 60, 200)
+    assert not at_peak(schedule, 20, 100, 300), "still warming up by the longer plan"
+    assert not at_peak(schedule, 35, 100, 60), "already falling by the shorter one"
+    assert not at_peak(ScheduleConfig(kind="cosine", warmup=0.0), 20, 100, 200)
+    assert not at_peak(ScheduleConfig(kind="constant"), 100, 100, 200), "a run that is over stays over"
 
 
 def test_cosine_meets_its_middle_and_its_end() -> None:

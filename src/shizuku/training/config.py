@@ -91,7 +91,9 @@ class LoopConfig:
     steps: Annotated[int | None, tyro.conf.arg(aliases=["--steps"])] = None
     """Optimizer steps of the whole run (500 where neither steps nor max_seconds is given)."""
     max_seconds: float | None = None
-    """In place of steps: as many steps as this time is enough for, measured once before the first."""
+    """In place of steps: as many as this time is enough for, measured before the first and, by the run's own
+    pace, until the learning rate begins to fall.
+    """
     accumulate: int = 1
     """Batches from the source whose gradients make one step."""
     parallel: Literal["data", "fsdp", "experts"] = "data"

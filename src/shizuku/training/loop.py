@@ -54,7 +54,7 @@ from shizuku.training.resume import (
 from shizuku.training.schedules import rate_factor
 from shizuku.training.sharding import spread, whole_weights
 from shizuku.training.signals import stop_on_signals
-from shizuku.training.speed import planned_steps
+from shizuku.training.speed import planned_steps, replanned_steps
 from shizuku.training.step import StepLoss, accumulate_gradients, check_finite_step, clip_gradients
 
 KEPT_STEPS = "steps"
@@ -110,7 +110,9 @@ def _go_through(training: "_Training", on_log: Callable[[Mapping[str, Any]], Non
             last = training.best.done
             if record is not None and on_log is not None:
                 on_log(record)
-            line.update(completed=progress.step, note=training.meter.note(loss.loss, progress))
+            line.update(
+                completed=progress.step, total=progress.steps, note=training.meter.note(loss.loss, progress)
+            )
             stopping, due = any_of_ranks(stop.asked, training.is_time_to_save(time.monotonic() - saved))
             stopping = stopping and not last
             if last:
@@ -196,6 +198,7 @@ class _Training:
     def step(self) -> StepLoss:
         """Take one optimizer step."""
         config, progress = self.config, self.progress
+        progress.steps = replanned_steps(config, progress)
         start = time.perf_counter()
         batches = [on_device(self.source.next(), self.device) for _ in range(config.accumulate)]
         if self.draws:

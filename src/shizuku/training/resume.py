@@ -23,10 +23,10 @@ from shizuku.checkpoints.replacing import check_replaceable
 from shizuku.config import differences, from_dict, to_dict
 from shizuku.errors import CheckpointError, ConfigError, TrainingError
 from shizuku.models.decoder_config import DecoderConfig
-from shizuku.training.config import MAY_CHANGE, LoopConfig, ScheduleConfig
+from shizuku.training.config import MAY_CHANGE, LoopConfig
 from shizuku.training.distribution import as_first_says, place
 from shizuku.training.expert_parallel import is_elsewhere
-from shizuku.training.schedules import rate_factor
+from shizuku.training.schedules import at_peak
 
 METRICS = "metrics.jsonl"
 STATE = "state"
@@ -281,7 +281,7 @@ def check_same_run(saved: Progress, now: Progress, config: LoopConfig) -> None:
             "--resume: this run was begun with other settings: " + "; ".join(changed) + ". "
             "Give the same ones, or start a new run with another --out"
         )
-    if now.steps != saved.steps and not _same_rate(config.schedule, saved.step, saved.steps, now.steps):
+    if now.steps != saved.steps and not at_peak(config.schedule, saved.step, saved.steps, now.steps):
         raise ConfigError(
             f"--steps {now.steps}: the run was planned for {saved.steps} and its learning rate at step "
             f"{saved.step} depends on that; give the same number (which --epochs and --batch-size decide "
@@ -310,7 +310,3 @@ def _completed(model: Mapping[str, Any]) -> Mapping[str, Any]:
     except ConfigError:
         return model
     return completed
-
-
-def _same_rate(schedule: ScheduleConfig, step: int, *plans: int) -> bool:
-    return all(step < steps and rate_factor(schedule, step, steps) == 1.0 for steps in plans)

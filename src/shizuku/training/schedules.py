@@ -24,3 +24,8 @@ def rate_factor(schedule: ScheduleConfig, step: int, steps: int) -> float:
     decay = max(round(schedule.decay * steps), 1)
     left = min(max(steps - step, 0) / decay, 1.0)
     return schedule.final + (1 - schedule.final) * left
+
+
+def at_peak(schedule: ScheduleConfig, step: int, *plans: int) -> bool:
+    """Whether the rate is at its peak at `step` by every plan, so that one may take another's place."""
+    return all(step < steps and rate_factor(schedule, step, steps) == 1.0 for steps in plans)

@@ -15,6 +15,8 @@ from shizuku.training.config import LoopConfig, OptimizerConfig, PrecisionName
 from shizuku.training.distribution import mean_over_ranks, place
 from shizuku.training.objectives import NextToken, Objective
 from shizuku.training.optimizers import Optimizers
+from shizuku.training.resume import Progress
+from shizuku.training.schedules import at_peak
 from shizuku.training.sharding import Parallel, spread
 from shizuku.training.step import accumulate_gradients, clip_gradients
 
@@ -39,6 +41,19 @@ def planned_steps(model: nn.Module, objective: Objective, source: BatchSource, c
         precision=config.precision, accumulate=config.accumulate,
     )  # fmt: skip
     return max(1, int(SPARE * config.max_seconds / each))
+
+
+def replanned_steps(config: LoopConfig, progress: Progress) -> int:
+    """How many steps a run for a time comes to by its own pace so far.
+
+    A few steps before the first one say little of a machine that others use too. Where the learning rate
+    already depends on the number of steps (before and after its peak), that stays as it is.
+    """
+    if config.max_seconds is None or not progress.step:
+        return progress.steps
+    each = mean_over_ranks(progress.seconds) / progress.step
+    steps = int(SPARE * config.max_seconds / each)
+    return steps if at_peak(config.schedule, progress.step, progress.steps, steps) else progress.steps
 
 
 def measure_speed(

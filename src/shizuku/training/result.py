@@ -27,3 +27,16 @@ class TrainResult:
     """The records of metrics.jsonl."""
     kept_step: int | None = None
     """The step whose weights the checkpoint has: the last, or the best."""
+
+    def to_json(self, tokens: int | None = None) -> dict[str, Any]:
+        """What every verb's result says of its training; the speed is that of `tokens`, where given."""
+        figures: dict[str, Any] = {
+            "checkpoint": str(self.checkpoint),
+            "seconds": self.seconds,
+            "loss": self.loss,
+            "validation_loss": self.validation_loss,
+            "kept_step": self.kept_step,
+        }
+        if tokens is not None:
+            figures |= {"tokens": tokens, "tokens_per_second": tokens / max(self.seconds, 1e-9)}
+        return figures

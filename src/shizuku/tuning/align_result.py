@@ -25,13 +25,9 @@ class AlignResult:
     def to_json(self) -> dict[str, Any]:
         """The keys of the contract and a few more."""
         return {
-            "checkpoint": str(self.training.checkpoint),
-            "seconds": self.training.seconds,
+            **self.training.to_json(),
             "reward_before": self.reward_before,
             "reward_after": self.reward_after,
             "kl": self.kl,
-            "loss": self.training.loss,
-            "validation_loss": self.training.validation_loss,
-            "kept_step": self.training.kept_step,
             **self.figures,
         }

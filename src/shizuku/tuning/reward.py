@@ -61,22 +61,16 @@ class RewardResult:
         """The keys of the verb."""
         judged = {} if self.judgement is None else self.judgement.to_json()
         return {
-            "checkpoint": str(self.training.checkpoint),
+            **self.training.to_json(self.tokens),
             "pairs": self.pairs,
             "heldout": self.heldout,
             "accuracy": judged.get("accuracy"),
             "accuracy_interval": judged.get("accuracy_interval"),
-            "loss": self.training.loss,
-            "validation_loss": self.training.validation_loss,
             "margin": judged.get("margin"),
             "calibration_error": judged.get("calibration_error"),
-            "seconds": self.training.seconds,
-            "tokens_per_second": self.tokens / max(self.training.seconds, 1e-9),
-            "tokens": self.tokens,
             "padding": self.padding,
             "dropped": self.dropped,
             "cut": self.cut,
-            "kept_step": self.training.kept_step,
             "offset": self.scale.offset,
             "deviation": self.scale.deviation,
         }

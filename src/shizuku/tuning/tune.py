@@ -96,15 +96,9 @@ class TuneResult:
         """The keys of the contract and a few more."""
         seconds = max(self.training.seconds, 1e-9)
         return {
-            "checkpoint": str(self.training.checkpoint),
+            **self.training.to_json(self.tokens),
             "examples": self.examples,
-            "seconds": self.training.seconds,
-            "tokens_per_second": self.tokens / seconds,
             "learned_tokens_per_second": self.learned_tokens / seconds,
-            "loss": self.training.loss,
-            "validation_loss": self.training.validation_loss,
-            "kept_step": self.training.kept_step,
-            "tokens": self.tokens,
             "learned_tokens": self.learned_tokens,
             "padding": self.padding,
             "heldout": self.heldout,

@@ -55,7 +55,7 @@ class ClassifyResult:
         """The keys of the verb."""
         judged = {} if self.judgement is None else self.judgement.to_json()
         return {
-            "checkpoint": str(self.training.checkpoint),
+            **self.training.to_json(self.tokens),
             "labels": list(self.labels),
             "examples": self.examples,
             "pairs": self.pairs,
@@ -66,14 +66,8 @@ class ClassifyResult:
             "macro_f1": judged.get("macro_f1"),
             "macro_f1_interval": judged.get("macro_f1_interval"),
             "calibration_error": judged.get("calibration_error"),
-            "loss": self.training.loss,
-            "validation_loss": self.training.validation_loss,
-            "seconds": self.training.seconds,
-            "tokens_per_second": self.tokens / max(self.training.seconds, 1e-9),
-            "tokens": self.tokens,
             "padding": self.padding,
             "cut": self.cut,
-            "kept_step": self.training.kept_step,
         }
 
 

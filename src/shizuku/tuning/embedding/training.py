@@ -86,7 +86,7 @@ class EmbedResult:
         if self.gain is not None:
             judged |= {"recall_gain": self.gain.mean, "recall_gain_interval": [self.gain.low, self.gain.high]}
         return {
-            "checkpoint": str(self.training.checkpoint),
+            **self.training.to_json(self.tokens),
             "pairs": self.pairs,
             "pairs_seen": self.seen,
             "single_texts": self.single,
@@ -94,14 +94,8 @@ class EmbedResult:
             "judged": self.judged,
             "pooling": self.pooling,
             **judged,
-            "loss": self.training.loss,
-            "validation_loss": self.training.validation_loss,
-            "seconds": self.training.seconds,
-            "tokens_per_second": self.tokens / max(self.training.seconds, 1e-9),
-            "tokens": self.tokens,
             "padding": self.padding,
             "cut": self.cut,
-            "kept_step": self.training.kept_step,
         }
 
 

@@ -133,6 +133,17 @@ def test_lines_stay_lines(trained: dict[str, Path], tmp_path: Path, capsys) -> N
     assert result["logprobs"][1] is None and result["logprobs"][0] < 0 and result["finish"][0] == "stop"
 
 
+def test_a_picture_that_cannot_be_drawn_is_refused_before_the_work(
+    trained: dict[str, Path], capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shizuku.inference import beams
+
+    monkeypatch.setattr(beams, "search", lambda *given, **more: pytest.fail("it was translated first"))
+    place = trained[ARCHITECTURES[0]]
+    assert cli.run(["translate", str(place), "red", "--attention", "x.html", "--layer", "9"]) == 2
+    assert "--layer 9" in capsys.readouterr().err
+
+
 def test_bleu_is_sacrebleus(trained: dict[str, Path], files: Path, tmp_path: Path, capsys) -> None:
     sacrebleu = pytest.importorskip("sacrebleu")
     lines = sentences(30, seed=2)

@@ -353,7 +353,8 @@ class LanguageModel:
 
         It is made of the vectors behind the last layer: their "mean", or the "first" token's, which only a
         model that reads whole texts has; None does as a directory of sentence-transformers' says, else the
-        mean. ModelError for a text that is empty or longer than the window.
+        mean. ModelError for a text that is longer than the window, or without a token where none stands
+        before it.
         """
         pooling, acting = pooling or declared_pooling(self.path), self.adapter
         return embed_texts(

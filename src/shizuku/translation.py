@@ -31,15 +31,17 @@ class Looks:
     source, as a sum over its tokens. Rows sum to one."""
 
 
+_ABILITIES = {"translate": "translate", "score": "score", "look": "attention"}
+"""What abilities of architectures are called here, by the methods."""
+
+
 class Translator:
     """A translation model.
 
-    `model` is the torch module and `tokenizer` the tokenizer of both languages; `run` is the run record,
+    `model` is the torch module and `tokenizer` the tokenizer of both languages; `capabilities` are the names
+    of what it can do ("attention" only where the decoder looks at the source); `run` is the run record,
     `generation` what generation_config.json says, `path` where it was loaded from.
     """
-
-    capabilities = frozenset({"translate", "score", "attention"})
-    """What it can do; "attention" raises ModelError for a model that has none."""
 
     def __init__(
         self,
@@ -65,6 +67,10 @@ class Translator:
         self.model, self.tokenizer = model.eval(), tokenizer
         self.generation, self.run, self.path = dict(generation or {}), dict(run or {}), path
         self.start_id, self.end_id = int(start), int(end)
+        from shizuku.models.architectures import abilities_of
+
+        able = abilities_of(model.config)
+        self.capabilities = frozenset(_ABILITIES[each] for each in able if each in _ABILITIES)
 
     @classmethod
     def load(cls, name_or_path: str | Path, *, threads: int | None = None) -> "Translator":

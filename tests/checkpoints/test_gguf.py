@@ -12,7 +12,6 @@ import pytest
 import torch
 import transformers
 from decoders import CONFIGS, OLMO2, SHAPE, random_model
-from gguf.quants import QuantError
 from tokenizers import models, normalizers, pre_tokenizers
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
@@ -204,7 +203,7 @@ def _dequantisable() -> list[gguf.GGMLQuantizationType]:
     for kind, (block, size) in gguf.GGML_QUANT_SIZES.items():
         try:
             gguf.quants.dequantize(np.zeros((1, size * 256 // block), np.uint8), kind)
-        except (NotImplementedError, QuantError, ValueError):
+        except NotImplementedError:
             continue
         kinds.append(kind)
     return kinds
@@ -224,11 +223,9 @@ def test_every_type_that_can_be_dequantised_is_read(kind: gguf.GGMLQuantizationT
     values = np.random.default_rng(0).normal(size=(3, 512)).astype(np.float32)
     try:
         stored = gguf.quants.quantize(values, kind)
-        error = 1.2
     except NotImplementedError:  # no quantiser: any bytes are some blocks of the type
         block, size = gguf.GGML_QUANT_SIZES[kind]
         stored = np.random.default_rng(1).integers(1, 48, size=(3, 512 // block * size), dtype=np.uint8)
-        values, error = gguf.quants.dequantize(stored, kind), 0.0
     writer = gguf.GGUFWriter(str(tmp_path / "t.gguf"), "llama")
     writer.add_tensor("before", np.ones(5, np.float32))
     writer.add_tensor("t", stored, raw_dtype=kind)
@@ -241,7 +238,6 @@ def test_every_type_that_can_be_dequantised_is_read(kind: gguf.GGMLQuantizationT
     found = tensors["t"].numpy()
     assert found.shape == (3, 512)
     assert found.dtype == np.float32
-    assert np.abs(np.nan_to_num(found) - np.nan_to_num(values)).mean() <= error * np.abs(values).mean()
     expected = gguf.quants.dequantize(stored, kind).astype(np.float32)
     assert np.array_equal(found, expected.reshape(3, 512), equal_nan=True)
 

@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 
 from shizuku import cli
+from shizuku.checkpoints.directory import save_checkpoint
 from shizuku.commands.attention import Config
 from shizuku.errors import ConfigError
 from shizuku.interpretability.maps import attention_maps
 from shizuku.interpretability.page import packed
+from shizuku.models.architectures import build
+from shizuku.models.decoder_config import DecoderConfig
 from shizuku.text.prompting import prompt_ids
+from shizuku.text.tokenizer import Tokenizer
 from small_models import small_model, small_tokenizer
 
 TEXT = "the rain in the roof"
@@ -80,6 +84,16 @@ def test_effects_of_heads(kind: str, small_checkpoint: Path, tmp_path: Path, cap
     assert np.shape(effect["by_head"]) == (2, 4) and len(effect["heads"]) == 8
     assert (effect["corrupted"] is None) == (kind != "patch")
     assert out.stat().st_size > 5000
+
+
+def test_known_heads_of_a_model_of_few_characters(tmp_path: Path, capsys) -> None:
+    tokenizer = Tokenizer.train(["abcdefgh the rain"], None, kind="characters")
+    config = DecoderConfig(
+        vocab_size=tokenizer.vocab_size, context=64, width=16, layers=1, heads=2, ffn_width=16
+    )
+    place = save_checkpoint(tmp_path / "m", model=build(config), tokenizer=tokenizer, run={})
+    found = asked(capsys, place, "--text", "rain", "--known")
+    assert found["repeated_tokens"] == tokenizer.vocab_size - len(tokenizer.control)
 
 
 def test_known_heads_and_the_figures_for_people(small_checkpoint: Path, capsys) -> None:

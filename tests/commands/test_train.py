@@ -260,3 +260,13 @@ def test_the_characters_preset_learns_a_small_text(
     assert len(found.tokenizer.encode(sentence)) == len(sentence), "one token a character"
     assert planned["model"]["vocab_size"] == found.tokenizer.vocab_size
     assert result["validation_loss"] < 1.6, "far below the 2.6 nats of the letters' frequencies"
+
+
+def test_a_text_too_short_to_hold_anything_out_can_be_gone_on_with(tmp_path: Path, capsys) -> None:
+    (tmp_path / "text.txt").write_text("the cat sat on the mat and the dog sat there.", encoding="utf-8")
+    flat = ["--loop.schedule.kind", "constant", "--vocab-size", "261"]
+    for steps, more in ((2, []), (4, ["--resume"])):
+        words = ["--steps", steps, *flat, *more]
+        code, out, err = train(capsys, tmp_path / "text.txt", tmp_path / "m", *words)
+        assert code == 0, err
+    assert json.loads(out)["validation_loss"] is None and "after step 2 of 4" in err

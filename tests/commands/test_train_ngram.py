@@ -125,6 +125,8 @@ def test_wrong_settings_and_damaged_files_are_refused(text: Path, tmp_path: Path
         (["--ngram.order", "0"], "--ngram.order"),
         (["--ngram.add", "0"], "--ngram.add"),
         (["--architecture", "llama"], "expected one of decoder"),
+        (["--preset", "small", "--steps", "5"], "--preset, --loop.steps: an n-gram model is counted"),
+        (["--model.layers", "9", "--z-loss", "0.1"], "--model.layers, --z-loss: an n-gram model is counted"),
         (["--architecture", "decoder", "--ngram.order", "3"], "settings of --architecture ngram"),
     ):
         try:

@@ -103,3 +103,11 @@ def test_what_cannot_be_held_out_is_said() -> None:
         split_by_source(source("a", 10), heldout_bytes=0)
     with pytest.raises(DocumentError, match=r"too few parts: 1,000 bytes held out would leave 0"):
         split_by_source(source("a", 1, size=1000), heldout_bytes=100)
+
+
+@pytest.mark.parametrize("longest", ["", "word " * 30_000], ids=["short", "and one long"])
+def test_lines_without_sentences_are_borders_too(longest: str) -> None:
+    whole = "\n".join([f"line {number} of a list of things" for number in range(3000)] + [longest])
+    split = split_by_source([Document("a" * 16, whole, "list")], heldout_bytes=2000, seed=1)
+    assert split.heldout_bytes >= 2000 and split.train
+    assert sum(map(len, text_of(split.train) + text_of(split.heldout))) > len(whole) * 0.99

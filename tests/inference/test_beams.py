@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from shizuku.errors import ConfigError
-from shizuku.inference.beams import BeamSettings, Hypothesis, search
+from shizuku.errors import ConfigError, ModelError
+from shizuku.inference.beams import BeamSettings, Hypothesis, score_pairs, search
 from shizuku.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from shizuku.models.encoder_decoder import initialise as initialise_transformer
 from shizuku.models.lstm_seq2seq import LSTMSeq2Seq, LSTMSeq2SeqConfig, initialise
@@ -144,4 +144,24 @@ def test_one_beam_always_takes_the_best_token() -> None:
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], match: str) -> None:
     with pytest.raises(ConfigError, match=match):
+        BeamSettings(**settings)
+
+
+@pytest.mark.parametrize("make", MODELS)
+def test_damaged_weights_are_told_of_and_not_searched(make: Callable[[], Any]) -> None:
+    model = make()
+    with torch.no_grad():
+        model.embedding.weight[2] = torch.nan
+    with pytest.raises(ModelError, match="NaN"):
+        search(model, [[2, 3, END]], BeamSettings(), start_id=START, end_id=END)
+    sources = Sources(torch.tensor([[2, END]]), torch.tensor([2]))
+    with pytest.raises(ModelError, match="NaN"):
+        score_pairs(model, sources, torch.tensor([[START]]), torch.tensor([[END]]))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"length_penalty": float("inf")}, {"length_penalty": float("nan")}, {"beams": True}]
+)
+def test_settings_that_mean_nothing_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="expected a"):
         BeamSettings(**settings)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from engine_models import VOCABULARY, asked, naive, nothing_is_held, tokens, words
 
+from shizuku.errors import ModelError
 from shizuku.inference.engine import Engine, EngineSettings
 from shizuku.inference.recurrent_runtime import RecurrentRuntime
 from shizuku.inference.runtime import Span
@@ -122,3 +123,14 @@ def test_a_cancelled_request_leaves_a_state_that_is_what_it_says(model: torch.nn
     while engine.step():
         pass
     assert tokens(engine.submit(asked([*ids, 1, 2], 4))) == naive(model, [*ids, 1, 2], 4)
+
+
+def test_a_pass_that_fails_has_read_nothing(model: torch.nn.Module) -> None:
+    runtime, ids = RecurrentRuntime(model), words(10, 1)
+    runtime.reserve(1)
+    runtime.forward([Span(ids[:4], 0, [0])])
+    with pytest.raises(ModelError):
+        runtime.forward([Span([10_000], 4, [0])])
+    got = runtime.forward([Span(ids[4:], 4, [0], "all")])
+    expected = whole(model, ids)[4:]
+    np.testing.assert_allclose(got, expected, atol=2e-5 * expected.std(), rtol=0)

@@ -9,7 +9,7 @@ import transformers
 import transformers.models.qwen3_5.modeling_qwen3_5 as qwen
 from peers import TOLERANCE, VOCABULARY, difference, token_ids
 from peers import randomise as randomise_matrices
-from recurrent_parts import check_documents, check_pieces
+from recurrent_parts import check_documents, check_pieces, check_shared_beginning
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -222,6 +222,7 @@ def test_documents_of_a_row_do_not_see_each_other() -> None:
     model = build(CONFIG)
     randomise(model)
     check_documents(model, VOCABULARY)
+    check_shared_beginning(model, VOCABULARY)
 
 
 def test_pieces_of_a_text_are_the_text() -> None:

@@ -31,6 +31,15 @@ def test_values_and_gradients_are_those_of_float64(shape: tuple[int, int, int], 
         assert ((ours - theirs).abs().max() / theirs.std()).item() < 2e-5
 
 
+def test_a_bias_learns_beside_a_frozen_matrix() -> None:
+    x, layer = torch.randn(64, 256), Linear(256, 512)
+    assert by_onednn(x, layer.weight) == products.HAS_ONEDNN
+    layer.weight.requires_grad_(False)
+    layer(x).square().sum().backward()
+    assert layer.bias.grad is not None
+    torch.testing.assert_close(layer.bias.grad, 2 * F.linear(x, layer.weight, layer.bias).sum(0).detach())
+
+
 def test_only_what_needs_a_gradient_gets_one() -> None:
     x, layer = torch.randn(64, 256, requires_grad=True), Linear(256, 512)
     layer.weight.requires_grad_(False)

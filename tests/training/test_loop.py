@@ -28,11 +28,13 @@ from shizuku.errors import CheckpointError, ConfigError, TrainingError
 from shizuku.models.decoder import Decoder
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.training import resume
+from shizuku.training.best import Best
 from shizuku.training.config import LoopConfig, OptimizerConfig, ScheduleConfig
 from shizuku.training.evaluation import judged_every
 from shizuku.training.loop import train
 from shizuku.training.objectives import NextToken
 from shizuku.training.result import TrainResult
+from shizuku.training.speed import replanned_steps
 
 STEPS = 30
 CONFIG = LoopConfig(steps=STEPS, accumulate=2, log_every=1, save_every=4, resume=True)
@@ -356,6 +358,17 @@ def test_a_time_budget_is_kept_by_the_pace_of_the_run_itself(
     assert falling < 0.2, "the rate still falls to the end"
 
 
+@pytest.mark.parametrize(
+    ("kind", "longest"), [("constant", 101), ("wsd", 200), ("cosine", 970), ("inverse-root", 970)]
+)
+def test_a_run_that_has_used_up_its_time_comes_to_its_end(kind: Any, longest: int) -> None:
+    config = LoopConfig(max_seconds=60.0, schedule=ScheduleConfig(kind=kind, warmup=0.02, decay=0.5))
+    progress = resume.Progress(config={}, task={}, steps=970, step=100, seconds=65.0)
+    assert replanned_steps(config, progress) == longest
+    progress.seconds = 5.0  # and one that is faster than was thought goes on for longer
+    assert replanned_steps(config, progress) == (1163 if kind in ("constant", "wsd") else 970)
+
+
 def test_tensorboard_events_are_written(parts: tuple[Tokenizer, ShardSet], tmp_path: Path) -> None:
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     go(parts[1], tmp_path / "out", replace(CONFIG, steps=3, tensorboard=True))
@@ -400,3 +413,12 @@ def test_judging_takes_a_small_share_of_a_run(steps: int, in_step: int, heldout:
     judged = -(-steps // every)
     assert judged == 1 or judged * heldout / 3 <= 0.15 * steps * in_step
     assert judged_every(LoopConfig(steps=9, evaluate_every=2), in_step=1, heldout=9).evaluate_every == 2
+
+
+def test_a_validation_loss_that_is_no_number_is_never_the_best(tmp_path: Path) -> None:
+    progress, written = resume.Progress(config={}, task={}, steps=9), []
+    best = Best(LoopConfig(keep_best=True), tmp_path, progress)
+    for step, loss in enumerate((float("nan"), 2.0, float("nan"), 1.0, float("inf")), start=1):
+        progress.step = step
+        best.judge(loss, written.append)
+    assert progress.best == {"loss": 1.0, "step": 4, "waited": 1} and len(written) == 2

@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 import torch.nn.functional as F
+from recurrent_parts import random_model
 from safetensors import safe_open
 from safetensors.torch import load_file
 from test_loop import CONFIG, assert_same, everything, go, one_thread, parts, source, stop_at
@@ -23,6 +24,10 @@ from training_parts import model
 from shizuku.checkpoints.directory import load_model, load_run
 from shizuku.data.shards import ShardSet
 from shizuku.errors import CheckpointError, ConfigError, TrainingError
+from shizuku.models.gated_delta import GatedDeltaConfig
+from shizuku.models.lstm import LSTMConfig
+from shizuku.models.mamba import MambaConfig
+from shizuku.training.batches import TensorBatch
 from shizuku.training.config import LoopConfig
 from shizuku.training.cross_entropy import cross_entropy_sums
 from shizuku.training.loop import train
@@ -339,3 +344,29 @@ def test_an_overflow_in_one_process_is_left_out_by_all(parts: Any, tmp_path: Pat
     lines = [json.loads(line) for line in first.splitlines()]
     assert [line[:2] for line in lines] == [[65536.0, 0], [32768.0, 1], [32768.0, 1]]
     assert lines[0][2] == lines[1][2] != lines[2][2]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        MambaConfig(vocab_size=40, context=16, width=16, layers=2),
+        MambaConfig(vocab_size=40, context=16, width=16, layers=2, heads=2),
+        GatedDeltaConfig(
+            vocab_size=40, context=16, width=16, layers=2, heads=2, key_width=8, value_width=8, ffn_width=24
+        ),
+        LSTMConfig(vocab_size=40, context=16, width=16),
+    ],
+    ids=["mamba", "mamba2", "recurrent", "lstm"],
+)
+def test_recurrent_models_have_gradients_near_those_of_float32(config: Any) -> None:
+    made, generator = random_model(config), torch.Generator().manual_seed(1)
+    ids_BT = torch.randint(40, (4, 17), generator=generator)
+    segments_BT = torch.tensor([0] * 7 + [1] * 9).expand(4, 16)
+    given = TensorBatch(ids_BT[:, :-1], ids_BT[:, 1:], torch.ones(4, 16, dtype=torch.bool), segments_BT, None)
+    gradients = []
+    for precision in ("float32", "bfloat16"):
+        made.zero_grad()
+        accumulate_gradients(made, NextToken(), [given], precision=precision)
+        gradients.append(torch.cat([p.grad.flatten() for p in made.parameters() if p.grad is not None]))
+    near = torch.cosine_similarity(*gradients, dim=0)
+    assert 0.98 < near < 1 and not torch.equal(*gradients)

@@ -91,7 +91,7 @@ def test_columns_are_found_out_in_tables_and_json(tmp_path: Path) -> None:
         read_labelled([_without(tmp_path, "class")])
     with pytest.raises(DocumentError, match=r"no column nothing; there are id, class, tweet"):
         read_labelled([table], text_column="nothing")
-    with pytest.raises(DocumentError, match="is no file"):
+    with pytest.raises(DocumentError, match="does not exist or is a folder"):
         read_labelled([tmp_path / "none.csv"])
     (tmp_path / "a.txt").touch()
     with pytest.raises(DocumentError, match=r"expected \.csv, \.tsv, \.jsonl"):

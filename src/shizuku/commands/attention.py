@@ -158,11 +158,13 @@ def _known(config: Config, lm: "LanguageModel") -> dict[str, Any]:
     from shizuku.interpretability.known_heads import known_heads
 
     model: Any = lm.model
-    length = min(50, (lm.context - 1) // 2, lm.tokenizer.vocab_size)
+    marks = {*lm.tokenizer.control, lm.tokenizer.document_start_id}
+    ids = [token for token in range(lm.tokenizer.vocab_size) if token not in marks]
+    length = min(50, (lm.context - 1) // 2, len(ids))
     found = known_heads(
         model,
         length=length,
-        ids=range(lm.tokenizer.vocab_size),
+        ids=ids,
         start=lm.tokenizer.document_start_id,
         seed=config.seed,
     )

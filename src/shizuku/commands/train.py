@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shizuku.config import differences, to_dict
 from shizuku.errors import ConfigError
 from shizuku.training.config import TrainConfig as Config
 from shizuku.training.model_settings import NGramSettings
@@ -11,6 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shizuku.training.result import TrainResult
+
+LEARNED = (
+    *("preset", "model", "setting", "pairs", "batch_size", "boundaries", "z_loss", "zero_outputs", "loop"),
+)
+"""Parts of the config that are for models that learn step by step."""
 
 __all__ = ["Config", "run", "show"]
 
@@ -91,6 +97,7 @@ def _learns_from_pairs(config: Config) -> bool:
 def _counted(config: Config) -> dict[str, object]:
     from shizuku.training.counting.from_text import count_text
 
+    _check_counted(config)
     if config.dry_run or config.seeds > 1:
         flag = "--dry-run" if config.dry_run else "--seeds"
         raise ConfigError(f"{flag}: counting takes seconds and draws no numbers: leave it out")
@@ -105,6 +112,19 @@ def _counted(config: Config) -> dict[str, object]:
         "flops": 0,
         "ngrams": list(result.ngrams),
     }
+
+
+def _check_counted(config: Config) -> None:
+    """ConfigError for settings that counting would have to ignore."""
+    plain, given = to_dict(Config(out=config.out, text=config.text, architecture="ngram")), to_dict(config)
+    given["loop"] |= {name: plain["loop"][name] for name in ("seed", "resume")}  # looked at where it counts
+    odd = [part for part in LEARNED for part in differences(part, plain[part], given[part])]
+    if odd:
+        flags = ", ".join("--" + one.split(" was ")[0].replace("_", "-") for one in odd)
+        raise ConfigError(
+            f"{flags}: an n-gram model is counted, not learned, and has settings of its own (--ngram.*): "
+            "leave these out"
+        )
 
 
 def _over_seeds(config: Config, results: "Sequence[TrainResult]") -> dict[str, object]:

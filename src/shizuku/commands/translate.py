@@ -65,6 +65,8 @@ def run(config: Config) -> dict[str, Any]:
 
     translator = Translator.load(config.model, threads=config.threads)
     texts = _texts(config)
+    if config.attention is not None:
+        _check_drawn(config, config.attention, translator, texts)
     begun = time.perf_counter()
     found = translator.hypotheses(texts, **settings)
     seconds = time.perf_counter() - begun
@@ -101,6 +103,15 @@ def _texts(config: Config) -> list[str]:
     return lines
 
 
+def _check_drawn(config: Config, path: Path, translator: "Translator", texts: list[str]) -> None:
+    """Raise what drawing would raise, before anything is translated in vain."""
+    if path.suffix == ".png":
+        _drawing()
+    some = next((text for text in texts if text.strip()), None)
+    if some is not None:
+        translator.attention(some, some, layer=config.layer)
+
+
 def _draw(
     config: Config, path: Path, translator: "Translator", texts: list[str], translations: list[str]
 ) -> Path:
@@ -135,17 +146,22 @@ def _draw(
     return path
 
 
-def _png(looks: "Looks", path: Path) -> Path:
+def _drawing() -> Any:
+    """Matplotlib's figure; MissingExtraError without it."""
     from shizuku.errors import MissingExtraError
 
     try:
-        from matplotlib.figure import Figure as Drawing
+        from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtraError(
             "--attention FILE.png needs matplotlib: pip install 'shizuku[report]'"
         ) from error
+    return Figure
+
+
+def _png(looks: "Looks", path: Path) -> Path:
     size = 1.6 + 0.36 * len(looks.source), 1.4 + 0.36 * len(looks.target)
-    drawing = Drawing(figsize=size, layout="constrained")
+    drawing = _drawing()(figsize=size, layout="constrained")
     axes: Any = drawing.subplots()
     axes.imshow(looks.weights_TS, cmap="Blues", vmin=0.0, vmax=1.0)
     axes.set_xticks(range(len(looks.source)), looks.source, rotation=50, ha="left")

@@ -146,10 +146,14 @@ def _pieces(document: Document, long: int) -> list[tuple[Document, str, int]]:
     """The document whole if it is not `long`, else its paragraphs, each with the white space after it."""
     texts = [document.text]
     if _size(document) > long:
+        least = _size(document)
         for border in BORDERS:
             ends = [match.end() for match in border.finditer(document.text)]
-            texts = [document.text[a:b] for a, b in zip([0, *ends], [*ends, None], strict=True)]
-            if max(len(text.encode()) for text in texts) <= max(long, 1):
+            cut = [document.text[a:b] for a, b in zip([0, *ends], [*ends, None], strict=True)]
+            largest = max(len(text.encode()) for text in cut)
+            if largest < least:
+                texts, least = cut, largest
+            if largest <= max(long, 1):
                 break
     return [(document, text, len(text.encode())) for text in texts if text]
 

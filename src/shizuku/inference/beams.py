@@ -3,6 +3,7 @@
 Legend: `B` sentences, `W` beams of a sentence, `V` vocabulary; rows are B · W.
 """
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from shizuku.errors import ConfigError
+from shizuku.inference.sampling import check_numbers
 from shizuku.models.translating import Sources, TargetState, TranslationModel
 
 MOST_BEAMS = 1000
@@ -31,16 +33,15 @@ class BeamSettings:
     """Tokens of a translation at most, its end counted; none: twice those of the source and ten more."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.beams, int) or self.beams < 1:
-            raise ConfigError(f"--beams {self.beams}: expected a whole number >= 1")
+        for flag, number in (("--beams", self.beams), ("--max-new-tokens", self.max_new_tokens)):
+            if number is not None and (type(number) is not int or number < 1):
+                raise ConfigError(f"{flag} {number}: expected a whole number >= 1")
         if self.beams > MOST_BEAMS:
             raise ConfigError(
                 f"--beams {self.beams}: expected at most {MOST_BEAMS}; time and memory grow with each"
             )
-        if not self.length_penalty >= 0:
-            raise ConfigError(f"--length-penalty {self.length_penalty}: expected 0 or more")
-        if self.max_new_tokens is not None and self.max_new_tokens < 1:
-            raise ConfigError(f"--max-new-tokens {self.max_new_tokens}: expected at least 1")
+        if not 0 <= self.length_penalty < math.inf:
+            raise ConfigError(f"--length-penalty {self.length_penalty}: expected a number of 0 or more")
 
     def normalised(self, logprob: float, length: int) -> float:
         """What translations are compared by, from the log-probability and the tokens, the end counted."""
@@ -167,6 +168,7 @@ def _ended(
     ids_R = torch.full((len(sentences),), start_id)
     while sentences:
         logp_RV = torch.log_softmax(model.step(ids_R, state).float(), -1)
+        check_numbers(logp_RV.amax(-1).numpy())
         logp_RV[:, never] = -torch.inf
         candidates = _candidates(logp_RV, sentences, settings.beams, end_id)
         rows, tokens, left, first = [], [], [], 0
@@ -224,4 +226,6 @@ def score_pairs(
     logits_BTV = model.unembed(model.hidden(ids_BT, sources=sources)).float()
     logp_BTV = torch.log_softmax(logits_BTV, -1)
     greedy_BT = logits_BTV.argmax(-1) == targets_BT
-    return logp_BTV.gather(-1, targets_BT[..., None])[..., 0], greedy_BT
+    own_BT = logp_BTV.gather(-1, targets_BT[..., None])[..., 0]
+    check_numbers(own_BT.numpy())
+    return own_BT, greedy_BT

@@ -15,6 +15,7 @@ from shizuku.checkpoints.pooling import Pooling
 from shizuku.errors import ConfigError, ModelError
 from shizuku.inference.engine import Engine
 from shizuku.inference.runtime import Span, reads_whole
+from shizuku.inference.sampling import check_numbers
 from shizuku.inference.validation import check_prompt, one_sequence
 from shizuku.text.framing import framed
 from shizuku.text.prompting import prompt_ids
@@ -89,6 +90,7 @@ def text_vectors(
     if not found:
         return np.zeros((0, 0), np.float32)
     vectors_ND = np.stack(found).astype(np.float32)
+    check_numbers(vectors_ND)
     length_N1 = np.maximum(np.linalg.norm(vectors_ND, axis=1, keepdims=True), 1e-12)
     normed_ND: np.ndarray = (vectors_ND / length_N1).astype(np.float32)
     return normed_ND

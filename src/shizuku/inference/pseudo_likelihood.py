@@ -76,6 +76,7 @@ def pseudo_score_passages(
                 [ids for _, _, ids in some], [place for _, place, _ in some]
             )
         normalisers_R = sampling.log_normalisers(logits_RV)
+        sampling.check_numbers(normalisers_R)
         for row, (number, place, _) in enumerate(some):
             target = passages[number].ids[place]
             logprobs_N, greedy = found[number]

@@ -128,7 +128,8 @@ class RecurrentRuntime:
         for span in spans:
             kind_of(self, span.adapter)
         self._follow_weights()
-        given = [self._resume(span) for span in spans]
+        resumed = [self._resume(span) for span in spans]
+        given = [read.last for read in resumed]
         counts = [{"none": 0, "last": 1, "all": len(span.ids)}[span.wanted] for span in spans]
         ends = np.cumsum(counts)
         result_RW = np.empty((sum(counts), width), dtype=np.float32)
@@ -152,11 +153,13 @@ class RecurrentRuntime:
                 self._now_BS[blocks_B[:ended]] = self._flat(state)[:ended]
                 order, blocks_B = order[ended:], blocks_B[ended:]
                 state.select_rows(torch.arange(ended, state.batch, device=blocks_B.device))
+        for span, read in zip(spans, resumed, strict=True):
+            self._read[span.blocks[0]] = read  # not before: a pass that fails has read nothing
         return result_RW
 
-    def _resume(self, span: Span) -> list[int]:
-        """Bring a span's block to where it can be read on; the ids to read: its own, and behind a place
-        inside the last span those that led there.
+    def _resume(self, span: Span) -> _Read:
+        """Bring a span's block to where it can be read on; what will have been read behind the pass, with the
+        ids of the pass last: the span's, and behind a place inside the last span those that led there.
         """
         block, ids = span.blocks[0], list(span.ids)
         read = self._read[block]
@@ -172,8 +175,7 @@ class RecurrentRuntime:
                 f"a state behind {read.tokens} tokens can't go on at {span.start}: only inside its last span"
             )
             begin = read.tokens
-        self._read[block] = _Read(begin + len(ids), ids)
-        return ids
+        return _Read(begin + len(ids), ids)
 
     def _state(self, blocks_B: Tensor) -> RecurrentState:
         parts = self._now_BS[blocks_B].split(self._sizes, dim=1)

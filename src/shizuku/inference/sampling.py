@@ -193,6 +193,14 @@ def draw(logits_N: Float[np.ndarray, "N"], uniform: float) -> int:
     return min(place, int(np.searchsorted(cumulative_N, cumulative_N[-1])))
 
 
+def check_numbers(values_N: Float[np.ndarray, "*dims"]) -> None:
+    """ModelError where one of what a model said is no number: sound weights never lead to that."""
+    if np.isnan(values_N).any():
+        raise ModelError(
+            "the model computes NaN instead of numbers: its weights are damaged, or too large for their type"
+        )
+
+
 def choose(logits_V: Float[np.ndarray, "V"], config: SamplingConfig, uniform: float) -> int:
     """The next token under `config`; ModelError where there is no finite best logit."""
     top = best(logits_V)

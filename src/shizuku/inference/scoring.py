@@ -204,5 +204,6 @@ def _note(
     targets_N = np.asarray(passage.ids[begin + 1 : begin + 1 + len(logits_NV)])
     own_N = np.take_along_axis(logits_NV, targets_N[:, None], -1)[:, 0]
     logprobs_N = own_N - sampling.log_normalisers(logits_NV)
+    sampling.check_numbers(logprobs_N)
     found[0].append(np.minimum(logprobs_N, 0.0).astype(np.float32))
     found[1].append(logits_NV.argmax(-1) == targets_N)

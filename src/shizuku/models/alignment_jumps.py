@@ -64,8 +64,9 @@ def passed(translation_BJI: np.ndarray, jumps: Jumps) -> Passed:
     """
     batch, targets, columns = translation_BJI.shape
     jump_MI = jumps.chances(columns - 1)
-    null_BJ1 = translation_BJI[:, :, :1] * jumps.null_share
-    words_BJI = translation_BJI[:, :, 1:] * (1 - jumps.null_share)
+    null_share = min(max(jumps.null_share, LEAST), 1 - LEAST)  # learned, and nothing is impossible
+    null_BJ1 = translation_BJI[:, :, :1] * null_share
+    words_BJI = translation_BJI[:, :, 1:] * (1 - null_share)
     at_BM = np.zeros((batch, columns))
     at_BM[:, 0] = 1.0
     before, stayed, sums = [], [], []  # at each word: where it jumps from, and that it stays there by NULL

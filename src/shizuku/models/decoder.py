@@ -22,7 +22,7 @@ from shizuku.models.layers.feedforward import FeedForward
 from shizuku.models.layers.norms import make_norm
 from shizuku.models.layers.products import Linear, linear
 from shizuku.models.layers.rotary import Rotation, rotation
-from shizuku.models.layers.token_ids import check_ids
+from shizuku.models.layers.token_ids import check_embeddings, check_ids
 from shizuku.models.layers.visibility import (
     Layout,
     Visibility,
@@ -278,11 +278,7 @@ class Decoder(nn.Module):
         if (ids_BT is None) == (embeddings_BTD is None):
             raise ModelError("give either ids_BT or embeddings_BTD, and not both")
         if embeddings_BTD is not None:
-            if embeddings_BTD.dim() != 3 or embeddings_BTD.shape[-1] != self.config.width:
-                raise ModelError(
-                    f"embeddings_BTD has shape {tuple(embeddings_BTD.shape)}; "
-                    f"expected [batch, tokens, {self.config.width}]"
-                )
+            check_embeddings(embeddings_BTD, self.config.width)
             return embeddings_BTD
         assert ids_BT is not None, "one of the two was given"
         check_ids(ids_BT, self.config.vocab_size)

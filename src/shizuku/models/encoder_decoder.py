@@ -322,7 +322,7 @@ class EncoderDecoder(nn.Module):
             x_BTD = x_BTD * math.sqrt(self.config.width)
         place_T = torch.arange(start, start + ids_BT.shape[1], device=ids_BT.device)
         waves_TD = sinusoids(place_T, self.config.width) if positions is None else positions(place_T)
-        return self.embedded(x_BTD + waves_TD)
+        return self.embedded(x_BTD + waves_TD.to(x_BTD.dtype))
 
     @staticmethod
     def _seen(sources: Sources) -> Visibility:

@@ -42,8 +42,8 @@ class LSTMConfig:
         at_least(self, "model.", vocab_size=1, context=1, width=1, layers=1)
 
 
-class LSTMLayer(nn.Module):
-    """One layer, over whole rows, over the documents of packed rows, or on from a state."""
+class FusedLSTM(nn.Module):
+    """One layer by torch's kernel, over whole rows, over the documents of packed rows, or on from a state."""
 
     def __init__(self, width: int) -> None:
         """Make the layer with weights that are only fit to be replaced."""
@@ -98,7 +98,7 @@ class LSTM(RecurrentLanguageModel):
 
     def __init__(self, config: LSTMConfig) -> None:
         """Make the model with weights that are only fit to be replaced; see `initialise`."""
-        layers = (LSTMLayer(config.width) for _ in range(config.layers))
+        layers = (FusedLSTM(config.width) for _ in range(config.layers))
         super().__init__(config, layers, width=config.width, tied=config.tie_embeddings)
 
 

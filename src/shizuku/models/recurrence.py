@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from shizuku.errors import ModelError
 from shizuku.models.layers.products import linear
-from shizuku.models.layers.token_ids import check_ids
+from shizuku.models.layers.token_ids import check_embeddings, check_ids
 from shizuku.models.layers.visibility import PADDING, SHARED
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -247,6 +247,7 @@ class RecurrentLanguageModel(nn.Module):
         if (ids_BT is None) == (embeddings_BTD is None):
             raise ModelError("give either ids_BT or embeddings_BTD, and not both")
         if embeddings_BTD is not None:
+            check_embeddings(embeddings_BTD, self.config.width)
             return embeddings_BTD
         assert ids_BT is not None, "one of the two was given"
         check_ids(ids_BT, self.config.vocab_size)

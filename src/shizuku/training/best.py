@@ -1,5 +1,6 @@
 """The best weights of a run by validation loss, and when to stop looking for better ones."""
 
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from shizuku.checkpoints.trained import restore_trained, trained_tensors
 from shizuku.errors import ConfigError
+from shizuku.progress import warn_once
 from shizuku.training.config import LoopConfig
 from shizuku.training.resume import Progress
 
@@ -54,8 +56,14 @@ class Best:
         if not self.config.keeps_best:
             return
         best = self.progress.best
-        if best and loss >= best["loss"]:
+        if not math.isfinite(loss):
+            warn_once(
+                f"step {self.progress.step:,}: the validation loss is {loss}, so it is not the best one"
+            )
+        if best and not loss < best["loss"]:  # of a NaN neither is true
             best["waited"] += 1
+            return
+        if not math.isfinite(loss):
             return
         self.progress.best = {"loss": loss, "step": self.progress.step, "waited": 0}
         write(self.place)

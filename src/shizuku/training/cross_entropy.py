@@ -62,7 +62,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         products: torch.dtype,
     ) -> tuple[Tensor, Tensor]:
         want_x, want_w = ctx.needs_input_grad[:2]
-        ce_sum, z_sum = x_ND.new_zeros(()), x_ND.new_zeros(())
+        wide = torch.promote_types(x_ND.dtype, torch.float32)  # softmax and sums are never of 16 bits
+        ce_sum, z_sum = (x_ND.new_zeros((), dtype=wide) for _ in range(2))
         dx_ND = torch.empty_like(x_ND) if want_x else None
         dw_VD = torch.zeros_like(weight_VD) if want_w else None
         zx_ND = torch.empty_like(x_ND) if want_x and with_z else None
@@ -71,7 +72,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         for start in range(0, len(x_ND), chunk):
             x_CD = x_ND[start : start + chunk].to(products)
             target_C1 = targets_N[start : start + chunk, None]
-            logits_CV = product(x_CD, weight_VD).to(x_ND.dtype)
+            logits_CV = product(x_CD, weight_VD).to(wide)
             logp_CV = torch.log_softmax(logits_CV, dim=-1)
             logp_C1 = logp_CV.gather(1, target_C1)
             ce_sum -= logp_C1.sum()

@@ -287,7 +287,9 @@ def _prepare(config: TrainConfig, marker: Path, settings: dict[str, Any]) -> Pre
     train_shards = write_shards(track(train, "tokenising", len(train)), tokenizer, directory / "train")
     heldout_shards = write_shards(heldout, tokenizer, directory / "heldout") if heldout else None
     building = marker.with_suffix(".writing")
-    building.write_text(json.dumps({"settings": settings, "note": note}, indent=1), encoding="utf-8")
+    building.write_text(
+        json.dumps({"settings": settings, "note": note, "heldout": bool(heldout)}, indent=1), encoding="utf-8"
+    )
     building.replace(marker)
     return Prepared(tokenizer, train_shards, heldout_shards, note)
 
@@ -313,7 +315,7 @@ def _prepared_before(config: TrainConfig, marker: Path, settings: dict[str, Any]
     return Prepared(
         tokenizer,
         ShardSet.open(marker.parent / "train", tokenizer=tokenizer),
-        ShardSet.open(heldout, tokenizer=tokenizer) if config.validation else None,
+        ShardSet.open(heldout, tokenizer=tokenizer) if record.get("heldout", config.validation) else None,
         record["note"],
     )
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from shizuku.errors import ConfigError, TrainingError
+from shizuku.models.layers.token_ids import check_ids
 from shizuku.training.batches import TensorBatch
 from shizuku.training.cross_entropy import chunk_tokens, cross_entropy_sums, cross_entropy_sums_of
 from shizuku.training.pair_batches import PairBatch
@@ -145,6 +146,7 @@ def smoothing_sum(model: Any, x_ND: Tensor, targets_N: Tensor) -> Tensor:
 
 def noisy_embeddings(model: Any, batch: TensorBatch, alpha: float) -> Tensor:
     """Embeddings [B, T, D] with NEFTune's noise, each document's by its own length."""
+    check_ids(batch.ids_BT, model.config.vocab_size)
     x_BTD = model.embedding(batch.ids_BT)
     width, tokens = x_BTD.shape[-1], x_BTD.shape[1]
     if batch.segments_BT is None:

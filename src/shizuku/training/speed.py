@@ -3,6 +3,7 @@
 import copy
 import statistics
 import time
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,13 +48,17 @@ def replanned_steps(config: LoopConfig, progress: Progress) -> int:
     """How many steps a run for a time comes to by its own pace so far.
 
     A few steps before the first one say little of a machine that others use too. Where the learning rate
-    already depends on the number of steps (before and after its peak), that stays as it is.
+    already depends on the number of steps (before and after its peak), that stays as it is; a run that has
+    used up its time at the peak lets the rate fall from here on.
     """
-    if config.max_seconds is None or not progress.step:
+    step, schedule = progress.step, config.schedule
+    if config.max_seconds is None or not step or not at_peak(schedule, step, progress.steps):
         return progress.steps
-    each = mean_over_ranks(progress.seconds) / progress.step
-    steps = int(SPARE * config.max_seconds / each)
-    return steps if at_peak(config.schedule, progress.step, progress.steps, steps) else progress.steps
+    each = mean_over_ranks(progress.seconds) / step
+    plans = range(step + 1, progress.steps + 1)
+    shortest = plans[bisect_left(plans, True, key=lambda steps: at_peak(schedule, step, steps))]
+    steps = max(int(SPARE * config.max_seconds / each), shortest)
+    return steps if at_peak(schedule, step, steps) else progress.steps
 
 
 def measure_speed(

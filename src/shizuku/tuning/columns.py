@@ -111,7 +111,7 @@ _NOT_MIXED = (
 
 def _table(path: Path, separator: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if not path.is_file():
-        raise DocumentError(f"{path} is no file. Check the path given to --data.")
+        raise DocumentError(f"{path} does not exist or is a folder: check the path that was given.")
     try:
         data = path.read_bytes()
         data = gzip.decompress(data) if path.suffix.lower() == ".gz" else data

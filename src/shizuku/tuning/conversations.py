@@ -114,12 +114,10 @@ def read_records(
     """
     for path in map(Path, paths):
         if not path.is_file():
-            raise DocumentError(f"{path} is no file. Check the path given to --data.")
+            raise DocumentError(f"{path} does not exist or is a folder: check the path that was given.")
         name = path.name.lower().removesuffix(".gz").removesuffix(".zst")
         if not name.endswith(SUFFIXES):
-            raise DocumentError(
-                f"{path}: expected {', '.join((*others, *SUFFIXES))} (plain, .gz or .zst) (--data)"
-            )
+            raise DocumentError(f"{path}: expected {', '.join((*others, *SUFFIXES))} (plain, .gz or .zst)")
         try:
             yield from _parquet(path) if name.endswith(".parquet") else _json(path, problems)
         except PermissionError as error:

@@ -1,5 +1,6 @@
 """IBM models 1 and 2: the textbook's numbers, what EM promises, and planted alignments found again."""
 
+from dataclasses import replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -177,3 +178,11 @@ def test_a_word_called_null_is_a_word() -> None:
     bitext = Bitext([["NULL", "a"], ["NULL"]], [["nothing", "b"], ["nothing"]])
     model = learn_alignment(bitext, iterations=(20, 0), null=False).model
     assert model.align(["NULL", "a"], ["nothing", "b"]) == [0, 1]
+
+
+def test_shares_are_numbers_where_every_word_was_learned_to_come_from_nothing() -> None:
+    model = learn_alignment(Bitext([["a", "b"], ["a"]], [["x", "y"], ["x"]]), iterations=(5, 0, 3)).model
+    assert model.jumps is not None
+    sure = replace(model, jumps=replace(model.jumps, null_share=1.0))
+    shares = sure.shares(["a", "b"], ["x", "y"])
+    assert np.isfinite(shares).all() and shares.sum(1) == pytest.approx([1, 1])

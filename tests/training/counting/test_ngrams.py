@@ -184,3 +184,15 @@ def test_a_twentieth_weighs_and_the_rest_is_counted_though_documents_be_few(leng
     assert sorted(sides[0] + sides[1]) == sorted(everything)
     if sum(lengths) > 3:
         assert 0.03 < len(sides[1]) / len(everything) < 0.08
+
+
+def test_words_shorter_than_the_order_are_counted_in_several_pieces() -> None:
+    lines = [[2, 3, 4]] * 40
+    found = count_ngrams(Documents(lines), order=5, vocab_size=VOCAB, piece=30)
+    assert [int(one.counts_N.sum()) for one in found] == [120, 80, 40, 0, 0]
+
+
+def test_held_out_weights_are_estimated_on_very_little_text() -> None:
+    some, rest = (count_ngrams(Documents(lines), order=5, vocab_size=VOCAB) for lines in ([[2, 3]], [[3]]))
+    made = smooth(some, "jelinek-mercer", vocab_size=VOCAB, start=START, heldout=rest)
+    assert abs(np.exp(made.next_logprobs([2])).sum() - 1) < 1e-9

@@ -42,7 +42,9 @@ class CausalConvolution(nn.Module):
             padded_BSI = torch.cat([held_BJI, x_BTI], 1)
         call.keep(name, padded_BSI[:, tokens:])
         young = None if call.documents is None else _young(call.documents.ages_BT, taps - 1)
-        y_BTI: Tensor = _Taps.apply(padded_BSI, self.weight[:, 0].t(), self.bias, young)
+        # Autocast leaves 16-bit inputs beside float32 weights, which the gradient does not mix.
+        dtype = torch.promote_types(padded_BSI.dtype, self.weight.dtype)
+        y_BTI: Tensor = _Taps.apply(padded_BSI.to(dtype), self.weight[:, 0].t(), self.bias, young)
         return y_BTI
 
 

@@ -106,12 +106,21 @@ def chunked(given: DeltaInput, memory_BHKE: Tensor | None = None, *, chunk: int 
     memory = given.empty_BHKE if memory_BHKE is None else memory_BHKE
     answers = []
     for q_n, shared_n, k_n, v_n, apart_n, inside_n, across_n in zip(*pieces, strict=True):
-        written = torch.linalg.solve_triangular(
-            apart_n, v_n - shared_n @ memory, upper=False, unitriangular=True
-        )
+        written = _unmixed(apart_n, v_n - shared_n @ memory)
         answers.append(q_n @ memory + inside_n @ written)
         memory = memory * across_n + k_n.mT @ written
     return torch.cat(answers, 2)[:, :, :tokens], memory
+
+
+def _unmixed(apart_CC: Tensor, mixed_CE: Tensor) -> Tensor:
+    """Solve (1 + apart) x = mixed, what is on and above the diagonal not looked at; not in 16 bits, for which
+    processors have no such solver.
+    """
+    wide = torch.promote_types(mixed_CE.dtype, torch.float32)
+    found = torch.linalg.solve_triangular(
+        apart_CC.to(wide), mixed_CE.to(wide), upper=False, unitriangular=True
+    )
+    return found.to(mixed_CE.dtype)
 
 
 def _fading(given: DeltaInput, chunk: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

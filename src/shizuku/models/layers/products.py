@@ -90,7 +90,9 @@ def linear(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor
     """Return x weight^T + bias over the last dimension of `x`, with gradients, as F.linear does."""
     if not by_onednn(x, weight_OI):
         return F.linear(x, weight_OI, bias_O)
-    if torch.is_grad_enabled() and (x.requires_grad or weight_OI.requires_grad):
+    # The library's operator has no gradient, whichever of the three is asked for it.
+    learns = any(one is not None and one.requires_grad for one in (x, weight_OI, bias_O))
+    if torch.is_grad_enabled() and learns:
         return _Linear.apply(x, weight_OI, bias_O)
     return product(x.reshape(-1, x.shape[-1]), weight_OI, bias_O).view(*x.shape[:-1], -1)
 

@@ -7,6 +7,7 @@ over- or underflows but what is truly zero.
 Legend: `B` batch, `T` tokens, `I` features, `N` numbers of a feature's state, `L` tokens of a chunk.
 """
 
+import functools
 from typing import Any
 
 import torch
@@ -57,7 +58,11 @@ def selective_scan(
     """
     if x_BTI.shape[1] == 1:
         return scan_by_steps(x_BTI, step_BTI, decay_NI, b_BTN, c_BTN, state_BNI, starts_BT)
-    y_BTI, last_BNI = _SelectiveScan.apply(x_BTI, step_BTI, decay_NI, b_BTN, c_BTN, state_BNI, starts_BT)
+    given = (x_BTI, step_BTI, decay_NI, b_BTN, c_BTN, state_BNI)
+    # Autocast leaves 16-bit inputs beside float32 decays: a scan is computed in the wider type, by all.
+    dtype = functools.reduce(torch.promote_types, (each.dtype for each in given))
+    with torch.autocast(x_BTI.device.type, enabled=False):
+        y_BTI, last_BNI = _SelectiveScan.apply(*(each.to(dtype) for each in given), starts_BT)
     return y_BTI, last_BNI
 
 

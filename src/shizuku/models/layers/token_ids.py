@@ -1,4 +1,4 @@
-"""Token ids are looked at before they are looked up."""
+"""Token ids are looked at before they are looked up, and what may stand in their place before it is read."""
 
 import torch
 from torch import Tensor
@@ -21,4 +21,12 @@ def check_ids(ids_BT: Tensor, vocab_size: int, what: str = "ids_BT") -> None:
         raise ModelError(
             f"token ids{of} run from {low} to {high}, but the vocabulary has {vocab_size} (ids 0 and up): is "
             "this the model's own tokenizer? Padding is any valid id, segment -1"
+        )
+
+
+def check_embeddings(x_BTD: Tensor, width: int) -> None:
+    """ModelError unless these are embeddings [batch, tokens, width], no axis empty."""
+    if x_BTD.dim() != 3 or x_BTD.shape[-1] != width or x_BTD.numel() == 0:
+        raise ModelError(
+            f"embeddings_BTD has shape {tuple(x_BTD.shape)}; expected [batch, tokens, {width}], none empty"
         )

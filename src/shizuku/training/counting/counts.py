@@ -196,6 +196,7 @@ class _Runs:
 
 def _merged(runs: list[Counts], at_once: int) -> Counts:
     """Sorted counts of many runs as those of one."""
+    runs = [run for run in runs if len(run.keys_N)]
     if not runs:
         return Counts(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64))
     if len(runs) == 1:

@@ -267,7 +267,7 @@ def _jelinek_mercer(
         longer = np.where(at >= 0, shares_N[at] if len(shares_N) else 0.0, 0.0)
         known = (context >= 0) & (table.totals_M[np.maximum(context, 0)] > 0)
         bucket_M = np.floor(np.log2(safe_M)).astype(np.int64)
-        weight_of = np.full(int(bucket_M.max()) + 1, 0.5)
+        weight_of = np.full(int(bucket_M.max(initial=0)) + 1, 0.5)
         for bucket in range(len(weight_of)):
             here = known & (bucket_M[np.maximum(context, 0)] == bucket)
             if here.any():

@@ -11,7 +11,7 @@ import pytest
 from shizuku import cli, config
 from shizuku.config import VerbConfig
 from shizuku.errors import ConfigError
-from shizuku.training.config import LoopConfig
+from shizuku.training.config import LoopConfig, TrainConfig
 from shizuku.tuning.config import ADAPTER_RATE, TuneConfig, tuning_loop
 
 
@@ -102,3 +102,22 @@ def test_a_part_of_a_table_changes_that_part_of_what_the_field_begins_with(tmp_p
     (tmp_path / "c.toml").write_text("[loop.optimizer]\nlearning-rate = 0.5\n")
     filed = cli.parse(TuneConfig, "tune", [*line, "--config", str(tmp_path / "c.toml")]).loop
     assert filed.optimizer == dataclasses.replace(begun.optimizer, learning_rate=0.5)
+
+
+def test_a_flag_of_several_values_may_be_given_again(tmp_path: Path) -> None:
+    line = [
+        "--text",
+        "a",
+        "b",
+        "--out",
+        str(tmp_path),
+        "--setting=x=1",
+        "--text",
+        "c",
+        "--setting",
+        "y=2",
+        "z=3",
+    ]
+    found = cli.parse(TrainConfig, "train", [*line, "--steps", "5", "--steps", "6"])
+    assert [str(path) for path in found.text] == ["a", "b", "c"]
+    assert found.setting == ("x=1", "y=2", "z=3") and found.loop.steps == 6

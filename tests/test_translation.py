@@ -1,6 +1,7 @@
 """From two files to a translator, as a user types it; and what goes wrong, said."""
 
 import gzip
+import io
 import json
 import os
 import random
@@ -133,6 +134,40 @@ def test_lines_stay_lines(trained: dict[str, Path], tmp_path: Path, capsys) -> N
     assert result["logprobs"][1] is None and result["logprobs"][0] < 0 and result["finish"][0] == "stop"
 
 
+def test_lines_of_the_standard_input_are_those_of_a_file(
+    trained: dict[str, Path], tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "\ufeffder Hund jagt den Ball\nein Mann\u2028sieht den Hund\r\n"
+    (tmp_path / "text.de").write_text(text, encoding="utf-8", newline="")
+    where, found = str(trained["encoder-decoder"]), []
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    for more in ([], ["--text", str(tmp_path / "text.de")]):
+        assert cli.run(["translate", where, *more, "--beams", "1", "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out)["translations"])
+    assert found[0] == found[1] and len(found[0]) == 2 and found[0][0] == "the dog chases the ball"
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["translate", where, "text.de", "--beams", "1"]) == 0
+    assert "--text text.de" in capsys.readouterr().err
+
+
+def test_one_line_too_long_costs_that_line(trained: dict[str, Path], tmp_path: Path, capsys) -> None:
+    lines = ["der Hund jagt den Ball", "der Hund " * 80, "ein Mann sieht den Hund"]
+    (tmp_path / "s").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "t").write_text("\n".join(map(translated, lines)), encoding="utf-8")
+    where = str(trained["encoder-decoder"])
+    assert cli.run(["translate", where, "--text", str(tmp_path / "s"), "--json"]) == 0
+    said = capsys.readouterr()
+    assert "left untranslated: line 2, longer than" in said.err
+    assert [bool(text) for text in json.loads(said.out)["translations"]] == [True, False, True]
+    assert cli.run(["translate", where, lines[1]]) == 2 and "window is 64" in capsys.readouterr().err
+    pairs = ["--source", str(tmp_path / "s"), "--target", str(tmp_path / "t")]
+    assert cli.run(["eval", where, *pairs, "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["pairs"] == 2 and "longer than the window" in said.err
+    assert cli.run(["eval", where, *pairs, "--window", "16", "--runtime", "native"]) == 2
+    assert "--window, --runtime: for models that are measured on --text" in capsys.readouterr().err
+
+
 def test_a_picture_that_cannot_be_drawn_is_refused_before_the_work(
     trained: dict[str, Path], capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +237,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(
 REFUSED: list[tuple[list[str], str]] = [
     (["--architecture", "decoder"], "learns from --text"),
     (["--architecture", "ngram"], "learns from --text"),
+    (["--architecture", "encoder-decoder", "--batch-size", "2"], "as large as --pairs.batch-tokens says"),
     (["--architecture", "encoder-decoder", "--text", "x"], "the one or the other"),
     (["--architecture", "encoder-decoder", "--validation-source", "x"], "both or neither"),
     (["--architecture", "lstm-seq2seq", "--model.heads", "2"], "--model.heads"),
@@ -258,7 +294,7 @@ def test_one_word_is_enough_to_learn_from(tmp_path: Path, capsys) -> None:
 
 def test_what_it_cannot_do_says_what_it_can(trained: dict[str, Path], files: Path, capsys) -> None:
     translator = shizuku.load(trained["lstm-seq2seq"], threads=1)
-    for name in ("generate", "chat", "stream", "respond", "logits"):
+    for name in ("generate", "chat", "stream", "respond", "logits", "embed"):
         with pytest.raises(ModelError, match="translate"):
             getattr(translator, name)("der Hund")
     with pytest.raises(ModelError, match=r"text 1 has .* window is 64"):
@@ -292,6 +328,10 @@ def test_what_cannot_be_a_setting_or_a_text_is_named(trained: dict[str, Path]) -
         translator.translate("der Hund", beams=99999)
     with pytest.raises(ConfigError, match="batch_size 0: expected"):
         translator.score(["a"], ["b"], batch_size=0)
+    with pytest.raises(ConfigError, match="unknown setting beam; known: beams"):
+        translator.hypotheses(["der Hund"], beam=2)
+    with pytest.raises(ModelError, match="got int 5"):
+        translator.translate(5)
     with pytest.raises(ModelError, match="text 2 is no string: got NoneType None"):
         translator.translate(["der Hund", None])
     with pytest.raises(ModelError, match="target 1 is no string: got int 3"):

@@ -13,7 +13,8 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args, get_origin
 
 from shizuku import __version__
 from shizuku.errors import ShizukuError
@@ -61,6 +62,8 @@ NOT_OURS = (
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
 )
 """Refusals of the disk: no room, no permission, a file where a folder should be or the other way round."""
+PLACES = ("out", "attention")
+"""Flags that name what a verb writes."""
 TOGETHER = ("train", "tune")
 """Verbs whose work the processes of a torchrun job share."""
 VERBS = {verb: line for group in GROUPS.values() for verb, line in group.items()}
@@ -113,12 +116,13 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         raise  # the reader of our output has gone, which `main` knows
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in NOT_OURS:
+        if isinstance(error, OSError) and (error.errno in NOT_OURS or _is_asked_for(config, error)):
             where = error.filename or getattr(config, "out", None)
             place = f" ({where})" if where else ""
+            flags = ", ".join(f"--{name}" for name in PLACES if getattr(config, name, None) is not None)
             _tell(
-                f"shizuku {verb}: {os.strerror(error.errno)}{place}. Give a place that can be written, with "
-                "room (--out, or SHIZUKU_HOME for pulled models)"
+                f"shizuku {verb}: {os.strerror(error.errno or 0)}{place}. Give a place that can be written, "
+                f"with room ({flags or 'SHIZUKU_HOME for pulled models'})"
             )
             return 2
         _tell(
@@ -133,6 +137,14 @@ def run(arguments: list[str]) -> int:
     else:
         module.show(result)
     return 0
+
+
+def _is_asked_for(config: Any, error: OSError) -> bool:
+    """Whether what is missing is, or lies in, a place that the command was to write."""
+    if error.errno != errno.ENOENT or not isinstance(error.filename, str):
+        return False
+    given = [getattr(config, name, None) for name in PLACES]
+    return any(isinstance(one, Path) and Path(error.filename).is_relative_to(one.parent) for one in given)
 
 
 def _tell(text: str) -> None:
@@ -185,9 +197,37 @@ def parse(cls: type[Any], verb: str, arguments: Sequence[str]) -> Any:
     from shizuku.config import laid_over
 
     flags, table = _take_config_files(list(arguments))
+    flags = _gathered(cls, flags)
     table = laid_over(cls.brought_along({**table, **_plain_flags(flags)}), table)
     default = {} if not table else {"default": _partial(cls, table)}
     return tyro.cli(cls, prog=f"shizuku {verb}", args=flags, **default)
+
+
+def _gathered(cls: type[Any], flags: Sequence[str]) -> list[str]:
+    """The flags with all values of one that takes several behind its first place: of one that is given again
+    the parser would forget what came before.
+    """
+    from shizuku.config import field_types
+
+    several = {f"--{name}".replace("_", "-") for name, kind in field_types(cls).items() if _takes_texts(kind)}
+    groups: dict[str | int, list[str]] = {}
+    here = groups.setdefault("", [])
+    for number, word in enumerate(flags):
+        name, equals, value = word.partition("=")
+        name = name.replace("_", "-")
+        if name in several:
+            here = groups.setdefault(name, [name])
+            here += [value] if equals else []
+        elif word.startswith("-"):
+            here = groups[number] = [word]
+        else:
+            here.append(word)
+    return [word for group in groups.values() for word in group]
+
+
+def _takes_texts(kind: Any) -> bool:
+    """Whether a field is a tuple of any number of texts or paths."""
+    return get_origin(kind) is tuple and get_args(kind) in ((str, ...), (Path, ...))
 
 
 def overview() -> str:

@@ -109,6 +109,16 @@ class Translator:
         """Tokens of a source, its end counted, and of a target, that the model can take."""
         return int(self.model.config.context)
 
+    def tokens(self, text: str) -> int:
+        """Tokens of a text, its end counted: those that `context` limits."""
+        return len(self.tokenizer.encode(text)) + 1
+
+    def check(self, texts: Sequence[str]) -> None:
+        """ModelError naming the first of the texts that is longer than the window."""
+        for number, text in enumerate(texts, start=1):
+            if text.strip():
+                self._source(text, f"text {number}")
+
     def translate(
         self,
         text: str | Sequence[str],
@@ -124,6 +134,10 @@ class Translator:
         not depend on the other texts. Raises ConfigError for impossible settings, ModelError for a text
         longer than the window.
         """
+        if not isinstance(text, str | Sequence):
+            raise ModelError(
+                f"translate takes a text or a list of texts: got {type(text).__name__} {text!r:.60}"
+            )
         texts = [text] if isinstance(text, str) else list(text)
         given = {"beams": beams, "length_penalty": length_penalty, "max_new_tokens": max_new_tokens}
         found = self.hypotheses(texts, batch_size=batch_size, **given)
@@ -136,6 +150,10 @@ class Translator:
         """
         from shizuku.inference.beams import BeamSettings, search
 
+        unknown = sorted(set(settings) - set(BeamSettings.__dataclass_fields__))
+        if unknown:
+            known = ", ".join(BeamSettings.__dataclass_fields__)
+            raise ConfigError(f"unknown setting {unknown[0]}; known: {known}, batch_size")
         if isinstance(texts, str):
             raise ConfigError("hypotheses takes a list of texts: got one string")
         _check(batch_size, {"text": texts})
@@ -263,6 +281,10 @@ class Translator:
     def respond(self, *given: Any, **more: Any) -> NoReturn:
         """Raise ModelError: a target is written for a source."""
         self._cannot("chat")
+
+    def embed(self, *given: Any, **more: Any) -> NoReturn:
+        """Raise ModelError: a target is written for a source."""
+        self._cannot("give vectors of texts")
 
     def logits(self, *given: Any, **more: Any) -> NoReturn:
         """Raise ModelError: `model` itself gives them, for ids and sources."""

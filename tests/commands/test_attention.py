@@ -108,6 +108,11 @@ def test_known_heads_and_the_figures_for_people(small_checkpoint: Path, capsys) 
     [
         (["--text", TEXT, "--out", "maps.svg"], "holds one head"),
         (["--text", TEXT, "--layer", "2"], "layers 0 to 1"),
+        (["--text", TEXT, "--from-token", "rain", "--to-token", "roof"], "nothing looks ahead"),
+        (
+            ["--text", TEXT, "--out", "/proc/nothing/x.html"],
+            "a place that can be written, with room (--out)",
+        ),
         (["--text", TEXT, "--from-token", "snow"], "no run of tokens writes it"),
         (["--text", TEXT, "--effect", "zero", "--answers", "a", "a"], "must be two"),
         (["--text", "rain " * 40], "more than the model's context"),

@@ -72,7 +72,10 @@ def test_jsonl_fields_and_skipped_lines(
             "--window 4096: expected 2 up to the model's context",
         ),
         (["MODEL", "--text", "TEXT", "--stride", "128"], "--stride 128: expected 1 to 127"),
-        (["MODEL", "--source", "TEXT", "--target", "TEXT", "--baseline", "MODEL"], "compared on --text"),
+        (
+            ["MODEL", "--source", "TEXT", "--target", "TEXT", "--baseline", "MODEL"],
+            "--baseline: for models that are measured on",
+        ),
     ],
 )
 def test_bad_calls_exit_with_2_and_say_what_to_change(

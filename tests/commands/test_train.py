@@ -269,3 +269,11 @@ def test_a_text_too_short_to_hold_anything_out_can_be_gone_on_with(tmp_path: Pat
         code, out, err = train(capsys, tmp_path / "text.txt", tmp_path / "m", *words)
         assert code == 0, err
     assert json.loads(out)["validation_loss"] is None and "after step 2 of 2" in err
+
+
+def test_another_kind_of_model_is_not_a_hundred_settings(text: Path, tmp_path: Path, capsys) -> None:
+    assert train(capsys, text, tmp_path / "m", "--steps", 1)[0] == 0
+    code, _, err = train(capsys, text, tmp_path / "m", "--steps", 1, "--resume", "--architecture", "lstm")
+    assert code == 2 and "another kind of model (--architecture)" in err and "norm" not in err
+    code, _, err = train(capsys, text, tmp_path / "n", "--steps", 1, "--pairs.batch-tokens", 300)
+    assert code == 2 and "--pairs.*: settings of translation models" in err

@@ -1,6 +1,11 @@
 """`shizuku word-align` as a user types it."""
 
+import gzip
 import json
+import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,7 +13,10 @@ import pytest
 import shizuku
 from shizuku import cli
 from shizuku.checkpoints.alignment import load_alignment
-from shizuku.errors import CheckpointError
+from shizuku.checkpoints.locking import alone_in
+from shizuku.errors import CheckpointError, ModelError
+from shizuku.text.bitext import Bitext
+from shizuku.training.counting.alignment import learn_alignment
 
 WORDS = {"das": "the", "ein": "a", "Haus": "house", "Buch": "book", "Kind": "child", "Pferd": "horse"}
 WORDS |= {"sieht": "sees", "kauft": "buys"}
@@ -101,6 +109,8 @@ def test_a_line_that_is_too_long_is_left_out_and_named(tmp_path: Path, capsys) -
     said = capsys.readouterr()
     assert json.loads(said.out)["sentences"] == 31
     assert "skipped 1: one side has more than 200 words (line 5)" in said.err
+    kept = (tmp_path / "out" / "alignments.txt").read_text().split("\n")
+    assert len(kept) == 33 and [number for number, line in enumerate(kept, 1) if not line] == [5, 33]
 
 
 def test_one_word_is_linked_with_one_word(tmp_path: Path, capsys) -> None:
@@ -120,6 +130,7 @@ def test_one_word_is_linked_with_one_word(tmp_path: Path, capsys) -> None:
         (lambda source, target: target.write_text(""), "it is empty"),
         (lambda source, target: target.write_bytes(bytes(range(256))), "no text in UTF-8"),
         (lambda source, target: target.unlink(), "there is no such file"),
+        (lambda source, target: (target.unlink(), target.mkdir()), "no such file but a folder"),
         (lambda source, target: source.write_text("\n" * 31 + "x " * 201 + "\n"), "at most 200 of them"),
     ],
 )
@@ -137,8 +148,46 @@ def test_empty_lines_are_counted_and_damaged_models_refused(tmp_path: Path, caps
     words = ["word-align", "--source", str(source), "--target", str(target), "--out", str(tmp_path / "out")]
     assert cli.run([*words, "--no-report", "--lines", "10"]) == 0
     assert "one side is empty" in capsys.readouterr().err
+    assert len((tmp_path / "out" / "alignments.txt").read_text().splitlines()) == 10, "a line for each line"
     (tmp_path / "out" / "forward" / "words.json").write_text("{}")
     with pytest.raises(CheckpointError):
         load_alignment(tmp_path / "out" / "forward")
     with pytest.raises(CheckpointError, match="tables"):
         load_alignment(tmp_path / "out" / "forward", verify=False)
+
+
+def test_pipes_are_read_and_damaged_archives_named(tmp_path: Path, capsys) -> None:
+    source, target = files(tmp_path)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(source.read_bytes()))
+    writer.start()
+    words = ["word-align", "--target", str(target), "--no-report", "--source"]
+    assert cli.run([*words, str(pipe), "--out", str(tmp_path / "out")]) == 0
+    writer.join()
+    whole = gzip.compress(source.read_bytes() * 50)
+    (tmp_path / "s.gz").write_bytes(whole[:60] + bytes(60) + whole[120:])
+    assert cli.run([*words, str(tmp_path / "s.gz"), "--out", str(tmp_path / "no")]) == 2
+    assert "s.gz: it is no text" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.run([*words, str(source), "--out", "no", "--iterations", "99999999999", "1"])
+    assert "1 to 10,000 of all" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+def test_two_runs_into_one_place_are_one_run(tmp_path: Path, capsys) -> None:
+    with alone_in(tmp_path / "out"):
+        code = (
+            "import sys; from test_word_align import aligned; from pathlib import Path; "
+            f"sys.exit(aligned(Path({str(tmp_path)!r})))"
+        )
+        path = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=path, timeout=120
+        )
+    assert done.returncode == 2 and "another run is at work there" in done.stderr
+
+
+def test_words_in_one_string_are_refused() -> None:
+    model = learn_alignment(Bitext([["ein", "Hund"]], [["a", "dog"]]), iterations=(1, 0)).model
+    with pytest.raises(ModelError, match="got one string"):
+        model.align("ein Hund", ["a", "dog"])

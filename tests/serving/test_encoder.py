@@ -10,11 +10,15 @@ import torch
 from live_server import Live, running
 
 import shizuku
+from ngram_parts import Documents
 from shizuku.checkpoints.directory import save_checkpoint
 from shizuku.checkpoints.pooling import declare_pooling
+from shizuku.inference.ngram_runtime import NGramRuntime
 from shizuku.language_model import LanguageModel
 from shizuku.models.encoder import Encoder, EncoderConfig, initialise
 from shizuku.text.tokenizer import Tokenizer
+from shizuku.training.counting.counts import count_ngrams
+from shizuku.training.counting.smoothing import smooth
 
 TEXTS = ["the cat sat on the mat", "a dog", "on a mat the cat and a dog sat on it"]
 
@@ -68,3 +72,13 @@ def test_vectors_are_pooled_as_the_directory_says(lm: LanguageModel, tmp_path: P
     vectors_ND = np.array([one.embedding for one in found.data])
     np.testing.assert_allclose(vectors_ND, lm.embed(TEXTS, pooling="first"), atol=1e-6)
     assert np.abs(vectors_ND - lm.embed(TEXTS)).max() > 0.01
+
+
+def test_an_n_gram_model_has_a_card_like_any_other() -> None:
+    tokenizer = Tokenizer.train(TEXTS * 3, 270)
+    size = tokenizer.vocab_size
+    counts = count_ngrams(Documents([tokenizer.encode(text) for text in TEXTS]), order=3, vocab_size=size)
+    made = smooth(counts, "add-k", vocab_size=size, start=None)
+    with running({"counted": LanguageModel(NGramRuntime(made), tokenizer)}) as live:
+        (card,) = (one.model_dump() for one in live.client().models.list().data)
+        assert card["parameters"] == made.numbers > size and card["bytes"] == made.nbytes

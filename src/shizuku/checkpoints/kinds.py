@@ -99,5 +99,10 @@ def _check_gguf(path: Path) -> None:
         raise CheckpointError(
             f"{path} is a pickle, which can run code when it is opened and is refused; {EXPECTED}"
         )
+    if path.suffix == ".arpa" or start == b"\\dat":
+        raise CheckpointError(
+            f"{path} is an ARPA file, which shizuku.checkpoints.arpa.read_arpa reads; verbs take directories "
+            "as shizuku train --architecture ngram makes them"
+        )
     seen = "is empty" if not start else f"begins with {start!r}, not with b'GGUF'"
     raise CheckpointError(f"{path} is no GGUF file: it {seen}; {EXPECTED}")

@@ -93,7 +93,7 @@ def run(config: Config) -> dict[str, Any]:
         "layers": list(shown.layers),
         "heads": list(shown.heads),
         "row_error": float(abs(shown.maps_LHTT.sum(-1) - 1).max()),
-        **_ranking(shown),
+        **_ranking(config, lm, shown),
         **(_known(config, lm) if config.known else {}),
     }
     if len(shown.layers) == len(shown.heads) == 1:
@@ -134,11 +134,20 @@ def _maps(config: Config, lm: "LanguageModel") -> "Shown":
     )
 
 
-def _ranking(shown: "Shown") -> dict[str, Any]:
+def _ranking(config: Config, lm: "LanguageModel", shown: "Shown") -> dict[str, Any]:
     if not shown.target:
         return {}
     from shizuku.interpretability.pairs import looks
 
+    if (
+        config.to_token is not None
+        and "fill" not in lm.capabilities
+        and min(shown.target) > max(shown.source)
+    ):
+        raise ConfigError(
+            f"--to-token {config.to_token!r} comes after {config.from_token!r}, and this model reads from "
+            "left to right: nothing looks ahead. Exchange the two words"
+        )
     values_LH = looks(shown.maps_LHTT, shown.source, shown.target)
     return {"ranking": _named(values_LH, shown.layers, shown.heads)}
 

@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shizuku.commands.generation_flags import ModelFlags
-from shizuku.errors import ConfigError
+from shizuku.errors import ConfigError, DocumentError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shizuku.language_model import LanguageModel
     from shizuku.text.documents import Document
+
+
+OF_TEXT = (*("baseline", "window", "stride", "context", "runtime", "cache", "speculative_tokens", "draft"),)
+"""Settings that translation models have no use for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,8 +134,13 @@ def _check(config: Config) -> None:
         raise ConfigError("--source and --target: both or neither")
     if bool(config.text) == (config.source is not None):
         raise ConfigError("say what to evaluate on: --text, or of a translation model --source and --target")
-    if config.baseline is not None and config.source is not None:
-        raise ConfigError("--baseline: two models are compared on --text, not on --source and --target")
+    if config.source is None:
+        return
+    plain = ModelFlags()
+    odd = [name for name in OF_TEXT if getattr(config, name) != getattr(plain, name, None)]
+    if odd:
+        flags = ", ".join("--" + name.replace("_", "-") for name in odd)
+        raise ConfigError(f"{flags}: for models that are measured on --text, not on pairs: leave it out")
 
 
 def _translated(config: Config, source: Path, target: Path) -> dict[str, object]:
@@ -142,10 +151,17 @@ def _translated(config: Config, source: Path, target: Path) -> dict[str, object]
     from shizuku.translation import Translator
 
     problems = Problems()
-    pairs = read_pairs(source, target, problems=problems)
+    translator = Translator.load(config.chosen(), threads=config.threads)
+    pairs = []
+    for pair in read_pairs(source, target, problems=problems):
+        if max(map(translator.tokens, pair)) > translator.context:
+            problems.add(f"one side is longer than the window of {translator.context} tokens", pair[0][:40])
+        else:
+            pairs.append(pair)
     if problems:
         say(problems.report())
-    translator = Translator.load(config.chosen(), threads=config.threads)
+    if not pairs:
+        raise DocumentError(f"no pair of {source} and {target} fits the model's window (--source, --target)")
     found = evaluate_translation(translator, pairs, beams=config.beams)
     return {
         "bleu": found.bleu.score,

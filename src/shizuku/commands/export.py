@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from shizuku.commands.going_on import next_verb
 from shizuku.config import VerbConfig
 from shizuku.errors import CheckpointError, ConfigError
 
@@ -85,7 +86,7 @@ def show(result: dict[str, object]) -> None:
     assert isinstance(size, int)
     print(f"{result['path']}  {readable(size)}")
     if result["format"] != "arpa":
-        print(f"next: shizuku chat {result['path']}")
+        print(f"next: shizuku {next_verb(Path(str(result['path'])))}")
 
 
 def _check_out(config: Config, source: Path) -> None:

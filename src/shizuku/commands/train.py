@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shizuku.commands.going_on import next_verb
 from shizuku.config import differences, to_dict
 from shizuku.errors import ConfigError
 from shizuku.training.config import TrainConfig as Config
-from shizuku.training.model_settings import NGramSettings
+from shizuku.training.model_settings import NGramSettings, PairSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +49,8 @@ def _run(config: Config) -> dict[str, object]:
     if config.ngram != NGramSettings():
         raise ConfigError("--ngram.*: settings of --architecture ngram: leave them out, or choose that")
     pairs = _learns_from_pairs(config)
+    if not pairs and config.pairs != PairSettings():
+        raise ConfigError("--pairs.*: settings of translation models: leave them out, or choose one")
     if config.dry_run:
         return plan_pairs(config) if pairs else plan(config)
     results: TrainResult | list[TrainResult]
@@ -72,7 +75,6 @@ def _run(config: Config) -> dict[str, object]:
         "loss": results.loss,
         "validation_loss": results.validation_loss,
         "flops": results.flops,
-        **({"pairs": True} if pairs else {}),
     }
 
 
@@ -180,19 +182,7 @@ def show(result: dict[str, object]) -> None:
         f"{result['tokens_seen']:,} tokens in {result['seconds']:,.0f} s, "
         f"{result['tokens_per_second']:,.0f} tokens/s"
     )
-    print(f"next: shizuku {_next(result)}")
-
-
-def _next(result: dict[str, object]) -> str:
-    """The verb to go on with."""
-    from shizuku.checkpoints.huggingface import architecture_at
-
-    checkpoint = result["checkpoint"]
-    if "pairs" in result:
-        return f'translate {checkpoint} "…"'
-    if architecture_at(Path(str(checkpoint))) == "encoder":
-        return f"eval {checkpoint} --text FILE"
-    return f'generate {checkpoint} --prompt "…"'
+    print(f"next: shizuku {next_verb(Path(str(result['checkpoint'])))}")
 
 
 def _show_intervals(result: dict[str, object]) -> None:

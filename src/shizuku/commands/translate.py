@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from shizuku.translation import Looks, Translator
 
 PICTURES = (".html", ".svg", ".png")
+LONGEST_NAME = 200
 SHOWN = 24
 """Sentences in a picture page at most."""
 
@@ -61,14 +62,27 @@ def run(config: Config) -> dict[str, Any]:
         raise ConfigError(
             f"--attention {config.attention}: expected a name that ends in {', '.join(PICTURES)}"
         )
+    from shizuku.progress import say
     from shizuku.translation import Translator
 
     translator = Translator.load(config.model, threads=config.threads)
     texts = _texts(config)
     if config.attention is not None:
         _check_drawn(config, config.attention, translator, texts)
+    long = [number for number, text in enumerate(texts, 1) if translator.tokens(text) > translator.context]
+    if long:
+        if len(long) == len(texts) or config.words:
+            translator.check(texts)
+        some = ", ".join(map(str, long[:10])) + (", …" if len(long) > 10 else "")
+        say(
+            f"left untranslated: line {some}, longer than the model's window of {translator.context} tokens: "
+            "give such a line in sentences"
+        )
     begun = time.perf_counter()
-    found = translator.hypotheses(texts, **settings)
+    left = set(long)
+    found = translator.hypotheses(
+        ["" if number in left else text for number, text in enumerate(texts, 1)], **settings
+    )
     seconds = time.perf_counter() - begun
     translations = [translator.tokenizer.decode(each[0].ids) if each else "" for each in found]
     result: dict[str, Any] = {
@@ -86,14 +100,21 @@ def run(config: Config) -> dict[str, Any]:
 
 
 def _texts(config: Config) -> list[str]:
+    from shizuku.progress import say
+
     if config.words:
+        for word in config.words:
+            if len(word) < LONGEST_NAME and Path(word).is_file():
+                say(f"{word!r} is translated as it stands; the lines of the file of that name: --text {word}")
         return list(config.words)
     if config.text is not None:
         from shizuku.text.bitext import read_lines
 
         return read_lines(config.text, "--text")
+    from shizuku.text.bitext import split_lines
+
     try:
-        lines = sys.stdin.read().splitlines()
+        lines = split_lines(sys.stdin.read())
     except UnicodeDecodeError as error:
         raise ConfigError(f"the standard input is not valid text: {error}") from error
     if not any(line.strip() for line in lines):
@@ -107,7 +128,9 @@ def _check_drawn(config: Config, path: Path, translator: "Translator", texts: li
     """Raise what drawing would raise, before anything is translated in vain."""
     if path.suffix == ".png":
         _drawing()
-    some = next((text for text in texts if text.strip()), None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fits = (text for text in texts if text.strip() and translator.tokens(text) <= translator.context)
+    some = next(fits, None)
     if some is not None:
         translator.attention(some, some, layer=config.layer)
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from shizuku.training.counting.phrases import Aligned, Phrase
 
 
+MOST_ITERATIONS = 10_000
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config(VerbConfig):
     """Align the words of two texts that say the same, line by line, with IBM's models 1 and 2 and the hidden
@@ -61,15 +64,23 @@ class Config(VerbConfig):
                 raise ConfigError(f"--{flag}: expected at least {low}, found {getattr(self, name)}")
         if self.lines is not None and self.lines < 1:
             raise ConfigError(f"--lines {self.lines}: expected at least 1")
-        if len(self.iterations) not in (2, 3) or min(self.iterations) < 0 or sum(self.iterations) < 1:
+        one_of = min(self.iterations, default=-1) >= 0 and 1 <= sum(self.iterations) <= MOST_ITERATIONS
+        if len(self.iterations) not in (2, 3) or not one_of:
             raise ConfigError(
                 f"--iterations {' '.join(map(str, self.iterations))}: expected two or three numbers, 0 or "
-                "more of each model, and at least one"
+                f"more of each model, and 1 to {MOST_ITERATIONS:,} of all"
             )
 
 
 def run(config: Config) -> dict[str, Any]:
     """Learn both directions and write what the help says; where it is and how well it fits."""
+    from shizuku.training.resume import alone
+
+    with alone(config.out):
+        return _run(config)
+
+
+def _run(config: Config) -> dict[str, Any]:
     import time
 
     from shizuku.training.counting.alignment import learn_alignment
@@ -86,7 +97,7 @@ def run(config: Config) -> dict[str, Any]:
     aligned = _aligned(config, bitext, [one.model for one in learned])
     phrases = phrase_table(aligned, longest=config.longest_phrase, least=config.least)
     seconds = time.perf_counter() - begun
-    _write(config, learned, aligned, phrases)
+    _write(config, bitext, learned, aligned, phrases)
     result: dict[str, Any] = {
         "out": str(config.out),
         "sentences": len(bitext),
@@ -104,15 +115,21 @@ def run(config: Config) -> dict[str, Any]:
 
 def _read(config: Config) -> "Bitext":
     from shizuku.progress import say
-    from shizuku.text.bitext import Bitext, read_bitext, unsegmented
+    from shizuku.text.bitext import read_bitext, unsegmented
     from shizuku.text.problems import Problems
     from shizuku.training.counting.alignment import LONGEST
 
     problems = Problems()
-    bitext = read_bitext(config.source, config.target, lower=config.lower, longest=LONGEST, problems=problems)
+    bitext = read_bitext(
+        config.source,
+        config.target,
+        lower=config.lower,
+        longest=LONGEST,
+        lines=config.lines,
+        problems=problems,
+    )
     if problems:
-        say(problems.report())
-    bitext = Bitext(bitext.source[: config.lines], bitext.target[: config.lines])
+        say(f"{problems.report()}; their lines in alignments.txt are empty")
     for side, sentences in (("source", bitext.source), ("target", bitext.target)):
         if unsegmented(sentences):
             say(f"--{side}: its words do not seem to be parted by spaces; each would be a whole phrase")
@@ -132,7 +149,11 @@ def _aligned(config: Config, bitext: "Bitext", models: "Sequence[AlignmentModel]
 
 
 def _write(
-    config: Config, learned: "Sequence[Learned]", aligned: "list[Aligned]", phrases: "Sequence[Phrase]"
+    config: Config,
+    bitext: "Bitext",
+    learned: "Sequence[Learned]",
+    aligned: "list[Aligned]",
+    phrases: "Sequence[Phrase]",
 ) -> None:
     from shizuku.checkpoints.alignment import save_alignment
     from shizuku.checkpoints.run_record import run_record
@@ -142,7 +163,9 @@ def _write(
     record = run_record(config=to_dict(config))
     for name, one in zip(("forward", "backward"), learned, strict=True):
         save_alignment(config.out / name, model=one.model, run=record)
-    lines = [" ".join(f"{one}-{other}" for one, other in sorted(links)) for _, _, links in aligned]
+    lines = [""] * bitext.lines
+    for number, (_, _, links) in zip(bitext.numbers, aligned, strict=True):
+        lines[number] = " ".join(f"{one}-{other}" for one, other in sorted(links))
     (config.out / "alignments.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     table = [
         f"{' '.join(one.source)}\t{' '.join(one.target)}\t{one.count}\t{one.forward:.6f}\t{one.backward:.6f}"

@@ -60,6 +60,8 @@ def open_runtime(
         if value not in get_args(kinds):
             raise ConfigError(f"--{flag} {value}: expected one of {', '.join(get_args(kinds))}")
     if is_ngram(path):
+        if runtime == "native":
+            raise ModelError(f"--runtime native: {path} is an n-gram model, which is looked up: leave it out")
         return _with_tables(path)
     kind = architecture_at(_whole_model(path))
     if kind != "decoder" and runtime == "native":

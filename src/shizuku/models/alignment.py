@@ -100,6 +100,8 @@ class AlignmentModel:
 
     def align(self, source: Sequence[str], target: Sequence[str]) -> list[int]:
         """For each target word the likeliest source word's place from 0 on, or -1 where NULL is likelier."""
+        if isinstance(source, str) or isinstance(target, str):
+            raise ModelError("align takes the words of a sentence, a list: got one string")
         share_JI = self.shares(source, target)
         null_J, words_JI = share_JI[:, 0], share_JI[:, 1:]
         most_J = words_JI.max(1)

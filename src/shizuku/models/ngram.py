@@ -83,6 +83,17 @@ class NGramModel:
                 raise ModelError("an n-gram goes on from one that is not in the model")
 
     @property
+    def numbers(self) -> int:
+        """Probabilities and backoff weights that it is made of."""
+        return sum(len(one) * (1 if one.backoffs_N is None else 2) for one in self.levels)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its tables."""
+        tables = [table for one in self.levels for table in (one.keys_N, one.logprobs_N, one.backoffs_N)]
+        return sum(table.nbytes for table in tables if table is not None)
+
+    @property
     def order(self) -> int:
         """Tokens of the longest n-grams."""
         return len(self.levels)

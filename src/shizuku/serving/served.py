@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from shizuku.checkpoints.weights import expected_shapes
 from shizuku.errors import ConfigError
+from shizuku.models.ngram import NGramModel
 from shizuku.serving.faults import ApiError
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def sizes(lm: "LanguageModel") -> dict[str, int]:
     """`parameters` of a model, and the `bytes` that they take."""
     runtime: Any = lm.runtime
     module = getattr(runtime, "model", None)
+    if isinstance(module, NGramModel):
+        return {"parameters": module.numbers, "bytes": module.nbytes}
     config = runtime.config if module is None else module.config
     parameters = sum(math.prod(shape) for shape in expected_shapes(config).values())
     if module is not None:

@@ -33,6 +33,7 @@ from shizuku.training.resume import check_place
 from shizuku.training.speed import DEFAULT_STEPS, seconds_per_step
 
 PAIRS, PREPARED = "pairs", "prepared.json"
+VALIDATION_FLAGS = ("--validation-source", "--validation-target")
 BYTES_OF_TOKEN = 3.5
 """About how many bytes a token writes, where no tokenizer is there yet."""
 
@@ -69,6 +70,10 @@ def check_run(config: TrainConfig) -> None:
     """Refuse what can't be trained before anything is read; raises as `train`."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    if config.batch_size != TrainConfig.__dataclass_fields__["batch_size"].default:
+        raise ConfigError(
+            f"--batch-size {config.batch_size}: batches of pairs are as large as --pairs.batch-tokens says"
+        )
     if config.loop.parallel == "fsdp":
         raise ConfigError(
             "--loop.parallel fsdp: the weights of translation models are not spread; use --loop.parallel data"
@@ -142,8 +147,8 @@ def _prepare(config: TrainConfig, marker: Path, settings: dict[str, Any]) -> Non
     apart: list[tuple[str, str]] = []
     note = "nothing was held out"
     if config.validation_source is not None and config.validation_target is not None:
-        flags = ("--validation-source", "--validation-target")
-        apart = read_pairs(config.validation_source, config.validation_target, flags=flags, problems=problems)
+        held = config.validation_source, config.validation_target
+        apart = read_pairs(*held, flags=VALIDATION_FLAGS, problems=problems)
         note = f"held out: {config.validation_source}"
     elif config.validation:
         pairs, apart = held_out(pairs, config.validation, config.split_seed)
@@ -152,6 +157,8 @@ def _prepare(config: TrainConfig, marker: Path, settings: dict[str, Any]) -> Non
     longest = model_config(config, tokenizer.vocab_size).context - 1
     kept = tokenised(pairs, tokenizer, longest=longest, problems=problems)
     heldout = tokenised(apart, tokenizer, longest=longest, problems=problems)
+    if not len(heldout):
+        say("nothing is held out, so nothing says how good the model is (--validation)")
     if problems:
         say(problems.report())
         note += f"; left out: {dict(problems.counts)}"
@@ -226,6 +233,8 @@ def plan_pairs(config: TrainConfig) -> dict[str, object]:
     check_run(config)
     assert config.source is not None and config.target is not None, "the config was checked"
     pairs = read_pairs(config.source, config.target)
+    if config.validation_source is not None and config.validation_target is not None:
+        read_pairs(config.validation_source, config.validation_target, flags=VALIDATION_FLAGS)
     written = sum(len(text.encode()) for pair in pairs for text in pair)
     size = config.vocab_size
     if config.tokenizer is not None:

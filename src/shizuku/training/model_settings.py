@@ -126,6 +126,10 @@ class ModelOverrides:
         return {name: value for name, value in values.items() if value not in (None, RotaryScaling())}
 
 
+MOST_ORDER = 32
+"""Longer n-grams are whole passages: nothing repeats them, and each length takes a pass and a table."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NGramSettings:
     """How an n-gram model is counted and smoothed."""
@@ -141,6 +145,8 @@ class NGramSettings:
 
     def __post_init__(self) -> None:
         _at_least(self, "ngram.", order=1)
+        if self.order > MOST_ORDER:
+            raise ConfigError(f"--ngram.order {self.order}: expected at most {MOST_ORDER}")
         if not self.add > 0:
             raise ConfigError(f"--ngram.add {self.add}: expected more than 0")
 

@@ -269,6 +269,13 @@ def check_same_run(saved: Progress, now: Progress, config: LoopConfig) -> None:
     """
     # A setting that the saved run does not know came later; its default is how things were before.
     before = json.loads(json.dumps(to_dict(LoopConfig()))) | saved.config
+    # Two kinds of model have so many settings apart that none of them would say so.
+    kinds = [(part.task.get("model") or {}).keys() for part in (saved, now)]
+    if len(kinds[0] ^ kinds[1]) > len(kinds[0] & kinds[1]):
+        raise ConfigError(
+            "--resume: this run was begun with another kind of model (--architecture). Give the same one, or "
+            "start a new run with another --out"
+        )
     changed: list[str] = []
     for key, value in now.config.items():
         if key not in MAY_CHANGE | {"steps"}:

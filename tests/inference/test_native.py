@@ -214,6 +214,16 @@ def test_angles_are_those_of_the_torch_layer(scaling: RotaryScaling) -> None:
         assert np.abs(cosines - expected.cos_BT1R[0, :, 0, :12].numpy()).max() < 2e-4
 
 
+def test_angles_far_into_a_text_are_those_of_the_torch_layer() -> None:
+    apart = 0
+    for theta in (1e4, 1e5, 5e5, 1e6):
+        config = replace(SMALL, width=128, heads=1, kv_heads=1, head_width=128, rope_theta=theta)
+        found, _ = frequencies(config)
+        exponents = torch.arange(0, len(found) * 2, 2, dtype=torch.float32) / (len(found) * 2)
+        apart += int((found != (1.0 / theta**exponents).numpy()).sum())
+    assert apart <= 4, "all but a few of 256 are the same number; those in another rounding are a third apart"
+
+
 @pytest.mark.parametrize(
     ("spans", "words"),
     [

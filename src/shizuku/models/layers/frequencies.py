@@ -26,7 +26,9 @@ def frequencies(config: DecoderConfig, *, local: bool = False) -> tuple[Float32[
         stretch = scaling.factor * max(config.context, original) / original
         theta = theta * (stretch - (scaling.factor - 1)) ** (width / max(width - 2, 1))
     exponents_r = np.arange(0, width, 2, dtype=np.float32) / np.float32(width)
-    found_r = (1.0 / np.float64(theta) ** exponents_r).astype(np.float32)
+    # Rounded where float32 rounds: a last digit of an angle is 0.008 radians after 131,072 tokens.
+    powers_r = (np.float64(theta) ** exponents_r.astype(np.float64)).astype(np.float32)
+    found_r = np.float32(1.0) / powers_r
     if scaling.kind in ("linear", "llama3", "yarn"):
         kept_r = _kept(found_r, scaling, theta)
         found_r = (kept_r * found_r + (1 - kept_r) * (found_r / scaling.factor)).astype(np.float32)

@@ -225,7 +225,7 @@ def test_what_cannot_be_is_refused() -> None:
     model = own()
     for ids, message in (
         (torch.full((1, 3), VOCABULARY), "token ids run"),
-        (token_ids(1, 201), "has learned 200"),
+        (token_ids(1, 201), "model's context is 200"),
         (torch.zeros((1, 0), dtype=torch.long), "expected \\[batch, tokens\\]"),
     ):
         with pytest.raises(ModelError, match=message):

@@ -22,7 +22,7 @@ from shizuku.models.layers.feedforward import FeedForward
 from shizuku.models.layers.norms import make_norm
 from shizuku.models.layers.products import Linear, linear
 from shizuku.models.layers.rotary import Rotation, rotation
-from shizuku.models.layers.token_ids import check_embeddings, check_ids
+from shizuku.models.layers.token_ids import check_positions, embedded
 from shizuku.models.layers.visibility import (
     Layout,
     Visibility,
@@ -193,7 +193,7 @@ class Decoder(nn.Module):
         these for the next. Ids outside the vocabulary, positions outside the context and shapes that don't
         fit raise ModelError, and leave the state as it was.
         """
-        x_BTD = self._embed(ids_BT, embeddings_BTD)
+        x_BTD = embedded(self.embedding, self.config, ids_BT, embeddings_BTD)
         batch, tokens = x_BTD.shape[:2]
         if state is not None and state.batch != batch:
             raise ModelError(f"the input has {batch} rows, but the state was made for {state.batch}")
@@ -211,7 +211,7 @@ class Decoder(nn.Module):
             else:
                 here, everything = state.place(positions_BT, segments_BT, tokens)
             here_1T = here.positions_BT
-            self._check_positions(here_1T)
+            check_positions(here_1T, self.config.context)
             visibilities = self._visibilities(here, everything)
         x_BTD = self._run(x_BTD, here_1T, visibilities, state)
         if state is not None:
@@ -272,33 +272,11 @@ class Decoder(nn.Module):
             x_BTD = hooks("final_norm", x_BTD)
         return x_BTD if config.logit_multiplier == 1 else x_BTD * config.logit_multiplier
 
-    def _embed(
-        self, ids_BT: Int[Tensor, "B T"] | None, embeddings_BTD: Float[Tensor, "B T D"] | None
-    ) -> Float[Tensor, "B T D"]:
-        if (ids_BT is None) == (embeddings_BTD is None):
-            raise ModelError("give either ids_BT or embeddings_BTD, and not both")
-        if embeddings_BTD is not None:
-            check_embeddings(embeddings_BTD, self.config.width)
-            return embeddings_BTD
-        assert ids_BT is not None, "one of the two was given"
-        check_ids(ids_BT, self.config.vocab_size)
-        return self.embedding(ids_BT)
-
     def _check_length(self, start: int, tokens: int) -> None:
         if start + tokens > self.config.context:
             raise ModelError(
                 f"{start + tokens} tokens ({start} of them in the state) are more than the model's context "
                 f"of {self.config.context}: shorten the input or use a model with a longer context"
-            )
-
-    def _check_positions(self, positions_BT: Int[Tensor, "B T"]) -> None:
-        if positions_BT.device.type != "cpu" or torch.compiler.is_compiling():
-            return
-        low, high = (int(extreme) for extreme in positions_BT.aminmax())
-        if low < 0 or high >= self.config.context:
-            raise ModelError(
-                f"positions run from {low} to {high}, but the model's context is {self.config.context} "
-                "(positions 0 and up): shorten the input or use a model with a longer context"
             )
 
 

@@ -16,7 +16,7 @@ from shizuku.models.layers.attention import Attention, AttentionCall
 from shizuku.models.layers.embedding import embedding_table
 from shizuku.models.layers.feedforward import ACTIVATIONS, FeedForward
 from shizuku.models.layers.products import Linear, linear
-from shizuku.models.layers.token_ids import check_ids
+from shizuku.models.layers.token_ids import check_ids, check_positions
 from shizuku.models.layers.visibility import (
     SHARED,
     Visibility,
@@ -141,7 +141,7 @@ class Encoder(nn.Module):
                     "after it, so no two texts begin alike"
                 )
             positions_BT, visibility = here.positions_BT, visible_both_ways(here)
-        self._check_positions(positions_BT)
+        check_positions(positions_BT, self.config.context)
         x_BTD = self.embedding(ids_BT) + self.position_embedding(positions_BT)
         if self.type_embedding is not None:
             types_BT = torch.zeros_like(ids_BT[:1, :1]) if types_BT is None else types_BT
@@ -187,16 +187,6 @@ class Encoder(nn.Module):
         if low < 0 or high >= self.config.token_types:
             raise ModelError(
                 f"types run from {low} to {high}, but the model knows 0 to {self.config.token_types - 1}"
-            )
-
-    def _check_positions(self, positions_BT: Tensor) -> None:
-        if positions_BT.device.type != "cpu" or torch.compiler.is_compiling():
-            return
-        low, high = (int(extreme) for extreme in positions_BT.aminmax())
-        if low < 0 or high >= self.config.context:
-            raise ModelError(
-                f"positions run from {low} to {high}, but this model has learned {self.config.context} of "
-                "them (0 and up): shorten the text or use a model with a longer context"
             )
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from shizuku.errors import ModelError
 from shizuku.models.layers.products import linear
-from shizuku.models.layers.token_ids import check_embeddings, check_ids
+from shizuku.models.layers.token_ids import embedded
 from shizuku.models.layers.visibility import PADDING, SHARED
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -222,7 +222,7 @@ class RecurrentLanguageModel(nn.Module):
         the tokens and is moved behind them. Ids outside the vocabulary and shapes that don't fit raise
         ModelError.
         """
-        x_BTD = self._embed(ids_BT, embeddings_BTD)
+        x_BTD = embedded(self.embedding, self.config, ids_BT, embeddings_BTD)
         if state is not None and state.batch != len(x_BTD):
             raise ModelError(f"the input has {len(x_BTD)} rows, but the state was made for {state.batch}")
         if state is not None and segments_BT is not None:
@@ -240,18 +240,6 @@ class RecurrentLanguageModel(nn.Module):
         if state is not None:
             state.length += x_BTD.shape[1]
         return x_BTD if self.final_norm is None else self.final_norm(x_BTD)
-
-    def _embed(
-        self, ids_BT: Int[Tensor, "B T"] | None, embeddings_BTD: Float[Tensor, "B T D"] | None
-    ) -> Float[Tensor, "B T D"]:
-        if (ids_BT is None) == (embeddings_BTD is None):
-            raise ModelError("give either ids_BT or embeddings_BTD, and not both")
-        if embeddings_BTD is not None:
-            check_embeddings(embeddings_BTD, self.config.width)
-            return embeddings_BTD
-        assert ids_BT is not None, "one of the two was given"
-        check_ids(ids_BT, self.config.vocab_size)
-        return self.embedding(ids_BT)
 
 
 def _taken(x_BTD: Float[Tensor, "B T D"], places_BS: Int[Tensor, "B S"]) -> Float[Tensor, "B S D"]:

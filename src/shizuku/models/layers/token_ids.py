@@ -1,7 +1,10 @@
-"""Token ids are looked at before they are looked up, and what may stand in their place before it is read."""
+"""What a model reads is looked at first: token ids, embeddings in their place, and positions."""
+
+from typing import Any
 
 import torch
-from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from shizuku.errors import ModelError
 
@@ -24,9 +27,32 @@ def check_ids(ids_BT: Tensor, vocab_size: int, what: str = "ids_BT") -> None:
         )
 
 
-def check_embeddings(x_BTD: Tensor, width: int) -> None:
-    """ModelError unless these are embeddings [batch, tokens, width], no axis empty."""
-    if x_BTD.dim() != 3 or x_BTD.shape[-1] != width or x_BTD.numel() == 0:
+def embedded(
+    table: nn.Module, config: Any, ids_BT: Tensor | None, embeddings_BTD: Tensor | None
+) -> Float[Tensor, "B T D"]:
+    """Look up ids, or take embeddings as they are; ModelError unless there is one of them, and it fits."""
+    if (ids_BT is None) == (embeddings_BTD is None):
+        raise ModelError("give either ids_BT or embeddings_BTD, and not both")
+    if embeddings_BTD is None:
+        assert ids_BT is not None, "one of the two was given"
+        check_ids(ids_BT, config.vocab_size)
+        found: Tensor = table(ids_BT)
+        return found
+    shape = tuple(embeddings_BTD.shape)
+    if len(shape) != 3 or shape[-1] != config.width or 0 in shape:
         raise ModelError(
-            f"embeddings_BTD has shape {tuple(x_BTD.shape)}; expected [batch, tokens, {width}], none empty"
+            f"embeddings_BTD has shape {shape}; expected [batch, tokens, {config.width}], none empty"
+        )
+    return embeddings_BTD
+
+
+def check_positions(positions_BT: Tensor, context: int) -> None:
+    """ModelError unless all are of the model's context; on accelerators as of `check_ids`."""
+    if positions_BT.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    low, high = (int(extreme) for extreme in positions_BT.aminmax())
+    if low < 0 or high >= context:
+        raise ModelError(
+            f"positions run from {low} to {high}, but the model's context is {context} (positions 0 and up): "
+            "shorten the input or use a model with a longer context"
         )

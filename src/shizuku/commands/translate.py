@@ -62,27 +62,15 @@ def run(config: Config) -> dict[str, Any]:
         raise ConfigError(
             f"--attention {config.attention}: expected a name that ends in {', '.join(PICTURES)}"
         )
-    from shizuku.progress import say
     from shizuku.translation import Translator
 
     translator = Translator.load(config.model, threads=config.threads)
     texts = _texts(config)
     if config.attention is not None:
         _check_drawn(config, config.attention, translator, texts)
-    long = [number for number, text in enumerate(texts, 1) if translator.tokens(text) > translator.context]
-    if long:
-        if len(long) == len(texts) or config.words:
-            translator.check(texts)
-        some = ", ".join(map(str, long[:10])) + (", …" if len(long) > 10 else "")
-        say(
-            f"left untranslated: line {some}, longer than the model's window of {translator.context} tokens: "
-            "give such a line in sentences"
-        )
+    fitting = _fitting(config, translator, texts)
     begun = time.perf_counter()
-    left = set(long)
-    found = translator.hypotheses(
-        ["" if number in left else text for number, text in enumerate(texts, 1)], **settings
-    )
+    found = translator.hypotheses(fitting, **settings)
     seconds = time.perf_counter() - begun
     translations = [translator.tokenizer.decode(each[0].ids) if each else "" for each in found]
     result: dict[str, Any] = {
@@ -122,6 +110,24 @@ def _texts(config: Config) -> list[str]:
             "there is nothing to translate: give texts, --text FILE, or lines on the standard input"
         )
     return lines
+
+
+def _fitting(config: Config, translator: "Translator", texts: list[str]) -> list[str]:
+    """The texts, with those of a file's lines left blank, and named, that are longer than the window."""
+    from shizuku.progress import say
+
+    long = [number for number, text in enumerate(texts, 1) if translator.tokens(text) > translator.context]
+    if not long:
+        return texts
+    if config.words or len(long) == len(texts):
+        translator.check(texts)
+    some = ", ".join(map(str, long[:10])) + (", …" if len(long) > 10 else "")
+    say(
+        f"left untranslated: line {some}, longer than the model's window of {translator.context} tokens: "
+        "give such a line in sentences"
+    )
+    left = set(long)
+    return ["" if number in left else text for number, text in enumerate(texts, 1)]
 
 
 def _check_drawn(config: Config, path: Path, translator: "Translator", texts: list[str]) -> None:

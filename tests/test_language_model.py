@@ -10,7 +10,11 @@ import torch
 
 import shizuku
 from shizuku.errors import CheckpointError, ConfigError, ModelError, ShizukuError, TokenizerError
+from shizuku.evaluation.perplexity import evaluate_text
+from shizuku.inference.engine import EngineSettings
 from shizuku.language_model import LanguageModel
+from shizuku.models.encoder import Encoder, EncoderConfig
+from shizuku.text.tokenizer import Tokenizer
 from tiny_language_model import bare_lm, tiny_lm, tiny_model, tokenizer
 
 PROMPTS = ["The cat sat on the mat", "雨", "In the town by the sea the baker opens", "A", "A boat"]
@@ -23,7 +27,7 @@ TALK = [{"role": "user", "content": "Where is the cat?"}]
 def test_a_list_gives_what_each_prompt_gives_alone_whatever_the_batch() -> None:
     lm = tiny_lm()
     alone = [lm.generate(prompt, max_new_tokens=20, temperature=0.0) for prompt in PROMPTS]
-    for batch_size in (1, 2, 8):
+    for batch_size in (1, 2, 8, 500):
         assert lm.generate(PROMPTS, max_new_tokens=20, temperature=0.0, batch_size=batch_size) == alone
     turned = lm.generate(PROMPTS[::-1], max_new_tokens=20, temperature=0.0)
     assert turned == alone[::-1]
@@ -342,3 +346,29 @@ def test_rows_that_only_fill_up_the_matrix_are_never_chosen() -> None:
     lm = LanguageModel(model, tokenizer())
     for temperature in (0.0, 1.0):
         assert isinstance(lm.generate(PROMPTS, max_new_tokens=30, temperature=temperature, seed=0), list)
+
+
+def test_more_texts_at_once_than_the_engine_takes() -> None:
+    lm = tiny_lm()
+    few = LanguageModel(lm.model, lm.tokenizer, engine=EngineSettings(running=2, waiting=3))
+    texts = [PROMPTS[number % len(PROMPTS)] for number in range(12)]
+    assert few.generate(texts, max_new_tokens=3, temperature=0.0, batch_size=12) == lm.generate(
+        texts, max_new_tokens=3, temperature=0.0
+    )
+
+
+def test_the_usual_length_of_an_answer_is_no_demand() -> None:
+    made = tiny_lm()
+    lm = LanguageModel(made.model, made.tokenizer, generation={"max_new_tokens": 10_000})
+    room = lm.context - len(lm.prompt_ids("The cat"))
+    assert lm.generate("The cat") == made.generate("The cat", max_new_tokens=room)
+    with pytest.raises(ConfigError, match="max-new-tokens 10000"):
+        lm.generate("The cat", max_new_tokens=10_000)
+
+
+def test_a_model_that_fills_in_has_no_perplexity() -> None:
+    tokenizer = Tokenizer.train(["the cat sat on the mat"] * 3, 30, kind="wordpiece")
+    sizes = {"context": 32, "width": 16, "layers": 1, "heads": 2, "ffn_width": 16}
+    config = EncoderConfig(vocab_size=tokenizer.vocab_size, **sizes)
+    with pytest.raises(ModelError, match="pseudo-perplexity"):
+        evaluate_text(LanguageModel(Encoder(config), tokenizer), ["the cat"])

@@ -14,6 +14,8 @@ import shizuku
 from random_adapters import random_adapter, saved_adapter
 from shizuku.checkpoints.adapters import load_adapted
 from shizuku.errors import CheckpointError, ConfigError
+from shizuku.evaluation.perplexity import evaluate_text
+from shizuku.inference.choices import choice_log_probs
 from shizuku.inference.opening import RuntimeKind
 from shizuku.inference.scoring import Passage, score_passages
 from shizuku.language_model import LanguageModel
@@ -85,6 +87,13 @@ def test_numbers_are_those_of_the_merged_model(
         assert [score.logprob for score in found] == pytest.approx(
             [score.logprob for score in wanted], abs=1e-3
         )
+        measured = [evaluate_text(one, PROMPTS).nats for one in (view, merged[name])]
+        assert measured[0] == pytest.approx(measured[1], abs=1e-3)
+        chosen = [
+            choice_log_probs(one.engine, [ids], [[3], [4, 5]], adapter=one.adapter)
+            for one in (view, merged[name])
+        ]
+        assert chosen[0] == pytest.approx(chosen[1], abs=1e-3)
 
 
 def test_a_model_under_an_adapter_is_the_same_model(lm: LanguageModel, places: Path) -> None:

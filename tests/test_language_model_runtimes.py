@@ -13,6 +13,8 @@ import torch
 import shizuku
 from shizuku.errors import ConfigError, ShizukuError
 from shizuku.inference.engine import EngineSettings
+from shizuku.inference.speculation import DraftModel
+from shizuku.language_model import LanguageModel
 from tiny_language_model import tiny_lm
 
 PROMPTS = ["The cat sat on the mat", "雨", "In the town by the sea the baker opens", "A", "A boat"]
@@ -144,6 +146,12 @@ def test_a_text_follows_a_schema_or_a_regular_expression() -> None:
     for text in lm.generate(["The cat", "A dog"], schema=schema, max_new_tokens=24, temperature=1.0):
         assert set(json.loads(text)) == {"on"}
     assert re.fullmatch("(yes|no)", lm.generate("The cat", regex="(yes|no)", max_new_tokens=24))
+    guessing = LanguageModel(
+        lm.model, lm.tokenizer, engine=EngineSettings(speculative_tokens=4),
+        guesser=DraftModel(tiny_lm().runtime, target=lm.runtime),
+    )  # fmt: skip
+    for _ in range(2):  # what ends a text ends its guesses, and nobody's engine
+        assert re.fullmatch("(yes|no)", guessing.generate("The cat", regex="(yes|no)", max_new_tokens=24))
     with pytest.raises(ConfigError, match="both given"):
         lm.generate("The cat", schema=schema, regex="a")
     with pytest.raises(ConfigError, match="stop"):

@@ -110,6 +110,7 @@ def run(arguments: list[str]) -> int:
         with _said_once():
             config = parse(module.Config, verb, rest)
         result = module.run(config)
+        told = json.dumps(result, ensure_ascii=False, allow_nan=False) if config.json else ""
     except ShizukuError as error:
         _tell(f"shizuku {verb}: {error}")
         return 2
@@ -133,7 +134,7 @@ def run(arguments: list[str]) -> int:
     if result is None:
         return 0  # another process of the job has the result
     if config.json:
-        print(json.dumps(result, ensure_ascii=False, allow_nan=False))
+        print(told)
     else:
         module.show(result)
     return 0

@@ -318,7 +318,7 @@ class LanguageModel:
         self.require("generate")
         check_messages(messages)
         asked = self.settings(**settings)
-        reserve = reserve_of(asked, self.context)
+        reserve = reserve_of(asked, self.context, self._usual_tokens)
         ids, dropped = conversation_ids(self.tokenizer, messages, tools, window=self.context, reserve=reserve)
         steps = Generation(self.engine, [self._request(ids, asked)])
         reader = TextReader(self.tokenizer, asked.stop, skip_control=tools is None)
@@ -370,7 +370,14 @@ class LanguageModel:
         """
         if isinstance(settings.get("stop"), str):
             settings["stop"] = (settings["stop"],)
-        return configs.from_dict(GenerationSettings, {**self._defaults, **settings})
+        # How long a checkpoint's answers are is what is usual, and no demand: a window may have less room.
+        usual = {**self._defaults, "max_new_tokens": None}
+        return configs.from_dict(GenerationSettings, {**usual, **settings})
+
+    @property
+    def _usual_tokens(self) -> int | None:
+        limit: int | None = self._defaults.get("max_new_tokens")
+        return limit
 
     def prompt_ids(self, prompt: str) -> list[int]:
         """Ids of a prompt as generation reads them.
@@ -412,7 +419,9 @@ class LanguageModel:
         self.require("generate")
         if self.runtime.vocab_size > self.tokenizer.vocab_size:
             processors = (*processors, OnlyTokens(self.tokenizer.vocab_size))
-        limit = limit_of(asked, room=min(self.context, self.engine.capacity) - len(ids))
+        limit = limit_of(
+            asked, room=min(self.context, self.engine.capacity) - len(ids), usual=self._usual_tokens
+        )
         check_prompt(ids, limit, context=self.context, vocab_size=self.runtime.vocab_size)
         request = Request(
             ids=ids,

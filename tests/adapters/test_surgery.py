@@ -235,3 +235,14 @@ def test_an_adapted_model_is_not_saved_as_if_it_were_a_plain_one(tmp_path) -> No
     merge(model)
     save_checkpoint(tmp_path / "model", model=model)
     torch.testing.assert_close(logits(load_model(tmp_path / "model")), logits(model), atol=0, rtol=0)
+
+
+@torch.no_grad()
+def test_a_row_of_zeros_stays_one_under_dora() -> None:
+    model = small_model()
+    model.blocks[0].attention.query.weight[1] = 0
+    before = logits(model)
+    attach(model, KINDS["dora"])
+    torch.testing.assert_close(logits(model), before, atol=2e-5, rtol=0)
+    merge(model)
+    torch.testing.assert_close(logits(model), before, atol=2e-5, rtol=0)

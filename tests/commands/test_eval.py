@@ -95,6 +95,9 @@ def test_a_baseline_is_measured_on_the_same_text(
     assert code == 0 and result["baseline"] == other
     saved = result["baseline_bits_per_byte"] - result["bits_per_byte"]
     assert result["bits_per_byte_saved"]["mean"] == pytest.approx(saved, abs=1e-9)
+    for more in (["--window", "64", "--stride", "4"], ["--window", "32"], []):
+        _, out, _ = call(capsys, model, "--text", str(text), "--baseline", model, "--json", *more)
+        assert json.loads(out)["bits_per_byte_saved"]["mean"] == 0, "nothing is better than itself"
     _, out, _ = call(capsys, model, "--text", str(text), "--baseline", other)
     assert "one document, so no interval" in out
     (tmp_path / "more.txt").write_text("A boat went over the lake.", encoding="utf-8")

@@ -1,5 +1,6 @@
 """Light cleaning and exact deduplication, with every drop accounted for."""
 
+import time
 from collections import Counter
 
 from shizuku.data.cleaning import Ledger, clean, clean_text, drop_duplicates
@@ -53,3 +54,10 @@ def test_duplicates_name_the_one_that_stays() -> None:
 def test_documents_that_share_an_id_are_still_compared_by_text() -> None:
     one, two = Document("same", "text", "a"), Document("same", "text", "b")
     assert list(drop_duplicates([one, two])) == [one]
+
+
+def test_form_feeds_part_lines_and_long_runs_of_blanks_take_no_time() -> None:
+    assert clean_text("page\x0cNext\x85line \t\n") == "page\nNext\nline"
+    begun = time.perf_counter()
+    assert clean_text("a" + " " * 200_000 + "b  ") == "a" + " " * 200_000 + "b"
+    assert time.perf_counter() - begun < 5

@@ -144,3 +144,10 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         rows(shards).load_state_dict(other.state_dict())
     with pytest.raises(TokenizerError, match="--vocabulary wordpiece"):
         Vocabulary.of(Tokenizer.train(["some words"] * 3, 269))
+
+
+def test_padding_is_never_asked_for_whatever_its_id() -> None:
+    vocabulary = Vocabulary.of(TOKENIZER)
+    word, real_T = int(vocabulary.words[0]), np.arange(4000) < 1000
+    ids_T, chosen_T = hide(np.full(4000, word), vocabulary, np.random.default_rng(0), real_T=real_T)
+    assert chosen_T[:1000].any() and not chosen_T[1000:].any() and (ids_T[1000:] == word).all()

@@ -111,3 +111,10 @@ def test_lines_without_sentences_are_borders_too(longest: str) -> None:
     split = split_by_source([Document("a" * 16, whole, "list")], heldout_bytes=2000, seed=1)
     assert split.heldout_bytes >= 2000 and split.train
     assert sum(map(len, text_of(split.train) + text_of(split.heldout))) > len(whole) * 0.99
+
+
+def test_something_is_held_out_whatever_the_sizes_and_the_seed() -> None:
+    middling = [*source("a", 30), *(one for name in "bcdef" for one in source(name, 75))]
+    for seed in range(100):
+        split = split_by_source(middling, heldout_bytes=50 * 100, seed=seed)
+        assert 5000 <= split.heldout_bytes < 11_000, seed

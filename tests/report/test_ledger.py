@@ -34,3 +34,15 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
     path.write_text('{"seed": 0}\n', encoding="utf-8")
     with pytest.raises(ConfigError, match="line 1: expected a run with its key and figures"):
         Ledger(path)
+
+
+def test_a_line_cut_inside_a_letter_is_taken_away(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "runs.jsonl")
+    ledger.add({"model": "一"}, {"loss": 1.0})
+    ledger.add({"model": "日本"}, {"loss": 2.0})
+    whole = ledger.path.read_bytes()
+    ledger.path.write_bytes(whole[: whole.index("日".encode()) + 1])
+    again = Ledger(ledger.path)
+    assert {"model": "一"} in again and {"model": "日本"} not in again
+    again.add({"model": "日本"}, {"loss": 2.0})
+    assert ledger.path.read_bytes() == whole

@@ -187,3 +187,9 @@ def test_a_time_is_shared_between_users() -> None:
         for thread in threads:
             thread.join()
     assert order.index("one") < 4, order
+
+
+def test_a_prompt_with_several_answers_was_kept_once(live: Live) -> None:
+    body = {"prompt": "A long beginning that all of the answers share with one another. " * 6, "n": 4}
+    usage = live.post("/v1/completions", {**body, "max_tokens": 1}).json()["usage"]
+    assert usage["prompt_tokens_details"]["cached_tokens"] <= usage["prompt_tokens"]

@@ -10,8 +10,10 @@ from pathlib import Path
 import openai
 import pytest
 from live_server import Live, endless, idle, running
+from pydantic import ValidationError
 
 from shizuku.errors import ConfigError
+from shizuku.serving.schemas import CompletionRequest
 from shizuku.serving.settings import ServerSettings
 from tiny_language_model import tiny_lm
 
@@ -94,6 +96,8 @@ def test_pages_from_elsewhere_may_not_use_the_server(live: Live, locked: Live) -
     body = {"model": "tiny", "prompt": "A", "max_tokens": 1}
     foreign = live.post("/v1/completions", body, headers={"Origin": "http://evil.example"})
     assert (foreign.status, foreign.error["code"]) == (403, "origin_not_allowed")
+    nothing = live.post("/v1/completions", body, headers={"Origin": "http://["})
+    assert (nothing.status, nothing.error["code"]) == (403, "origin_not_allowed")
     own = live.post("/v1/completions", body, headers={"Origin": live.url})
     assert own.status == 200 and "access-control-allow-origin" not in own.headers
     asked = {
@@ -286,3 +290,12 @@ def test_time_for_a_request_ends_it_with_what_there_is() -> None:
         assert 1 <= given["usage"]["completion_tokens"] < 4000
         assert given["choices"][0]["text"]
         assert idle(live)
+
+
+@pytest.mark.parametrize("items", ["0.5", "[]", "{}", "null"])
+def test_a_list_of_many_wrong_items_is_one_error(items: str) -> None:
+    body = '{"prompt": [' + ",".join([items] * 200_000) + "]}"
+    begun = time.perf_counter()
+    with pytest.raises(ValidationError) as found:
+        CompletionRequest.model_validate_json(body)
+    assert found.value.error_count() < 20 and time.perf_counter() - begun < 3

@@ -201,3 +201,15 @@ def test_an_unwritable_place_is_an_error(small: Tokenizer, tmp_path: Path) -> No
     (tmp_path / "file").write_text("x")
     with pytest.raises(TokenizerError, match=f"could not write the tokenizer to {re.escape(str(tmp_path))}"):
         small.save(tmp_path / "file")
+
+
+def test_templates_are_not_called_like_paths(tmp_path: Path) -> None:
+    Tokenizer.train(["ab ab"], 262).save(tmp_path / "t")
+    place = tmp_path / "t" / "tokenizer_config.json"
+    written = json.loads(place.read_text())
+    for name in ("../../evil", "/evil", "", "a/b"):
+        templates = [{"name": "default", "template": "x"}, {"name": name, "template": "y"}]
+        place.write_text(json.dumps(written | {"chat_template": templates}))
+        (tmp_path / "t" / "chat_template.jinja").unlink(missing_ok=True)
+        with pytest.raises(TokenizerError, match="a chat template is called"):
+            Tokenizer.load(tmp_path / "t")

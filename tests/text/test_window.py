@@ -251,3 +251,12 @@ def test_real_templates_never_exceed_the_budget(smollm2_gguf: Path) -> None:
         assert counted(fitted.messages) <= limits.context - 16
         shortened += fitted.dropped_turns > 0
     assert shortened > 80
+
+
+def test_a_budget_smaller_than_the_request_ends() -> None:
+    asked: list[Any] = []
+    summarise = summariser(
+        lambda messages: asked.append(messages) or "short", count=lambda m: len(str(m)) // 4, budget=10
+    )
+    assert summarise([{"role": "user", "content": "a long message of many words"}]) == "short"
+    assert len(asked) == 1

@@ -120,7 +120,7 @@ class AdaptedLinear(nn.Module):
         with torch.no_grad():
             weight_OI = base.weight + pair.added()
             if pair.length_O is not None:
-                weight_OI *= (pair.length_O / weight_OI.norm(dim=1))[:, None]
+                weight_OI *= _factors(pair.length_O, weight_OI.norm(dim=1))[:, None]
         outputs, inputs = size_of(base)
         with torch.device("meta"):
             layer = Linear(inputs, outputs, bias=base.bias is not None)
@@ -158,6 +158,11 @@ def _low_rank(x: Tensor, pair: LowRankPair, *, training: bool) -> Tensor:
     return linear(linear(kept, pair.a_RI), pair.b_OR) * pair.scale
 
 
+def _factors(length_O: Tensor, norm_O: Tensor) -> Tensor:
+    """What brings rows to their lengths; a row of zeros has no direction, and stays as it is."""
+    return torch.where(norm_O > 0, length_O / norm_O.clamp_min(torch.finfo(norm_O.dtype).tiny), 1.0)
+
+
 def _with_lengths(x: Tensor, base: Base, pair: LowRankPair) -> Tensor:
     """DoRA: rows of W + scale · B A brought to lengths that are trained apart from the directions.
 
@@ -165,7 +170,7 @@ def _with_lengths(x: Tensor, base: Base, pair: LowRankPair) -> Tensor:
     """
     weight_OI = base.weight
     assert pair.length_O is not None, "DoRA has lengths"
-    factor_O = pair.length_O / pair.row_norms(weight_OI.detach())
+    factor_O = _factors(pair.length_O, pair.row_norms(weight_OI.detach()))
     if isinstance(base, QuantizedLinear):
         plain = base.without_bias(x)
     else:

@@ -129,6 +129,7 @@ class _Reader:
 
     def __init__(self, file: IO[str], path: Path) -> None:
         self._lines, self._path, self._number = iter(file), path, 0
+        self._most = path.stat().st_size * (1000 if path.suffix == ".gz" else 1)
         self._ids: dict[str, int] = {}
 
     def read(self) -> tuple[NGramModel, list[str]]:
@@ -156,6 +157,8 @@ class _Reader:
         return model, list(self._ids)
 
     def _level(self, length: int, size: int, shorter: list[Level], *, last: bool) -> Level:
+        if size > self._most:
+            self._refuse(f"{size:,} {length}-grams are promised, more than the file has letters")
         grams = np.empty((size, length), dtype=np.int64)
         numbers = np.zeros((size, 2))
         for at in range(size):

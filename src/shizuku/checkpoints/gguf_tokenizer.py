@@ -9,6 +9,7 @@ from shizuku.errors import CheckpointError
 from shizuku.progress import warn_once
 from shizuku.text.gguf_vocabulary import SAME_AS, WHOLE_PIECES
 from shizuku.text.pretokenizers import PATTERNS, byte_level
+from shizuku.text.prompting import opening
 from shizuku.text.tokenizer import Tokenizer
 
 _NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = (
@@ -54,7 +55,7 @@ def add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer, vocab_size: int
     ):
         if special_id is not None:
             add(special_id)
-    writer.add_add_bos_token(bool(tokenizer.settings.get("add_bos_token", False)))
+    writer.add_add_bos_token(bool(opening(tokenizer)))
     if tokenizer.chat_template is not None:
         writer.add_chat_template(tokenizer.chat_template)
     others = sorted(tokenizer.chat_templates.keys() - {"default"})

@@ -117,7 +117,7 @@ def needed_tokenizer(tokenizer: Tokenizer | None, path: Path) -> Tokenizer:
 
 def tokenizer_of_directory(path: Path) -> Tokenizer | None:
     """The tokenizer of a directory, or None where it has none; TokenizerError for a broken one."""
-    names = ("tokenizer.json", "vocab.json", "encoder.json")
+    names = ("tokenizer.json", "vocab.json", "encoder.json", "vocab.txt")
     return Tokenizer.load(path) if any((path / name).is_file() for name in names) else None
 
 

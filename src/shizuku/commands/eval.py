@@ -72,17 +72,20 @@ def run(config: Config) -> dict[str, object]:
             )
         return _pseudo(lm, documents, config)
 
-    from shizuku.evaluation.perplexity import evaluate_text
+    from shizuku.evaluation.perplexity import DEFAULT_WINDOW, evaluate_text
 
-    begun = time.perf_counter()
-    found = evaluate_text(lm, documents, window=config.window, stride=config.stride)
-    seconds = time.perf_counter() - begun
-    beside: dict[str, object] = {}
+    other, window = None, config.window
     if config.baseline is not None:
         from shizuku.language_model import LanguageModel
 
         other = LanguageModel.load(config.baseline, threads=config.threads)
-        theirs = evaluate_text(other, documents, window=min(found.window, other.context))
+        window = window or min(lm.context, other.context, DEFAULT_WINDOW)  # both see as much
+    begun = time.perf_counter()
+    found = evaluate_text(lm, documents, window=window, stride=config.stride)
+    seconds = time.perf_counter() - begun
+    beside: dict[str, object] = {}
+    if other is not None:
+        theirs = evaluate_text(other, documents, window=window, stride=config.stride)
         beside = {
             "baseline": config.baseline,
             "baseline_bits_per_byte": theirs.bits_per_byte,

@@ -14,9 +14,8 @@ from shizuku.text.documents import Document
 MIN_CHARACTERS = 20
 """Shorter documents teach little but their own brevity."""
 # Control characters but tab and line feed, byte-order marks, halves of surrogate pairs, and non-characters.
-UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufeff\ud800-\udfff\ufffe\uffff]")
-LINE_ENDS = re.compile("\r\n?|[\u2028\u2029]")
-TRAILING = re.compile("[ \t]+(?=\n|$)")
+UNWANTED = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff\ud800-\udfff\ufffe\uffff]")
+LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 BLANK_LINES = re.compile("\n{4,}")
 """More than two blank lines in a row."""
 
@@ -73,6 +72,11 @@ def clean(
             yield document if text == document.text else replace(document, text=text)
 
 
+def _without_trailing(text: str) -> str:
+    # No pattern: one that looks for blanks before the end of a line tries each run of blanks from each place.
+    return "\n".join(line.rstrip(" \t") for line in text.split("\n"))
+
+
 def clean_text(text: str, changes: Counter[str] | None = None) -> str:
     """NFC, one kind of line end, no control characters, no spaces at line ends, at most two blank lines.
 
@@ -82,7 +86,7 @@ def clean_text(text: str, changes: Counter[str] | None = None) -> str:
         ("line ends", lambda text: LINE_ENDS.sub("\n", text)),
         ("control characters", lambda text: UNWANTED.sub("", text)),
         ("NFC", lambda text: unicodedata.normalize("NFC", text)),
-        ("spaces", lambda text: BLANK_LINES.sub("\n\n\n", TRAILING.sub("", text)).strip("\n")),
+        ("spaces", lambda text: BLANK_LINES.sub("\n\n\n", _without_trailing(text)).strip("\n")),
     )
     for name, step in steps:
         mended = step(text)

@@ -32,9 +32,9 @@ JAPANESE = {
     "continue": ("続けてください：{0}", "次の文の続きは何ですか：{0}"),
 }
 GAP = "___"
-_ENDS = (re.compile(r"(?<=[.!?])\s+"), re.compile(r"(?<=[。！？])"))
+_ENDS = (re.compile(r"(?<=[.!?।؟])\s+"), re.compile(r"(?<=[。！？])"))
 _PARAGRAPH = re.compile(r"\n[ \t]*\n")
-_STOPS = tuple(".!?。！？")
+_STOPS = tuple(".!?।؟。！？")
 _EDGES = ".,;:!?\"'()[]“”‘’。、！？「」『』（）"
 _LENGTHS = ((4, 14), (8, 32))
 """Least and most words of a sentence, or characters where no spaces are written."""

@@ -279,7 +279,9 @@ class MaskedRows:
                 at += len(ids)
             seeds = np.random.SeedSequence([self.seed, epoch, row])
             random = np.random.Generator(np.random.Philox(seeds))
-            ids_BT[place], mask_BT[place] = hide(targets_BT[place], self.vocabulary, random)
+            ids_BT[place], mask_BT[place] = hide(
+                targets_BT[place], self.vocabulary, random, real_T=segments_BT[place] >= 0
+            )
         found = np.array(pairs, dtype=np.int64).reshape(-1, 3).T
         return MaskedBatch(ids_BT, targets_BT, mask_BT, types_BT, segments_BT, positions_BT, *found)
 
@@ -308,10 +310,16 @@ class MaskedValidation:
 
 
 def hide(
-    targets_T: np.ndarray, vocabulary: Vocabulary, random: np.random.Generator
+    targets_T: np.ndarray,
+    vocabulary: Vocabulary,
+    random: np.random.Generator,
+    *,
+    real_T: np.ndarray | bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The ids [T] that a model is given instead, and which of them [T] it is asked for."""
-    chosen_T = (random.random(targets_T.shape) < CHOSEN) & ~vocabulary.control_V[targets_T]
+    """The ids [T] that a model is given instead, and which of them [T] it is asked for: only real ones, as
+    padding may have any id.
+    """
+    chosen_T = (random.random(targets_T.shape) < CHOSEN) & ~vocabulary.control_V[targets_T] & real_T
     fate_T = random.random(targets_T.shape)
     others_T = vocabulary.words[random.integers(len(vocabulary.words), size=targets_T.shape)]
     ids_T = np.where(chosen_T & (fate_T < MASKED), vocabulary.marks.mask, targets_T)

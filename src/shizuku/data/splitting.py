@@ -76,6 +76,8 @@ def split_by_source(
         else:
             train += members
     train_bytes, reached = sum(map(_size, train)), sum(map(_size, heldout))
+    if not reached:
+        raise DocumentError(f"nothing of {total:,} bytes could be held out: give more files (--text)")
     if train_bytes < reached:
         raise DocumentError(
             f"the text falls into too few parts: {reached:,} bytes held out would leave {train_bytes:,}; "
@@ -99,6 +101,9 @@ def _plan(sizes: dict[str, int], wanted: int, seed: int) -> tuple[set[str], dict
     if sum(sizes[source] for source in whole) <= 2 * rest:
         return whole, dominant
     large = {source: size for source, size in sizes.items() if size > 2 * rest}
+    if not large:  # all are smaller than what would be too much, and together they are that: one is cut
+        enough = [source for source, size in sizes.items() if size >= rest and source not in dominant]
+        return set(), dominant | {min(enough, key=lambda source: (sizes[source], source)): rest}
     return set(), {source: -(-wanted * size // sum(large.values())) for source, size in large.items()}
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from shizuku.errors import ConfigError, DocumentError
+from shizuku.errors import ConfigError, DocumentError, ModelError
 from shizuku.evaluation.bootstrap import Estimate, bootstrap_ratio
 from shizuku.inference.scoring import PASS_TOKENS, Passage, score_passages
 from shizuku.language_model import LanguageModel
@@ -87,6 +87,11 @@ def evaluate_text(
         warn_once(
             "this tokenizer has no token that starts a document: the first token of each document is not "
             "scored, and its bytes are not counted"
+        )
+    if "fill" in lm.capabilities:
+        raise ModelError(
+            "a model that fills in hidden tokens sees what comes after each: it has a pseudo-perplexity "
+            "(evaluate_pseudo, shizuku eval), and no perplexity to stand beside another model's"
         )
     count = _Count()
     waiting: list[tuple[int, Passage]] = []
@@ -173,7 +178,7 @@ class _Count:
 
     def add(self, lm: LanguageModel, passages: Sequence[tuple[int, Passage]]) -> None:
         """Score passages, each of a document by its number."""
-        scores = score_passages(lm.engine, [passage for _, passage in passages])
+        scores = score_passages(lm.engine, [passage for _, passage in passages], adapter=lm.adapter)
         for (document, _), score in zip(passages, scores, strict=True):
             self.nats_D[document] -= float(score.logprobs_N.sum(dtype=np.float64))
             self.tokens += len(score.logprobs_N)

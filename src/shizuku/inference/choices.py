@@ -17,10 +17,15 @@ from shizuku.progress import track
 
 
 def choice_log_probs(
-    engine: Engine, contexts: Sequence[Sequence[int]], choices: Sequence[Sequence[int]]
+    engine: Engine,
+    contexts: Sequence[Sequence[int]],
+    choices: Sequence[Sequence[int]],
+    *,
+    adapter: str | None = None,
 ) -> Float[np.ndarray, "N C"]:
-    """Log-probability in nats of each choice behind each context: what `score_sequences` gives, with less
-    reading. What a context has in common with the one before it (an instruction, examples) is not read again.
+    """Log-probability in nats of each choice behind each context, under one adapter or none: what
+    `score_sequences` gives, with less reading. What a context has in common with the one before it (an
+    instruction, examples) is not read again.
 
     Raises ModelError for contexts and choices without tokens, and for what doesn't fit the window.
     """
@@ -40,12 +45,12 @@ def choice_log_probs(
         before: Sequence[int] = ()
         for number, context in enumerate(track(contexts, "reading contexts")):
             kept = 0 if is_indivisible(runtime) else _common(before, context)
-            rows = runtime.forward([Span(context[kept:], kept, blocks, "last")])
+            rows = runtime.forward([Span(context[kept:], kept, blocks, "last", adapter)])
             behind_V = rows[0] - sampling.log_normalisers(rows)[0]
             for place, choice in enumerate(choices):
                 total = float(behind_V[choice[0]])
                 if len(choice) > 1:
-                    rows = runtime.forward([Span(choice[:-1], len(context), blocks, "all")])
+                    rows = runtime.forward([Span(choice[:-1], len(context), blocks, "all", adapter)])
                     own = np.take_along_axis(rows, np.asarray(choice[1:])[:, None], -1)[:, 0]
                     total += float((own - sampling.log_normalisers(rows)).sum())
                 found_NC[number, place] = total

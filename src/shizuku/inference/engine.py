@@ -52,6 +52,9 @@ from shizuku.inference.tickets import OnEnd, OnStep, Ticket
 from shizuku.inference.validation import check_prompt
 from shizuku.models.architectures import require
 
+LENT_SECONDS = 0.01
+"""How long a step that has no room waits for blocks that are lent, before it looks again."""
+
 
 class Engine:
     """Continuous batching over a cache in blocks; see the head of this file for how it is used."""
@@ -77,6 +80,7 @@ class Engine:
         self._tally = Tally()
         self._tickets: dict[Ticket, Continuation] = {}
         self._computed: list[Work] = []
+        self._lent = 0
         self._ended: list[Continuation] = []  # the guesser has yet to hear of these
         self.turn = threading.Lock()
         """Held by whoever computes."""
@@ -222,6 +226,7 @@ class Engine:
         table = BlockTable(self._pool)
         with self.turn, self._changed:  # the cache may have to grow, which nobody may compute beside
             enough = table.extend(tokens)
+            self._lent += enough
         try:
             if not enough:
                 raise ModelError(
@@ -233,6 +238,8 @@ class Engine:
         finally:
             with self._changed:
                 table.release([], 0)
+                self._lent -= enough
+                self._changed.notify_all()
 
     # ---- one step
 
@@ -254,7 +261,8 @@ class Engine:
         with self._changed:
             work = self._computed = self._scheduler.plan(guessed)
             if not work:
-                stuck = self._scheduler.running[:1]
+                # Who has lent blocks for a moment gives them back, and then there may be room.
+                stuck = [] if self._lent else self._scheduler.running[:1]
                 for continuation in stuck:
                     self._fail(continuation, ModelError("the cache has no room for this request alone"))
                 return bool(stuck)
@@ -361,9 +369,12 @@ class Engine:
                 if self._stopping and not self._tickets:
                     return
             try:
-                self.step()
+                moved = self.step()
             except Exception:
                 return  # everybody has been told by `step`
+            if not moved:
+                with self._changed:
+                    self._changed.wait_for(lambda: not self._lent, timeout=LENT_SECONDS)
 
     # ---- what is refused
 
@@ -373,7 +384,7 @@ class Engine:
         places = settings.running - len(self._scheduler.running)
         if len(queue) - max(places, 0) >= settings.waiting:
             what = f"{len(queue)} requests wait already (--waiting {settings.waiting})"
-        elif mine is not None and queue.of(client) >= mine:
+        elif mine is not None and queue.of(client) - max(places, 0) >= mine:
             what = f"{queue.of(client)} requests of yours wait already (--waiting-per-client {mine})"
         else:
             return

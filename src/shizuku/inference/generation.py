@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
+from shizuku.errors import EngineBusy
 from shizuku.inference.engine import Engine
 from shizuku.inference.requests import Processor, Request, Step
 from shizuku.inference.sampling import SamplingConfig
@@ -60,7 +61,13 @@ class Generation(Iterator[Step]):
     def _submit(self) -> None:
         self._tickets = [ticket for ticket in self._tickets if not ticket.done]
         while self._waiting and len(self._tickets) < self._at_once:
-            self._tickets.append(self._engine.submit(self._waiting.pop()))
+            try:
+                self._tickets.append(self._engine.submit(self._waiting[-1]))
+            except EngineBusy:
+                if not self._tickets:
+                    raise
+                return  # when some of these have ended there is room for more
+            self._waiting.pop()
 
     def _advance(self) -> None:
         """Wait for the engine's thread, or compute."""

@@ -47,12 +47,16 @@ def settings_from(generation: Mapping[str, Any], path: Path | None = None) -> di
         raise CheckpointError(f"{path or 'this model'}: generation_config.json: {error}") from error
 
 
-def limit_of(asked: GenerationSettings, *, room: int) -> int:
-    """Most tokens to make: what was asked for, or what there is room for up to the usual number."""
+def limit_of(asked: GenerationSettings, *, room: int, usual: int | None = None) -> int:
+    """Most tokens to make: what was asked for, or what there is room for up to the `usual` number, which a
+    checkpoint may name.
+    """
     limit = asked.max_new_tokens
-    return max(min(DEFAULT_NEW_TOKENS, room), 1) if limit is None else limit
+    return max(min(usual or DEFAULT_NEW_TOKENS, room), 1) if limit is None else limit
 
 
-def reserve_of(asked: GenerationSettings, window: int) -> int:
+def reserve_of(asked: GenerationSettings, window: int, usual: int | None = None) -> int:
     """How much of a window a conversation leaves to its answer."""
-    return min(DEFAULT_NEW_TOKENS, window // 4) if asked.max_new_tokens is None else asked.max_new_tokens
+    if asked.max_new_tokens is not None:
+        return asked.max_new_tokens
+    return min(usual or DEFAULT_NEW_TOKENS, window // 4)

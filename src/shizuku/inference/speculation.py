@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from shizuku.errors import ConfigError
+from shizuku.errors import ConfigError, ModelError
 from shizuku.inference import sampling
 from shizuku.inference.blocks import BlockPool, BlockTable
 from shizuku.inference.capacity import cache_blocks
@@ -19,6 +19,7 @@ from shizuku.inference.continuation import Continuation
 from shizuku.inference.engine_settings import EngineSettings
 from shizuku.inference.proposals import Proposals
 from shizuku.inference.runtime import Runtime, Span, is_indivisible
+from shizuku.progress import warn_once
 
 
 class PromptLookup:
@@ -88,13 +89,17 @@ class DraftModel:
         going = [c for c in continuations if counts[c] > 0 and len(c.ids) < self._runtime.context]
         while going:
             logits = self._read(going, guesses)
+            going = []
             for c, logits_V in logits.items():
-                guesses[c].append(_drawn(c, guesses[c], logits_V))
-            going = [
-                c
-                for c in logits
-                if len(guesses[c]) < counts[c] and len(c.ids) + len(guesses[c]) < self._runtime.context
-            ]
+                try:
+                    drawn = _drawn(c, guesses[c], logits_V)
+                except ModelError as error:  # a guess that cannot be is no guess, and ends nobody's text
+                    warn_once(f"--draft: no guess, as {error}")
+                    continue
+                guesses[c].append(drawn)
+                room = self._runtime.context - len(c.ids) - len(guesses[c])
+                if drawn not in c.request.stop_ids and len(guesses[c]) < counts[c] and room > 0:
+                    going.append(c)
         return [guesses[c] for c in continuations]
 
     def leave(self, continuation: Continuation) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow.parquet as parquet
 
 from shizuku.data.cleaning import Ledger, clean, drop_duplicates
+from shizuku.data.exercises import exercises
 from shizuku.data.installed import python_documents
 from shizuku.data.overlap import drop_overlapping
 from shizuku.data.splitting import split_by_source
@@ -85,6 +86,12 @@ def prepare(text: Sequence[str], directory: Path, *, heldout_bytes: int, seed: i
             f"--text: {len(train)} training and {len(checked.kept)} held-out documents are left after "
             "cleaning, too few for a life; give more text"
         )
+    for name, part in (("training", train), ("held-out", checked.kept)):
+        if tuple(text) != (TOWN,) and next(exercises(part, seed=seed), None) is None:
+            raise DocumentError(
+                f"--text: no exercise can be made of the {name} text, as no two of its sentences that end "
+                "with . ! ? 。 or । stand together; a life tunes on such, shizuku train learns from any text"
+            )
     write_documents(train, directory / TRAIN)
     write_documents(checked.kept, directory / HELDOUT)
     return {

@@ -22,11 +22,11 @@ class Ledger:
         self.path = path
         self._runs: dict[str, dict[str, Any]] = {}
         if path.is_file():
-            whole, _, cut = path.read_text(encoding="utf-8").rpartition("\n")
-            for number, line in enumerate(filter(None, whole.split("\n")), start=1):
+            whole, _, cut = path.read_bytes().rpartition(b"\n")  # a letter of several bytes may be cut too
+            for number, line in enumerate(filter(None, whole.split(b"\n")), start=1):
                 self._take(line, number)
             if cut:
-                path.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
+                path.write_bytes(whole + b"\n" if whole else b"")
 
     def __contains__(self, key: Key) -> bool:
         """Whether this run is done."""
@@ -44,11 +44,11 @@ class Ledger:
             file.write(json.dumps({"key": dict(key), "figures": dict(figures)}, ensure_ascii=False) + "\n")
         self._runs[_text(key)] = dict(figures)
 
-    def _take(self, line: str, number: int) -> None:
+    def _take(self, line: bytes, number: int) -> None:
         try:
             record = json.loads(line)
             self._runs[_text(record["key"])] = dict(record["figures"])
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"{self.path}, line {number}: expected a run with its key and figures; move the file away"
             ) from error

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -122,8 +123,9 @@ class Guard:
         origin = headers.get("origin")
         if origin is None or "*" in self.settings.cors or origin in self.settings.cors:
             return None
-        if urlsplit(origin).netloc.lower() == headers.get("host", "").lower():
-            return None
+        with suppress(ValueError):  # of what is no address, which then is not ours
+            if urlsplit(origin).netloc.lower() == headers.get("host", "").lower():
+                return None
         return ApiError(
             403, f"Pages from {origin[:100]!r} may not use the server; --cors allows them.",
             code="origin_not_allowed",

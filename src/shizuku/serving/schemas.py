@@ -2,12 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
-TokenIds = Annotated[list[TokenId], Field(min_length=1)]
+TokenIds = Annotated[list[TokenId], Field(min_length=1), FailFast()]
+Texts = Annotated[list[str], FailFast()]
+Sequences = Annotated[list[TokenIds], FailFast()]
+"""The first wrong item of a list is enough: a list of a million would be an error of a million lines."""
 
 
 class Body(BaseModel):
@@ -148,7 +151,7 @@ class ResponseFormat(Body):
 class ChatRequest(GenerationBody):
     """Body of POST /v1/chat/completions."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1), FailFast()]
     max_completion_tokens: Count | None = Field(None, description="Most tokens to make (newer name).")
     logprobs: bool | None = Field(None, description="Give the log-probability of each token.")
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = Field(
@@ -175,7 +178,7 @@ class ChatRequest(GenerationBody):
 class CompletionRequest(GenerationBody):
     """Body of POST /v1/completions."""
 
-    prompt: str | list[str] | TokenIds | list[TokenIds]
+    prompt: str | Texts | TokenIds | Sequences
     echo: bool | None = Field(None, description="Give the prompt too, before what is made.")
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = Field(
         None, description="Log-probabilities of each token and of so many best ones in its place."
@@ -188,7 +191,7 @@ class EmbeddingRequest(Body):
     """Body of POST /v1/embeddings."""
 
     model: str | None = None
-    input: str | list[str] | TokenIds | list[TokenIds]
+    input: str | Texts | TokenIds | Sequences
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Field(ge=1)] | None = Field(None, description="Only the model's own width.")
     user: str | None = None

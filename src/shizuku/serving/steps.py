@@ -42,8 +42,12 @@ class Steps:
 
     @property
     def cached_tokens(self) -> int:
-        """Prompt tokens that did not have to be read again, over all sequences."""
-        return sum(ticket.reused_tokens for ticket in self._tickets)
+        """Prompt tokens that did not have to be read again, those of a prompt with several answers once."""
+        least: dict[tuple[int, ...], int] = {}
+        for ticket in self._tickets:
+            prompt = tuple(ticket.request.ids)
+            least[prompt] = min(least.get(prompt, ticket.reused_tokens), ticket.reused_tokens)
+        return sum(least.values())
 
     def finish(self, number: int) -> None:
         """The caller has enough of one sequence."""

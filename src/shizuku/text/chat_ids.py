@@ -50,7 +50,7 @@ def encode_unforgeable(
 
     text = rendered_with(*conversation)
     names = tuple(tokenizer.control.values())
-    mask = _Mask(names, [template, *_strings(conversation)])
+    mask = _Mask(names, [template, *_strings(conversation)], tokenizer.backend.normalizer)
     for visible in ((), _literals(template, names)):
         masked = mask.apply(list(conversation), visible)
         if not mask.table:
@@ -88,8 +88,9 @@ def _control_spans(tokenizer: "Tokenizer", text: str) -> list[tuple[int, int, in
 class _Mask:
     """Replaces characters one for one by private-use characters that occur nowhere in the conversation."""
 
-    def __init__(self, names: Sequence[str], occupied: Sequence[str]) -> None:
-        self.names = names
+    def __init__(self, names: Sequence[str], occupied: Sequence[str], normalizer: Any) -> None:
+        self.names, self.normalizer = names, normalizer
+        self.is_edge: dict[str, bool] = {}
         self.edges = {name[0] for name in names} | {name[-1] for name in names}
         self.taken = {character for text in occupied for character in text if ord(character) >= _FIRST_MASK}
         self.table: dict[str, str] = {}
@@ -117,11 +118,19 @@ class _Mask:
 
     def _mask(self, text: str, visible: Sequence[str], whole: bool = False) -> str:
         kept = _places(text, visible)
-        hidden = ((whole and not character.isspace()) or character in self.edges for character in text)
+        hidden = ((whole and not character.isspace()) or self._edges(character) for character in text)
         return "".join(
             self._stand_in(character) if hide and place not in kept else character
             for place, (character, hide) in enumerate(zip(text, hidden, strict=True))
         )
+
+    def _edges(self, character: str) -> bool:
+        """Whether it is, or the tokenizer makes of it, the beginning or the end of a control token."""
+        found = self.is_edge.get(character)
+        if found is None:
+            made = character if self.normalizer is None else self.normalizer.normalize_str(character)
+            found = self.is_edge[character] = not self.edges.isdisjoint((character, *made))
+        return found
 
     def _stand_in(self, character: str) -> str:
         if character not in self.table:

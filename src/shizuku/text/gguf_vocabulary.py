@@ -22,7 +22,7 @@ from shizuku.text.sentence_pieces import (
 )
 from shizuku.text.special_tokens import SpecialTokens
 from shizuku.text.tokenizer import Tokenizer
-from shizuku.text.tokenizer_files import byte_level_bpe
+from shizuku.text.tokenizer_files import byte_level_bpe, named_templates
 from shizuku.text.wordpiece import Words, from_phantom_spaces, put_between, wordpiece
 
 SAME_AS: dict[str, tuple[str, ...]] = {
@@ -99,8 +99,17 @@ def tokenizer_from_metadata(metadata: Mapping[str, Any], *, source: str) -> Toke
     backend.add_tokens(words)
     backend.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in control])
     return Tokenizer(
-        backend, special=special, chat_templates=_templates(metadata), vocab_size=len(entries.tokens)
+        backend,
+        special=special,
+        chat_templates=named_templates(_templates(metadata), source),
+        settings={"add_bos_token": True} if _opens(metadata, str(kind)) else None,
+        vocab_size=len(entries.tokens),
     )
+
+
+def _opens(metadata: Mapping[str, Any], kind: str) -> bool:
+    """Whether prompts begin with the token that opens a document; SentencePiece's where nothing is said."""
+    return kind != "bert" and bool(metadata.get(f"{_PREFIX}add_bos_token", kind == "llama"))
 
 
 def _byte_level(

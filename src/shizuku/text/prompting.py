@@ -16,7 +16,7 @@ def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
     """
     if not isinstance(prompt, str):
         raise ModelError(f"a prompt is a string, got {type(prompt).__name__} {prompt!r:.60}")
-    ids = [*_before(tokenizer), *tokenizer.encode(prompt)]
+    ids = [*opening(tokenizer), *tokenizer.encode(prompt)]
     start = tokenizer.document_start_id
     if not ids and start is None:
         raise ModelError(
@@ -59,7 +59,8 @@ def conversing(tokenizer: Tokenizer) -> set[str]:
     return {"chat", "tools"} if "tool_use" in templates or "tools" in templates["default"] else {"chat"}
 
 
-def _before(tokenizer: Tokenizer) -> list[int]:
+def opening(tokenizer: Tokenizer) -> list[int]:
+    """The token that opens a prompt, where the tokenizer's settings or its own processing put one there."""
     if tokenizer.bos_id is None:
         return []
     added = list(tokenizer.backend.encode("").ids) == [tokenizer.bos_id]

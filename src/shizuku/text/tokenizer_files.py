@@ -165,13 +165,23 @@ def _chat_templates(directory: Path, config: dict[str, Any]) -> dict[str, str]:
     if isinstance(written, str):
         templates = {"default": written}
     elif isinstance(written, list):
-        templates = {entry["name"]: entry["template"] for entry in written}
+        templates = {str(entry["name"]): str(entry["template"]) for entry in written}
     else:
         templates = {}
     if (directory / "chat_template.jinja").is_file():
         templates["default"] = (directory / "chat_template.jinja").read_bytes().decode("utf-8")
     for file in sorted((directory / "additional_chat_templates").glob("*.jinja")):
         templates[file.stem] = file.read_bytes().decode("utf-8")
+    return named_templates(templates, str(directory))
+
+
+def named_templates(templates: dict[str, str], source: str) -> dict[str, str]:
+    """The templates; TokenizerError for a name that is more than a name, as it will be one of a file."""
+    for name in templates:
+        if not re.fullmatch(r"[\w-]{1,64}", name):
+            raise TokenizerError(
+                f"{source}: a chat template is called {name!r:.100}; expected letters, digits, _ and -"
+            )
     return templates
 
 

@@ -288,8 +288,9 @@ def summariser(answer: Callable[[list[Mapping[str, Any]]], str], *, count: Count
                 taken = (taken + 1) // 2
             part = lines[:taken]
             while count(request(part, summary)) > budget and len(part[0]) > 1:
-                quarter = len(part[0]) // 3
-                part = [part[0][:quarter] + " … " + part[0][-quarter:] if quarter > 2 else ""]
+                third = len(part[0]) // 3
+                shorter = part[0][:third] + " … " + part[0][-third:]
+                part = [shorter if third and len(shorter) < len(part[0]) else ""]
             summary = answer(request(part, summary)).strip()
             lines = lines[taken:]
         return summary

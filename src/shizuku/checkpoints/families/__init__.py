@@ -83,6 +83,8 @@ class Family:
         """Return our config; a key that is not understood raises CheckpointError with its value."""
         known = {key for translation in self.translations for key in translation.keys}
         for key, value in foreign.items():
+            if "layer" in key and isinstance(value, int) and value > MOST_LAYERS:
+                raise CheckpointError(f"config key {key!r} = {value:,}: at most {MOST_LAYERS:,} are believed")
             if key in known or key in NEUTRAL or key in self.neutral:
                 continue
             if key not in self.defaults or self.defaults[key] != value:
@@ -101,7 +103,9 @@ class Family:
             raise CheckpointError(
                 f"config key {error} is missing for model_type {self.model_type!r}"
             ) from error
-        except (ConfigError, TypeError) as error:
+        except CheckpointError:
+            raise
+        except (ConfigError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise CheckpointError(f"the {self.model_type} config does not hold together: {error}") from error
 
     def write(self, config: Any) -> dict[str, Any] | None:
@@ -117,6 +121,8 @@ class Family:
             return None
 
 
+MOST_LAYERS = 10_000
+"""A number in a file from elsewhere shall not take all memory before its weights are looked at."""
 FIRST = ("llama", "gpt2", "qwen2", "qwen3", "mistral")
 """Where several families can express a config, it is written as the first of these, which most programs read;
 else as the first in alphabetical order."""

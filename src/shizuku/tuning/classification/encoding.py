@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from shizuku.errors import ConfigError
 from shizuku.text.framing import fitting, framed
+from shizuku.text.prompting import opening
 from shizuku.text.tokenizer import Tokenizer
 
 
@@ -58,7 +59,7 @@ def text_ids(tokenizer: Tokenizer, text: str, *, whole: bool = False) -> list[in
     ids = tokenizer.encode(text)
     if whole and ids:
         return framed(tokenizer, ids)
-    ids = [*_beginning(tokenizer), *ids]
+    ids = [*opening(tokenizer), *ids]
     if not ids:
         raise NoToken(f"a text without any token has no label: {text!r:.60}")
     return ids
@@ -67,14 +68,6 @@ def text_ids(tokenizer: Tokenizer, text: str, *, whole: bool = False) -> list[in
 def cut_to(ids: list[int], window: int, *, whole: bool) -> list[int]:
     """The first `window` ids; a whole text keeps its closing mark."""
     return [*ids[: window - 1], ids[-1]] if whole and len(ids) > window else ids[:window]
-
-
-def _beginning(tokenizer: Tokenizer) -> list[int]:
-    if tokenizer.bos_id is None:
-        return []
-    added = list(tokenizer.backend.encode("").ids)
-    begins = added == [tokenizer.bos_id] or tokenizer.settings.get("add_bos_token")
-    return [tokenizer.bos_id] if begins else []
 
 
 def _around(tokenizer: Tokenizer, *, whole: bool) -> tuple[list[int], list[int], list[int]]:
@@ -87,4 +80,4 @@ def _around(tokenizer: Tokenizer, *, whole: bool) -> tuple[list[int], list[int],
         first, end = framed(tokenizer, [])
         return [first], [end], [end]
     between = tokenizer.encode("\n") if tokenizer.eos_id is None else [tokenizer.eos_id]
-    return _beginning(tokenizer), between, []
+    return opening(tokenizer), between, []

@@ -41,7 +41,7 @@ def prompted_labels(
         for text in texts
     ]
     spelled = [lm.tokenizer.encode(f" {word}") for word in words.values()]
-    logprobs_NC = choice_log_probs(lm.engine, contexts, spelled)
+    logprobs_NC = choice_log_probs(lm.engine, contexts, spelled, adapter=lm.adapter)
     shifted_NC = np.exp(logprobs_NC - logprobs_NC.max(axis=1, keepdims=True))
     probabilities_NC = shifted_NC / shifted_NC.sum(axis=1, keepdims=True)
     return Predictions([labels[number] for number in probabilities_NC.argmax(1)], probabilities_NC)

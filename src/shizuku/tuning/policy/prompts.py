@@ -13,6 +13,7 @@ from typing import Any
 
 from shizuku.errors import ConfigError, DocumentError, TokenizerError
 from shizuku.text.problems import Problems
+from shizuku.text.prompting import prompt_ids
 from shizuku.text.tokenizer import Tokenizer
 from shizuku.tuning.conversations import read_records
 from shizuku.tuning.pair_formats import QUESTIONS, read_pair
@@ -125,19 +126,12 @@ def encode_prompts(
                 "--chat-template"
             )
         else:
-            ids = _text_ids(tokenizer, str(prompt.turns[0]["content"]))
+            ids = prompt_ids(tokenizer, str(prompt.turns[0]["content"]))
         if len(ids) > room:
             problems.add(f"longer than {room:,} tokens, which leaves no room to answer", prompt.id)
             continue
         found.append(Prompt(ids, prompt.text, prompt.record))
     return found
-
-
-def _text_ids(tokenizer: Tokenizer, text: str) -> list[int]:
-    bos = tokenizer.bos_id
-    added = bos is not None and list(tokenizer.backend.encode("").ids) == [bos]
-    starts = bos is not None and (added or bool(tokenizer.settings.get("add_bos_token")))
-    return [*([bos] if starts and bos is not None else []), *tokenizer.encode(text)]
 
 
 def _turns(record: Mapping[str, Any]) -> tuple[str, list[Any]]:

@@ -367,7 +367,7 @@ def test_the_usual_length_of_an_answer_is_no_demand() -> None:
 
 
 def test_a_model_that_fills_in_has_no_perplexity() -> None:
-    tokenizer = Tokenizer.train(["the cat sat on the mat"] * 3, 30, kind="wordpiece")
+    tokenizer = Tokenizer.train(["the cat sat on the mat"] * 3, 22, kind="wordpiece")
     sizes = {"context": 32, "width": 16, "layers": 1, "heads": 2, "ffn_width": 16}
     config = EncoderConfig(vocab_size=tokenizer.vocab_size, **sizes)
     with pytest.raises(ModelError, match="pseudo-perplexity"):

@@ -2,14 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
-TokenIds = Annotated[list[TokenId], Field(min_length=1), FailFast()]
-Texts = Annotated[list[str], FailFast()]
-Sequences = Annotated[list[TokenIds], FailFast()]
+TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
+Texts = Annotated[list[str], Field(fail_fast=True)]
+Sequences = Annotated[list[TokenIds], Field(fail_fast=True)]
 """The first wrong item of a list is enough: a list of a million would be an error of a million lines."""
 
 
@@ -151,7 +151,7 @@ class ResponseFormat(Body):
 class ChatRequest(GenerationBody):
     """Body of POST /v1/chat/completions."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1), FailFast()]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, fail_fast=True)]
     max_completion_tokens: Count | None = Field(None, description="Most tokens to make (newer name).")
     logprobs: bool | None = Field(None, description="Give the log-probability of each token.")
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = Field(

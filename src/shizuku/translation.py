@@ -3,7 +3,7 @@
 Legend: `T` target words or tokens, `S` source words or tokens.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -134,7 +134,7 @@ class Translator:
         not depend on the other texts. Raises ConfigError for impossible settings, ModelError for a text
         longer than the window.
         """
-        if not isinstance(text, str | Sequence):
+        if not isinstance(text, Iterable):
             raise ModelError(
                 f"translate takes a text or a list of texts: got {type(text).__name__} {text!r:.60}"
             )

@@ -71,3 +71,10 @@ def test_binary_junk_and_wrong_words_are_refused(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match="words"):
             write_arpa(tmp_path / "model.arpa", model("add-k", 2, documents()), words)
     assert not (tmp_path / "model.arpa").exists()
+
+
+def test_more_is_not_promised_than_a_file_can_hold(tmp_path: Path) -> None:
+    path = tmp_path / "m.arpa"
+    path.write_text("\\data\\\nngram 1=999999999999\n\n\\1-grams:\n-1 a\n\\end\\\n")
+    with pytest.raises(CheckpointError, match="999,999,999,999 1-grams are promised"):
+        read_arpa(path)

@@ -99,6 +99,10 @@ def test_the_new_spelling_is_written() -> None:
         (LLAMA | {"hidden_act": "mish"}, "hidden_act is 'mish'"),
         (LLAMA | {"num_key_value_heads": 3}, "heads 4 is no multiple of kv_heads 3"),
         (LLAMA | {"hidden_size": "wide"}, "hold together.*width"),
+        (LLAMA | {"num_hidden_layers": 10**8}, "at most 10,000 are believed"),
+        (LLAMA | {"rope_theta": "abc"}, "does not hold together"),
+        (LLAMA | {"rms_norm_eps": 10**400}, "does not hold together"),
+        (LLAMA | {"rope_scaling": "linear"}, "does not hold together"),
         ({key: value for key, value in LLAMA.items() if key != "hidden_size"}, "width"),
         (
             QWEN3 | {"layer_types": ["full_attention", "linear_attention"]},

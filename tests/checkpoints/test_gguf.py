@@ -3,6 +3,7 @@
 import json
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from shizuku.models.decoder import Decoder, DecoderConfig
 from shizuku.models.decoder_config import RotaryScaling
 from shizuku.text.gguf_vocabulary import tokenizer_from_metadata
 from shizuku.text.pretokenizers import PATTERNS, byte_level
+from shizuku.text.prompting import prompt_ids
 from shizuku.text.tokenizer import Tokenizer
+from small_models import small_model, small_tokenizer
 
 YARN = RotaryScaling(kind="yarn", factor=2.0, original_context=32)
 TEXT = ["雨が降る。 It rains in the small town, 42 days a year; the train comes when the rain has gone."] * 4
@@ -329,3 +332,17 @@ def test_the_real_smollm2_opens(smollm2_gguf: Path) -> None:
     assert all(tensor.isfinite().all() for tensor in weights.values())
     assert metadata["general.architecture"] == "llama"
     assert set(FILE_TYPES) == {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"}
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_whether_prompts_begin_with_bos_travels_along(opens: bool, tmp_path: Path) -> None:
+    made = small_tokenizer()
+    settings = {**made.settings, "add_bos_token": opens}
+    tokenizer = Tokenizer(
+        made.backend, special=replace(made.special, bos=made.special.eos), settings=settings
+    )
+    model = small_model()
+    write_gguf(tmp_path / "m.gguf", model.config, model.state_dict(), tokenizer)
+    again = Tokenizer.load(tmp_path / "m.gguf")
+    assert prompt_ids(again, "the") == prompt_ids(tokenizer, "the")
+    assert (prompt_ids(again, "the")[0] == again.bos_id) == opens

@@ -432,3 +432,12 @@ def test_random_joining_leaving_and_cancelling_leaks_nothing(seed: int) -> None:
     assert ended > 25 and nothing_is_held(engine)
     assert engine.statistics().ended.keys() == {"length", "cancelled"}
     assert all(0 <= token < VOCABULARY for _, _, made in going for token in made)
+
+
+def test_a_request_waits_for_blocks_that_are_lent_for_a_moment() -> None:
+    model = micro()
+    engine = engine_on(model, cache_tokens=64)
+    with engine.lent(60):
+        ticket = engine.submit(asked(words(20), 4))
+        assert not engine.step() and not ticket.done, "it is not failed for what will be given back"
+    assert tokens(ticket) == tokens(engine_on(model).submit(asked(words(20), 4)))

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from in_browser import faults
+from shizuku.errors import DocumentError
+from shizuku.life.corpus import GATHERED, prepare
+from shizuku.text.documents import Document, write_documents
 
 pytestmark = pytest.mark.slow
 
@@ -181,3 +184,11 @@ def test_ctrl_c_says_how_to_go_on_and_that_goes_on(tmp_path: Path) -> None:
     done = subprocess.run([*command, "--resume"], capture_output=True, text=True)
     assert done.returncode == 0 and set(json.loads(done.stdout)) == KEYS, done.stderr
     assert "gather     done before" in done.stderr
+
+
+def test_a_text_without_sentences_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    lines = [f"line {number} of a list of many things" for number in range(3000)]
+    documents = [Document(id=f"{n:016x}", text="\n".join(lines[n::10]), source=str(n)) for n in range(10)]
+    write_documents(documents, tmp_path / GATHERED)
+    with pytest.raises(DocumentError, match="no exercise can be made of the training text"):
+        prepare(["text"], tmp_path, heldout_bytes=5000, seed=0)

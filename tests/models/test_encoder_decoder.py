@@ -276,3 +276,16 @@ def test_attentions_are_seen_and_heads_changed_by_name() -> None:
     with torch.no_grad():
         model.decoder[1].cross_attention.output.weight[:, :12] = 0
     assert difference(silenced, model(ids_BT[:1], sources=alone)) < 1e-5 < difference(silenced, plain)
+
+
+def test_weights_of_16_bits_compute_about_the_same() -> None:
+    config = EncoderDecoderConfig(
+        vocab_size=20, context=16, width=16, encoder_layers=1, decoder_layers=1, heads=2, ffn_width=32
+    )
+    model = EncoderDecoder(config).eval()
+    initialise(model, 0)
+    sources = Sources(torch.tensor([[3, 4, 5]]), torch.tensor([3]))
+    with torch.no_grad():
+        wide = model(torch.tensor([[1, 2]]), sources=sources)
+        narrow = model.to(torch.bfloat16)(torch.tensor([[1, 2]]), sources=sources)
+    assert narrow.dtype == torch.bfloat16 and (narrow.float() - wide).abs().max() < 0.1 * wide.std()

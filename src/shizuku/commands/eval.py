@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from shizuku.text.documents import Document
 
 
-OF_TEXT = (*("baseline", "window", "stride", "context", "runtime", "cache", "speculative_tokens", "draft"),)
+OF_TEXT = "baseline window stride context runtime cache speculative_tokens draft".split()  # noqa: SIM905
 """Settings that translation models have no use for."""
 
 

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
     from shizuku.training.result import TrainResult
 
-LEARNED = (
-    *("preset", "model", "setting", "pairs", "batch_size", "boundaries", "z_loss", "zero_outputs", "loop"),
-)
+LEARNED = "preset model setting pairs batch_size boundaries z_loss zero_outputs loop".split()  # noqa: SIM905
 """Parts of the config that are for models that learn step by step."""
 
 __all__ = ["Config", "run", "show"]

@@ -64,7 +64,7 @@ def passed(translation_BJI: np.ndarray, jumps: Jumps) -> Passed:
     """
     batch, targets, columns = translation_BJI.shape
     jump_MI = jumps.chances(columns - 1)
-    null_share = min(max(jumps.null_share, LEAST), 1 - LEAST)  # learned, and nothing is impossible
+    null_share = min(jumps.null_share, 1 - LEAST)  # however sure of NULL, a word is never impossible
     null_BJ1 = translation_BJI[:, :, :1] * null_share
     words_BJI = translation_BJI[:, :, 1:] * (1 - null_share)
     at_BM = np.zeros((batch, columns))
